@@ -1,0 +1,63 @@
+# Everything below works on a machine with nothing but Python 3.11+ and make.
+#   make demo
+#   make dst-sweep RECIPE=mlp-smoke OUT=results/mine WORKERS=2
+PYTHON  ?= python3
+RECIPE  ?=
+OUT     ?=
+WORKERS ?=
+
+VENV       := .venv
+PETLSPARSE := $(VENV)/bin/petlsparse
+INSTALLED  := $(VENV)/.installed
+DEVELOPING := $(VENV)/.installed-dev
+FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS))
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo adapter-search dst-sweep smoke tables test lint clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
+	@echo
+	@echo "  variables: PYTHON=$(PYTHON) RECIPE= OUT= WORKERS="
+
+demo: $(INSTALLED)  ## a small version of both studies, then their tables (minutes)
+	$(PETLSPARSE) demo $(FLAGS)
+
+adapter-search dst-sweep: $(INSTALLED)
+	@test -n "$(RECIPE)" || { echo "name a recipe: make $@ RECIPE=NAME (see: $(PETLSPARSE) recipes ls)" >&2; exit 2; }
+	$(PETLSPARSE) $@ $(RECIPE) $(FLAGS)
+adapter-search:  ## the runs of RECIPE, an adapter-search study; again to resume
+dst-sweep:  ## the runs of RECIPE, a dst-sweep study; again to resume
+
+smoke: $(INSTALLED)  ## the smoke recipe of each study, what CI runs
+	$(PETLSPARSE) dst-sweep dst-smoke $(if $(WORKERS),--workers $(WORKERS))
+	$(PETLSPARSE) adapter-search adapter-smoke $(if $(WORKERS),--workers $(WORKERS))
+
+tables: $(INSTALLED)  ## comparison tables of OUT (or of all results/*), without training
+	$(PETLSPARSE) compare $(or $(OUT),$(patsubst %/runs.parquet,%,$(wildcard results/*/runs.parquet)))
+
+test: lint  ## linters, types and the default tests
+	$(VENV)/bin/pytest
+
+lint: $(DEVELOPING)  ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:  ## remove the virtual environment and caches; results stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "petlsparse needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEVELOPING): pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $(INSTALLED) $@

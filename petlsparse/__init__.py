@@ -1,0 +1,1 @@
+"""Adapter placement and dynamic sparse training studies: expand a recipe into runs, train, record, compare."""

@@ -1,0 +1,1 @@
+"""Comparison tables and statistics over stores of runs; reads what was recorded and never trains."""
