@@ -1,4 +1,4 @@
-"""The command line, installed as `petlsparse._cli`: one file per command, no logic, nothing heavy imported."""
+"""The command line, installed as `petlsparse._cli`: one file per command, nothing heavy imported."""
 
 from .app import main
 

@@ -1,1 +1,1 @@
-"""Adapter placement and dynamic sparse training studies: expand a recipe into runs, train, record, compare."""
+"""Studies of adapter placement and dynamic sparse training: expand a recipe, train, record, compare."""

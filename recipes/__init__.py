@@ -1,1 +1,1 @@
-"""The shipped recipes; installed as `petlsparse._recipes` and found by file name (see `petlsparse.recipe`)."""
+"""The shipped recipes, installed as `petlsparse._recipes` and found by name (see `petlsparse.recipe`)."""
