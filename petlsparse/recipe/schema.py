@@ -1,0 +1,119 @@
+"""The run: one fully resolved training, one configuration and one seed, as frozen torch-free data.
+
+The names of tables and fields become the columns of the result tables. A field added later declares
+`HashNeutral`, or every stored run would lose its identity.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import AfterValidator
+
+from petlsparse.recipe.fields import BelowOne, Count, Counts, Index, Name, Names, Table
+from petlsparse.recipe.identity import canonical_json, run_id
+from petlsparse.recipe.methods import AdapterMethod, SparseMethod
+from petlsparse.recipe.nesting import flatten
+from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Training
+
+
+class Data(Table):
+    """What is trained on; `train_examples`: a class-balanced part of the training split, equal for all seeds."""
+
+    name: Annotated[str, AfterValidator(Name("datasets"))]
+    image_size: Count | None = None
+    train_examples: Count | None = None
+    augment: Annotated[str, AfterValidator(Name("augmentations"))] = "none"
+    fit: Literal["train", "train+val"] = "train"
+
+
+class Backbone(Table):
+    """The frozen pre-trained transformer: "vit-micro", a timm name, or "local-dir:PATH"."""
+
+    name: str = "vit-micro"
+    pretrained: bool = True
+    image_size: Count | None = None
+
+
+class Network(Table):
+    """The network trained from scratch; `widths` are the hidden widths of an MLP."""
+
+    name: Annotated[str, AfterValidator(Name("networks"))]
+    widths: Counts | None = None
+    dropout: BelowOne = 0.0
+
+
+class _Run(Table):
+    """What every run can tell about itself."""
+
+    @cached_property
+    def run_id(self) -> str:
+        """12 hex that name this run in a store."""
+        return run_id(self)
+
+    def settings(self) -> dict[str, Any]:
+        """All settings, nested, as JSON values; `parse_run` reads them back."""
+        return self.model_dump(mode="json")
+
+    def flat(self) -> dict[str, Any]:
+        """All settings as table columns such as `method_density`; durations and tuples as strings."""
+        columns = flatten(self.settings(), "_")
+        return {
+            key: canonical_json(value) if isinstance(value, list) else value for key, value in columns.items()
+        }
+
+
+class SparseRun(_Run):
+    """A network trained from scratch: dense, static sparse or dynamically sparse."""
+
+    study: Literal["dst-sweep"] = "dst-sweep"
+    data: Data
+    network: Network
+    method: SparseMethod
+    optimizer: Optimizer
+    schedule: Schedule = Constant()
+    training: Training
+    seed: Index
+
+
+class AdapterRun(_Run):
+    """A pre-trained transformer adapted to a task."""
+
+    study: Literal["adapter-search"] = "adapter-search"
+    data: Data
+    backbone: Backbone = Backbone()
+    method: AdapterMethod
+    optimizer: Optimizer
+    schedule: Schedule = Constant()
+    training: Training
+    seed: Index
+
+
+Run: TypeAlias = SparseRun | AdapterRun
+
+RUN_TYPES: Mapping[str, type[SparseRun] | type[AdapterRun]] = MappingProxyType(
+    {"dst-sweep": SparseRun, "adapter-search": AdapterRun}
+)
+
+
+def validate_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
+    """The run described by `settings`, which name a valid `study`; may raise pydantic's ValidationError."""
+    return RUN_TYPES[settings["study"]].model_validate(dict(settings), context=names)
+
+
+def tag_of(study: str, table: str) -> str | None:
+    """The key that chooses among the kinds of `table`: "kind" for "method", None for a table of one kind."""
+    field = RUN_TYPES[study].model_fields.get(table)
+    return field.discriminator if field is not None and isinstance(field.discriminator, str) else None
+
+
+def kinds_of(study: str, table: str) -> dict[str, tuple[str, ...]]:
+    """The field names of each kind of `table`; a table of one kind has it under its own name."""
+    field = RUN_TYPES[study].model_fields.get(table)
+    kinds: dict[str, tuple[str, ...]] = {}
+    for model in () if field is None else get_args(field.annotation) or (field.annotation,):
+        if isinstance(model, type) and issubclass(model, Table):
+            tag = tag_of(study, table)
+            kinds[model.model_fields[tag].default if tag else table] = tuple(model.model_fields)
+    return kinds
