@@ -1,0 +1,169 @@
+"""From an assembled run to its result: what both studies share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from petlsparse.data import AUGMENTATIONS
+from petlsparse.data.types import Dataset
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.schema import Run
+from petlsparse.registry import resolve
+from petlsparse.tracking.progress import Progress
+from petlsparse.training.checkpoint import BrokenCheckpoint, save_checkpoint
+from petlsparse.training.loop import Settings, Training, steps_per_epoch
+from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
+from petlsparse.training.method import Method
+from petlsparse.training.optimizers import OPTIMIZERS
+from petlsparse.training.result import RunResult
+from petlsparse.training.schedules import SCHEDULES, with_warmup
+from petlsparse.training.seeding import deterministic_algorithms
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A run made concrete: the method to train, its data, and what it costs."""
+
+    method: Method
+    dataset: Dataset
+    cost: dict[str, float]
+    """trainable_parameters, total_parameters, active_parameters, inference_flops (per example), training_flops"""
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+
+
+Assembler = Callable[[Run, torch.device], Assembly]
+
+
+def total_steps(run: Run, examples: int) -> int:
+    """Optimizer steps of the whole run."""
+    return run.training.duration.steps(steps_per_epoch(examples, run.training.batch_size))
+
+
+def examples_seen(run: Run, examples: int) -> int:
+    """Training examples the whole run looks at."""
+    epoch_steps = steps_per_epoch(examples, run.training.batch_size)
+    epochs, rest = divmod(total_steps(run, examples), epoch_steps)
+    return epochs * examples + min(rest * run.training.batch_size, examples)
+
+
+def prepare(
+    run: Run,
+    assembly: Assembly,
+    device: torch.device,
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_every: Duration | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Training:
+    """The training of a run, ready to go. Optimizer and schedule settings become plain arguments here."""
+    epoch_steps = steps_per_epoch(len(assembly.dataset.train), run.training.batch_size)
+    steps = run.training.duration.steps(epoch_steps)
+    optimizer = run.optimizer.model_dump(exclude={"name"})
+    schedule = run.schedule.model_dump(exclude={"name", "warmup"})
+    augmentation = run.data.augment
+    return Training(
+        assembly.method,
+        assembly.dataset,
+        optimizer=OPTIMIZERS[run.optimizer.name](assembly.method.parameters(), **optimizer),
+        schedule=with_warmup(
+            SCHEDULES[run.schedule.name](**schedule),
+            total_steps=steps,
+            warmup_steps=run.schedule.warmup.steps(epoch_steps),
+        ),
+        augment=None if augmentation == "none" else resolve(AUGMENTATIONS, augmentation, "augmentation"),
+        settings=Settings(
+            batch_size=run.training.batch_size,
+            total_steps=steps,
+            evaluate_every=max(run.training.evaluate_every.steps(epoch_steps), 1),
+            checkpoint_every=checkpoint_every.steps(epoch_steps) if checkpoint_every else steps,
+            precision=run.training.precision,
+            label_smoothing=run.training.label_smoothing,
+        ),
+        seed=run.seed,
+        device=device,
+        checkpoint=checkpoint,
+        pixel_mean=assembly.pixel_mean,
+        pixel_std=assembly.pixel_std,
+        report=lambda step, total, epoch, metrics: progress(Progress(step, total, epoch, metrics)),
+        should_stop=should_stop,
+    )
+
+
+def execute(
+    assemble: Assembler,
+    run: Run,
+    *,
+    run_dir: Path,
+    device: torch.device,
+    progress: Callable[[Progress], None],
+    checkpoint_every: Duration,
+    keep: str,
+    should_stop: Callable[[], bool],
+) -> RunResult:
+    """Train a run from its checkpoint, or from the start, and keep the weights the recipe asks for.
+
+    A checkpoint that cannot be read is set aside as `checkpoint.safetensors.corrupt`, and the run starts again:
+    its result is the same, only the time is lost.
+    """
+    checkpoint = run_dir / "checkpoint.safetensors"
+
+    def attempt() -> tuple[Training, RunResult, Assembly]:
+        reset_peak_memory(device)
+        assembly = assemble(run, device)
+        training = prepare(
+            run,
+            assembly,
+            device,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            progress=progress,
+            should_stop=should_stop,
+        )
+        return training, training.run(), assembly
+
+    warnings: list[str] = []
+    with deterministic_algorithms(run.training.deterministic):
+        try:
+            training, result, assembly = attempt()
+        except BrokenCheckpoint as error:
+            checkpoint.replace(checkpoint.with_name(checkpoint.name + ".corrupt"))
+            warnings.append(f"started again, its checkpoint was unreadable: {error}")
+            training, result, assembly = attempt()
+    if result.status == "done":
+        if keep in ("last", "both"):
+            save_checkpoint(run_dir / "last.safetensors", training.last_tensors, {"run_id": run.run_id})
+        if keep in ("best", "both"):
+            best = training.best_tensors or training.last_tensors
+            save_checkpoint(run_dir / "best.safetensors", best, {"run_id": run.run_id})
+    extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings}
+    cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(device)}
+    return replace(result, cost=cost, provenance_extra=extra)
+
+
+def probe_seconds(assemble: Assembler, run: Run, device: torch.device, steps: int = 5) -> float:
+    """Seconds the whole run would take, extrapolated from a few real steps and one validation pass."""
+    assembly = assemble(run, device)
+    examples = len(assembly.dataset.train)
+    brief = run.training.model_copy(update={"duration": Duration(count=steps + 1, unit="steps")})
+    training = prepare(run.model_copy(update={"training": brief}), assembly, device)
+    clock = 0.0
+    for epoch, batch in training.batches():
+        training.step(epoch, batch)
+        if training.journey.step == 1:  # the first step pays for allocations and kernel choice
+            training.loss_sum.item()
+            clock = time.perf_counter()
+    training.loss_sum.item()  # waits for the device
+    step_seconds = (time.perf_counter() - clock) / steps
+    clock = time.perf_counter()
+    training.evaluate(epoch=1)
+    evaluation_seconds = time.perf_counter() - clock
+    every = max(run.training.evaluate_every.steps(steps_per_epoch(examples, run.training.batch_size)), 1)
+    full = total_steps(run, examples)
+    return step_seconds * full + evaluation_seconds * -(-full // every)

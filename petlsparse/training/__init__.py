@@ -1,0 +1,1 @@
+"""The shared training core: one loop, optimizers and schedules, evaluation, checkpoints, seeding."""

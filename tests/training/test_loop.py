@@ -1,0 +1,139 @@
+"""The loop against a plain twin, its hooks, its bookkeeping, and what it reads when."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from petlsparse.training.seeding import stream
+from tests.training.toys import MEAN, STD, CountingTest, Plain, toy_dataset, toy_network, toy_training
+
+
+def twin_weights(steps: int, batch: int) -> list[torch.Tensor]:
+    """The same training written out naively: own Nesterov momentum, own data order, own learning rates."""
+    data, model = toy_dataset().train, toy_network()
+    velocity = [torch.zeros_like(p) for p in model.parameters()]
+    done, epoch = 0, 0
+    while done < steps:
+        order = torch.randperm(50, generator=stream(7, "order", epoch)).tolist()
+        for start in range(0, 50, batch):
+            if done == steps:
+                break
+            chosen = order[start : start + batch]
+            pixels = (data.images[chosen].float() / 255 - MEAN[0]) / STD[0]
+            loss = functional.cross_entropy(model(pixels), data.labels[chosen])
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            done += 1
+            lr = 0.05 * (done / 2 if done <= 2 else 1 - (done - 3) / (steps - 2))
+            with torch.no_grad():
+                for p, v, g in zip(model.parameters(), velocity, gradients, strict=True):
+                    decayed = g + 1e-3 * p
+                    v.mul_(0.9).add_(decayed)
+                    p.sub_(lr * (decayed + 0.9 * v))
+        epoch += 1
+    return list(model.parameters())
+
+
+def test_the_loop_trains_like_a_naive_twin_with_partial_last_batches() -> None:
+    training = toy_training(steps=11, batch=16)  # 50 examples: three full batches and one of 2
+    training.run()
+    for ours, theirs in zip(training.model.parameters(), twin_weights(11, 16), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_hooks_come_in_order_around_every_step_and_after_every_epoch() -> None:
+    training = toy_training(steps=5, batch=25)
+    training.run()
+    assert isinstance(training.method, Plain)
+    assert training.method.calls == [
+        ("backward", 1), ("step", 1), ("backward", 2), ("step", 2), ("epoch", 1),
+        ("backward", 3), ("step", 3), ("backward", 4), ("step", 4), ("epoch", 2),
+        ("backward", 5), ("step", 5),
+    ]  # fmt: skip
+
+
+def test_rows_of_the_method_are_collected_once_each() -> None:
+    result = toy_training(steps=5).run()
+    assert result.rows == {"topology": [{"step": step} for step in range(1, 6)]}
+
+
+def test_the_test_split_is_read_exactly_once_and_only_at_the_end() -> None:
+    read_test = CountingTest()
+    reads_seen: list[int] = []
+    training = toy_training(
+        dataset=toy_dataset(read_test=read_test), report=lambda *_: reads_seen.append(read_test.reads)
+    )
+    training.run()
+    assert set(reads_seen) == {0}
+    assert read_test.reads == 1
+
+
+def test_history_has_training_and_validation_rows_at_each_evaluation_and_one_test_row() -> None:
+    result = toy_training(steps=10, evaluate_every=4).run()
+    assert [(row[0], row[2], row[3]) for row in result.history if row[3] == "loss"] == [
+        (4, "train", "loss"), (4, "val", "loss"), (8, "train", "loss"), (8, "val", "loss"),
+        (10, "train", "loss"), (10, "val", "loss"), (10, "test", "loss"),
+    ]  # fmt: skip
+
+
+def test_best_is_the_first_of_the_highest_validation_accuracies_and_is_what_the_test_reports() -> None:
+    training = toy_training(steps=40, evaluate_every=2, lr=0.4)
+    result = training.run()
+    accuracies = [(row[0], row[4]) for row in result.history if row[2:4] == ("val", "accuracy")]
+    top = max(value for _, value in accuracies)
+    first = next(step for step, value in accuracies if value == top)
+    assert (result.metrics["best_step"], result.metrics["val_accuracy_best"]) == (first, top)
+    assert first < 40, "the toy must not peak at its last step, or this test shows nothing"
+    again = toy_training(steps=40, evaluate_every=2, lr=0.4)
+    for epoch, batch in again.batches():
+        again.step(epoch, batch)
+        if again.journey.step == first:
+            break
+    assert again.score(again.dataset.test()).accuracy == result.metrics["test_accuracy"]
+    assert again.score(again.dataset.test()).loss == result.metrics["test_loss"]
+
+
+def test_without_validation_data_the_last_weights_are_reported() -> None:
+    result = toy_training(dataset=toy_dataset(val=0)).run()
+    assert result.metrics["test_accuracy"] == result.metrics["test_accuracy_last"]
+    assert "val_accuracy_best" not in result.metrics
+
+
+def test_reported_training_loss_is_the_mean_over_the_examples_seen() -> None:
+    training = toy_training(steps=4, batch=16, evaluate_every=4, lr=1e-12)  # weights do not move
+    result = training.run()
+    data, model = toy_dataset().train, toy_network()
+    pixels = (data.images.float() / 255 - MEAN[0]) / STD[0]
+    expected = functional.cross_entropy(model(pixels), data.labels).item()
+    assert math.isclose(result.metrics["train_loss_last"], expected, rel_tol=1e-5)
+
+
+def test_divergence_is_a_result_that_keeps_its_history_and_never_reads_the_test_split() -> None:
+    read_test = CountingTest()
+    result = toy_training(steps=400, lr=1e12, dataset=toy_dataset(read_test=read_test)).run()
+    assert result.status == "diverged"
+    assert result.history
+    assert read_test.reads == 0
+    assert result.metrics["steps"] < 400
+
+
+def test_bf16_autocast_stays_close_to_the_float32_reference() -> None:
+    exact = toy_training(steps=20).run().metrics["train_loss_last"]
+    rounded = toy_training(steps=20, precision="bf16").run().metrics["train_loss_last"]
+    assert rounded != exact
+    assert math.isclose(rounded, exact, rel_tol=0.05)
+
+
+def test_augmentation_gets_its_own_stream_for_every_step() -> None:
+    draws: list[int] = []
+
+    def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        draws.append(int(torch.randint(10**9, (), generator=generator)))
+        return images
+
+    toy_training(steps=6, augment=augment).run()
+    expected = [int(torch.randint(10**9, (), generator=stream(7, "augment", step))) for step in range(1, 7)]
+    assert draws == expected
+    assert len(set(draws)) == 6

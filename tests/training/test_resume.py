@@ -1,0 +1,114 @@
+"""An interrupted run continues to the bit-identical result, from any step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, save_checkpoint
+from petlsparse.training.result import RunResult
+from tests.training.toys import Plain, toy_training
+
+TIMES = {"wall_seconds", "train_seconds", "examples_per_second"}
+
+
+def run_with_interruptions(
+    checkpoint: Path, stops: list[int], **settings: object
+) -> tuple[RunResult, list[torch.Tensor]]:
+    """Stop after each given step, start afresh from the checkpoint alone, and go on to the end."""
+    for stop in [*stops, 10**9]:
+        training = toy_training(checkpoint=checkpoint, **settings)  # type: ignore[arg-type]
+        training.should_stop = lambda training=training, stop=stop: training.journey.step >= stop  # type: ignore[misc]
+        result = training.run()
+        if result.status != "interrupted":
+            return result, list(training.model.parameters())
+        assert training.journey.step == stop
+    raise AssertionError("never finished")
+
+
+@pytest.mark.parametrize("stops", [[1], [3], [4], [5], [11], [2, 4, 7, 8]], ids=str)
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_run_stopped_anywhere_ends_bit_identically(tmp_path: Path, stops: list[int], dropout: float) -> None:
+    settings = {"steps": 12, "batch": 16, "evaluate_every": 3, "dropout": dropout}
+    undisturbed = toy_training(**settings)  # type: ignore[arg-type]
+    expected = undisturbed.run()
+    result, weights = run_with_interruptions(tmp_path / "checkpoint.safetensors", stops, **settings)
+    assert result.metrics == expected.metrics
+    assert result.history == expected.history
+    assert result.rows == expected.rows
+    for ours, theirs in zip(weights, undisturbed.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_killed_run_repeats_only_what_came_after_its_last_checkpoint(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+
+    class Killed(Exception):
+        pass
+
+    def kill_at_nine(step: int, *_: object) -> None:
+        if step == 9:
+            raise Killed
+
+    with pytest.raises(Killed):
+        toy_training(checkpoint=checkpoint, checkpoint_every=4, report=kill_at_nine).run()
+    resumed = toy_training(checkpoint=checkpoint, checkpoint_every=4)
+    result = resumed.run()
+    assert isinstance(resumed.method, Plain)
+    assert resumed.method.calls[0] == ("backward", 9)
+    assert result.metrics == toy_training().run().metrics
+    assert [row["step"] for row in result.rows["topology"]] == list(range(1, 13))
+
+
+def test_the_methods_own_state_travels_through_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    toy_training(checkpoint=checkpoint, should_stop=lambda: True).run()
+    training = toy_training(checkpoint=checkpoint)
+    training.resume()
+    assert isinstance(training.method, Plain)
+    assert training.method.loaded["calls"].item() == 2
+
+
+def test_seconds_add_up_over_interruptions(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    first = toy_training(checkpoint=checkpoint, should_stop=lambda: True)
+    first.run()
+    second = toy_training(checkpoint=checkpoint)
+    second.resume()
+    assert second.journey.seconds == first.journey.seconds > 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other format"])
+def test_a_damaged_checkpoint_is_recognised(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, {"a": torch.arange(1000.0)}, {"x": 1})
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "truncated": whole[: len(whole) // 2],
+            "garbage": b"\x00\xff" * 500,
+            "empty": b"",
+            "other format": whole.replace(b'"format":"1"', b'"format":"9"'),
+        }[damage]
+    )
+    with pytest.raises(BrokenCheckpoint, match="checkpoint"):
+        load_checkpoint(path)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, {"model/0.weight": torch.zeros(2)}, {"journey": {}, "seen": 0})
+    with pytest.raises(BrokenCheckpoint, match="other tensors"):
+        toy_training(checkpoint=path).run()
+
+
+def test_a_checkpoint_survives_shared_and_strided_tensors(tmp_path: Path) -> None:
+    base = torch.arange(6.0).view(2, 3)
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, {"a": base, "b": base.T, "c": base[0]}, {"n": [1, 2]})
+    tensors, facts = load_checkpoint(path)
+    assert torch.equal(tensors["b"], base.T)
+    assert torch.equal(tensors["c"], base[0])
+    assert facts == {"n": [1, 2]}

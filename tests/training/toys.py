@@ -1,0 +1,121 @@
+"""Small data, a small network and a method without hooks, for testing the loop alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from petlsparse.data.types import Dataset, Split
+from petlsparse.training.loop import Settings, Training
+from petlsparse.training.optimizers import sgd
+from petlsparse.training.schedules import with_warmup
+
+MEAN, STD = (0.5,), (0.25,)
+
+
+def toy_split(count: int, seed: int) -> Split:
+    """Random 4x4 grey images; the label says which of three rows is brightest, so there is something to learn."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    labels = images.float().mean(dim=(1, 3))[:, :3].argmax(1)
+    return Split(images, labels)
+
+
+@dataclass
+class CountingTest:
+    """A test split that counts how often it is read."""
+
+    split: Split = field(default_factory=lambda: toy_split(30, seed=3))
+    reads: int = 0
+
+    def __call__(self) -> Split:
+        self.reads += 1
+        return self.split
+
+
+def toy_dataset(train: int = 50, val: int = 20, read_test: Callable[[], Split] | None = None) -> Dataset:
+    return Dataset(
+        name="toy",
+        classes=3,
+        train=toy_split(train, seed=1),
+        val=toy_split(val, seed=2),
+        mean=MEAN,
+        std=STD,
+        fingerprint="0" * 12,
+        read_test=read_test or CountingTest(),
+    )
+
+
+def toy_network(dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Dropout(dropout), nn.Linear(12, 3))
+
+
+class Plain:
+    """A method that only writes down when its hooks were called."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.calls: list[tuple[str, int]] = []
+        self.bound: Optimizer | None = None
+        self.new_rows: list[dict[str, object]] = []
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.model.parameters())
+
+    def bind(self, optimizer: Optimizer) -> None:
+        self.bound = optimizer
+
+    def after_backward(self, step: int) -> None:
+        self.calls.append(("backward", step))
+
+    def after_step(self, step: int) -> None:
+        self.calls.append(("step", step))
+        self.new_rows.append({"step": step})
+
+    def after_epoch(self, epoch: int) -> None:
+        self.calls.append(("epoch", epoch))
+
+    def state(self) -> dict[str, Tensor]:
+        return {"calls": torch.tensor(len(self.calls))}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self.loaded = state
+
+    def rows(self) -> dict[str, list[dict[str, object]]]:
+        drained, self.new_rows = self.new_rows, []
+        return {"topology": drained}
+
+
+def toy_training(
+    *,
+    steps: int = 12,
+    batch: int = 16,
+    evaluate_every: int = 4,
+    checkpoint_every: int = 100,
+    lr: float = 0.05,
+    dataset: Dataset | None = None,
+    dropout: float = 0.0,
+    checkpoint: Path | None = None,
+    **extra: Any,
+) -> Training:
+    method = Plain(toy_network(dropout))
+    precision = extra.pop("precision", "float32")
+    return Training(
+        method,
+        dataset or toy_dataset(),
+        optimizer=sgd(method.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3),
+        schedule=with_warmup(lambda share: 1 - share, total_steps=steps, warmup_steps=2),
+        augment=extra.pop("augment", None),
+        settings=Settings(batch, steps, evaluate_every, checkpoint_every, precision=precision),
+        seed=7,
+        device=torch.device("cpu"),
+        checkpoint=checkpoint,
+        **extra,
+    )
