@@ -1,0 +1,110 @@
+"""The networks are those of arXiv 2306.12230, weight for weight, and they say no when they must."""
+
+import pytest
+import torch
+from torch import nn
+
+from petlsparse.errors import UserError
+from petlsparse.networks import NETWORKS, build_network
+from petlsparse.networks.vit_micro import vit_micro
+from petlsparse.sparsity.maskable import maskable
+
+CIFAR, GREY = (3, 32, 32), (1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("name", "input_shape", "total", "masked", "tensors"),
+    [
+        ("mlp", CIFAR, 3_676_682, 3_675_136, 3),
+        ("small-conv", CIFAR, 94_538, 94_304, 4),
+        ("lenet5", GREY, 431_080, 430_500, 4),
+    ],
+)
+def test_parameter_and_maskable_counts_are_those_of_the_study(name, input_shape, total, masked, tensors):
+    network = build_network(name, input_shape, 10)
+    weights = maskable(network)
+    assert sum(p.numel() for p in network.parameters()) == total
+    assert sum(w.numel() for w in weights.values()) == masked
+    assert len(weights) == tensors
+
+
+def test_layers_carry_the_names_of_the_study():
+    assert list(maskable(build_network("mlp", CIFAR, 10))) == ["fc1", "fc2", "fc3"]
+    assert list(maskable(build_network("lenet5", GREY, 10))) == ["conv1", "conv2", "fc3", "fc4"]
+    assert list(maskable(build_network("small-conv", CIFAR, 10))) == ["conv1", "conv2", "conv3", "fc"]
+
+
+def test_vit_micro_is_a_plain_vision_transformer_of_the_stated_size():
+    network = vit_micro(7)
+    assert (len(network.blocks), network.embed_dim, network.blocks[0].attn.num_heads) == (6, 96, 3)
+    assert network.pos_embed.shape == (1, 1 + 4 * 4, 96)
+    patches, block, head = 3 * 8 * 8 * 96, 96 * 288 + 96 * 96 + 2 * 96 * 384, 96 * 7
+    assert sum(w.numel() for w in maskable(network).values()) == patches + 6 * block + head
+    images = torch.randn(2, 3, 32, 32)
+    tokens = network.forward_features(images)
+    torch.testing.assert_close(network(images), network.head(tokens[:, 0]))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_maps_images_to_logits(name):
+    assert build_network(name, CIFAR, 7)(torch.randn(2, *CIFAR)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "small-conv"])
+@pytest.mark.parametrize("input_shape", [(1, 30, 30), (2, 45, 33), (3, 64, 64)])
+def test_convolutional_networks_fit_their_linear_layer_to_the_image(name, input_shape):
+    assert build_network(name, input_shape, 4)(torch.randn(2, *input_shape)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(("name", "side"), [("lenet5", 16), ("small-conv", 30)])
+def test_the_smallest_image_that_works_is_the_one_the_message_names(name, side):
+    assert build_network(name, (1, side, side), 3)(torch.randn(1, 1, side, side)).shape == (1, 3)
+    for shape in [(1, side - 1, side), (1, side, side - 1)]:
+        with pytest.raises(UserError, match=f"{side}x{side}"):
+            build_network(name, shape, 3)
+
+
+def test_the_same_seed_draws_the_same_weights():
+    states = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        states.append(build_network("lenet5", GREY, 10).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_mlp_takes_any_widths():
+    shapes = [tuple(w.shape) for w in maskable(build_network("mlp", (1, 4, 4), 3, widths=(5, 6, 7))).values()]
+    assert shapes == [(5, 16), (6, 5), (7, 6), (3, 7)]
+    assert len(maskable(build_network("mlp", (1, 4, 4), 3, widths=()))) == 1
+
+
+def test_mlp_dropout_stands_before_every_linear_layer():
+    layers = list(build_network("mlp", (1, 4, 4), 3, dropout=0.25))
+    for index, layer in enumerate(layers):
+        if isinstance(layer, nn.Linear):
+            assert isinstance(layers[index - 1], nn.Dropout)
+            assert layers[index - 1].p == 0.25
+    assert not any(isinstance(layer, nn.Dropout) for layer in build_network("mlp", (1, 4, 4), 3))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "small-conv", "vit-micro"])
+def test_an_option_the_network_does_not_take_is_refused_by_name(name):
+    with pytest.raises(UserError) as raised:
+        build_network(name, CIFAR, 10, widths=(8,), dropout=0.5)
+    assert [problem.where for problem in raised.value.problems] == ["network.dropout", "network.widths"]
+
+
+@pytest.mark.parametrize(
+    ("name", "input_shape", "options"),
+    [
+        ("resnet", CIFAR, {}),
+        ("vit-micro", GREY, {}),
+        ("vit-micro", (3, 64, 64), {}),
+        ("mlp", CIFAR, {"widths": (0,)}),
+        ("mlp", CIFAR, {"dropout": 1.0}),
+        ("mlp", CIFAR, {"dropout": -0.1}),
+    ],
+)
+def test_what_cannot_be_built_is_a_user_error(name, input_shape, options):
+    with pytest.raises(UserError):
+        build_network(name, input_shape, 10, **options)
