@@ -1,0 +1,81 @@
+"""The sentences under a comparison table, worked out from the data: what varies, n, interval, machine."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .rows import Record, Row
+
+
+def notes_on(
+    records: Sequence[Record],
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    implied: Sequence[str],
+) -> tuple[str, ...]:
+    """The notes for a table with these records, rows, columns, and settings implied by the columns shown."""
+    notes = [_numbers(rows), _selection(rows), _variation(records, rows, columns, implied), _missing(rows)]
+    return tuple(note for note in [*notes, _origin(records)] if note)
+
+
+def _numbers(rows: Sequence[Row]) -> str:
+    counts = sorted({row.scores["test_accuracy"].n for row in rows})
+    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    if counts[-1] < 2:
+        return f"Test accuracy in percent; n = {n} seed per row, so no interval."
+    alone = " A row with n = 1 has none." if counts[0] < 2 else ""
+    return f"Mean ± half-width of the 95 % Student-t interval over n = {n} seeds; SD is the sample's.{alone}"
+
+
+def _selection(rows: Sequence[Row]) -> str:
+    best = "Test accuracy is read once, with the weights that were best on validation"
+    if all(row.selected for row in rows):
+        return best + "."
+    if any(row.selected for row in rows):
+        return best + "; † no validation split, last weights."
+    return "No validation split: test accuracy of the last weights."
+
+
+def _variation(
+    records: Sequence[Record],
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    implied: Sequence[str],
+) -> str:
+    varies = [*(["method"] if len({row.method for row in rows}) > 1 else []), *columns]
+    seeds = listing(sorted({record["seed"] for record in records}))
+    seeds = f"over seeds {seeds} (initialisation, data order, draws)"
+    follows = f"; {listing(implied)} set along with them" if implied else ""
+    return f"Rows vary {listing(varies)}{follows}; {seeds}." if varies else f"Replicated {seeds}."
+
+
+def _missing(rows: Sequence[Row]) -> str:
+    counts: dict[str, int] = {}
+    for row in rows:
+        for status, n in row.statuses.items():
+            if status != "done":
+                counts[status] = counts.get(status, 0) + n
+    if not counts:
+        return ""
+    return "Not in the means: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + "."
+
+
+def _origin(records: Sequence[Record]) -> str:
+    def distinct(column: str) -> list[Any]:
+        return list(dict.fromkeys(r[column] for r in records if r.get(column) is not None))
+
+    machines = " / ".join(str(name) for name in distinct("device_name") or distinct("device"))
+    commits = " / ".join(str(sha)[:7] for sha in distinct("git_sha"))
+    dirty = " with uncommitted changes" if any(distinct("git_dirty")) else ""
+    versions = ", ".join(f"torch {version}" for version in distinct("torch_version"))
+    parts = [part for part in (machines, versions, f"git {commits}{dirty}" if commits else "") if part]
+    return "; ".join(parts) + "." if parts else ""
+
+
+def listing(values: Iterable[object]) -> str:
+    """`a`, `a and b`, `a, b and c`; runs of four or more whole numbers as `1–5`."""
+    items = list(values)
+    numbers = [item for item in items if isinstance(item, int)]
+    if len(numbers) == len(items) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}–{numbers[-1]}"
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)

@@ -1,0 +1,53 @@
+"""What a comparison consists of: one row per arm, summarised over its seeds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .statistics import Summary
+
+Record = Mapping[str, Any]
+"""A row of the `runs` table, missing values None."""
+
+SECTIONS = ("data", "backbone", "network", "method", "optimizer", "schedule", "training")
+STATUSES = ("done", "failed", "diverged", "interrupted")
+SCORES = ("test_accuracy", "val_accuracy_best", "test_loss")
+COSTS = (
+    "trainable_parameters",
+    "active_parameters",
+    "total_parameters",
+    "training_flops",
+    "inference_flops",
+    "wall_seconds",
+    "peak_memory_bytes",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm: what the runs that differ only in their seed say together."""
+
+    method: str
+    settings: dict[str, str]
+    """The shown settings outside the method, by column name."""
+    run_ids: tuple[str, ...]
+    statuses: dict[str, int]
+    scores: dict[str, Summary]
+    """Over the runs that are done; accuracies in percent."""
+    costs: dict[str, float | None]
+    """Means over the runs that are done."""
+    selected: bool
+    """Whether the weights were selected on validation; False means last weights."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The arms of one study side by side, in the order in which the plan has them."""
+
+    study: str
+    varies: tuple[str, ...]
+    """Settings that take more than one value, the seed aside."""
+    columns: tuple[str, ...]
+    """Those that need a column of their own: not said by the method's label nor implied by what is shown."""
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]

@@ -1,0 +1,51 @@
+"""Statistics over the seeds of one arm: mean, standard deviation and the Student-t interval of the mean.
+
+The t interval and not a percentile bootstrap: at three to ten replicates the bootstrap's nominal 95 % interval
+covers far less than 95 %, while the t interval is exact for normal data at any n of two or more.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student_t
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What n replicates say about a mean. What n is too small for is None, never a made-up zero."""
+
+    n: int
+    mean: float | None
+    sd: float | None
+    half_width: float | None
+    """Half of the width of the interval of the mean."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval."""
+        return None if self.mean is None or self.half_width is None else self.mean - self.half_width
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval."""
+        return None if self.mean is None or self.half_width is None else self.mean + self.half_width
+
+
+def summarise(values: Iterable[float | None], confidence: float = 0.95) -> Summary:
+    """Mean, sample standard deviation (n - 1) and Student-t half-width of the finite numbers in `values`.
+
+    An interval assumes independent, roughly normal replicates; n is the count of finite values.
+    """
+    given = [value for value in values if value is not None]
+    finite = np.array([value for value in given if math.isfinite(value)], dtype=np.float64)
+    n = len(finite)
+    if n == 0:
+        return Summary(0, None, None, None)
+    mean = float(finite.mean())
+    if n == 1:
+        return Summary(1, mean, None, None)
+    sd = float(finite.std(ddof=1))
+    quantile = float(student_t.ppf(0.5 + confidence / 2, n - 1))
+    return Summary(n, mean, sd, quantile * sd / math.sqrt(n))

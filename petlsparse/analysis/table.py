@@ -1,0 +1,92 @@
+"""A comparison as columns of text cells (for people) or as flat records (for programs)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import quantities
+from .rows import COSTS, SCORES, Comparison, Row
+from .statistics import Summary
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table for people."""
+
+    header: str
+    cells: tuple[str, ...]
+    numeric: bool = True
+    spare: int = 0
+    """0 is never left out; of the others, the highest goes first where the page is narrow."""
+
+
+_COST_COLUMNS: dict[str, tuple[str, Callable[[object], str], int]] = {
+    "trainable_parameters": ("trainable", quantities.count, 0),
+    "active_parameters": ("active", quantities.count, 2),
+    "training_flops": ("train FLOPs", quantities.count, 0),
+    "wall_seconds": ("time", quantities.duration, 0),
+    "peak_memory_bytes": ("memory", quantities.memory, 1),
+}
+
+
+def columns_of(comparison: Comparison) -> list[Column]:
+    """The table's columns, left to right."""
+    rows = comparison.rows
+
+    def column(header: str, cell: Callable[[Row], str], numeric: bool = True, spare: int = 0) -> Column:
+        return Column(header, tuple(cell(row) for row in rows), numeric, spare)
+
+    marked = any(row.selected for row in rows)
+    columns = [
+        *(
+            column(heading(name), lambda row, name=name: row.settings[name], numeric=False)  # type: ignore[misc]
+            for name in comparison.columns
+        ),
+        column("method", lambda row: row.method, numeric=False),
+        column("test acc. %", lambda row: score(row.scores["test_accuracy"]) + _mark(row, marked)),
+        column("SD", lambda row: quantities.percent(row.scores["test_accuracy"].sd)),
+        column("n", lambda row: str(row.scores["test_accuracy"].n)),
+        column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=3),
+    ]
+    if any(_lost(row) for row in rows):
+        columns.append(column("not done", _lost, numeric=False))
+    for name, (header, text, spare) in _COST_COLUMNS.items():
+        columns.append(column(header, lambda row, n=name, t=text: t(row.costs[n]), spare=spare))  # type: ignore[misc]
+    return columns
+
+
+def records_of(comparison: Comparison) -> list[dict[str, Any]]:
+    """One flat object per row; every number unrounded, None where there is none."""
+    records = []
+    for row in comparison.rows:
+        record: dict[str, Any] = {"study": comparison.study, "method": row.method, **row.settings}
+        for name in SCORES:
+            summary = row.scores[name]
+            record |= {f"{name}_{part}": getattr(summary, part) for part in ("mean", "sd", "low", "high")}
+        record["n"] = row.scores["test_accuracy"].n
+        record |= {status: row.statuses.get(status, 0) for status in ("done", "failed", "diverged", "interrupted")}
+        record["weights"] = "best on validation" if row.selected else "last"
+        record |= {name: row.costs[name] for name in COSTS}
+        record["run_ids"] = list(row.run_ids)
+        records.append(record)
+    return records
+
+
+def heading(name: str) -> str:
+    """A setting's name as a column heads it: `optimizer_lr` is lr, `data_name` is data."""
+    section, _, field = name.partition("_")
+    return section if field == "name" else field.replace("_", " ")
+
+
+def score(summary: Summary) -> str:
+    """`93.12 ± 0.41`, or `93.12` alone where n is too small for an interval."""
+    mean = quantities.percent(summary.mean)
+    return mean if summary.half_width is None else f"{mean} ± {quantities.percent(summary.half_width)}"
+
+
+def _mark(row: Row, marked: bool) -> str:
+    return " †" if marked and not row.selected else ""
+
+
+def _lost(row: Row) -> str:
+    return ", ".join(f"{n} {status}" for status, n in row.statuses.items() if status != "done")

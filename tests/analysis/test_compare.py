@@ -1,0 +1,115 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from petlsparse.analysis.compare import compare
+from petlsparse.analysis.rows import Comparison
+from petlsparse.analysis.table import columns_of, records_of
+
+Record = dict[str, Any]
+Make = Callable[..., Record]
+
+
+def only(records: list[Record]) -> Comparison:
+    (comparison,) = compare(records)
+    return comparison
+
+
+def test_runs_that_differ_only_in_seed_share_a_row(record: Make) -> None:
+    runs = [record(90.0 + seed, seed=seed, method_criterion=c) for c in ("magnitude", "set") for seed in (1, 2, 3)]
+    table = only(runs)
+    assert [row.method for row in table.rows] == ["dst magnitude/random d=0.1", "dst set/random d=0.1"]
+    assert [row.scores["test_accuracy"].n for row in table.rows] == [3, 3]
+    assert table.rows[0].scores["test_accuracy"].mean == pytest.approx(92.0)
+    assert table.varies == ("method_criterion",)
+
+
+def test_order_of_rows_is_order_of_runs(record: Make) -> None:
+    densities = [0.2, 0.05, 0.1]
+    rows = only([record(method_density=d, seed=s) for s in (1, 2) for d in densities]).rows
+    assert [row.method.split("=")[-1] for row in rows] == ["0.2", "0.05", "0.1"]
+
+
+def test_diverged_and_failed_runs_are_counted_but_not_averaged(record: Make) -> None:
+    runs = [record(90.0, seed=1), record(None, seed=2, status="diverged"), record(None, seed=3, status="failed")]
+    (row,) = only(runs).rows
+    assert row.statuses == {"done": 1, "diverged": 1, "failed": 1}
+    assert row.scores["test_accuracy"].n == 1
+    columns = {column.header: column.cells for column in columns_of(only(runs))}
+    assert columns["not done"] == ("1 diverged, 1 failed",)
+    assert "Not in the means: 1 diverged, 1 failed." in only(runs).notes
+
+
+def test_a_row_without_finished_runs_shows_dashes(record: Make) -> None:
+    columns = {c.header: c.cells for c in columns_of(only([record(None, status="failed", wall_seconds=None)]))}
+    assert columns["test acc. %"] == ("–",)
+    assert columns["n"] == ("0",)
+    assert columns["time"] == ("–",)
+
+
+def test_one_seed_shows_no_interval(record: Make) -> None:
+    table = only([record(93.125)])
+    columns = {column.header: column.cells for column in columns_of(table)}
+    assert (columns["test acc. %"], columns["SD"], columns["n"]) == (("93.12",), ("–",), ("1",))
+    assert any("no interval" in note for note in table.notes)
+
+
+def test_interval_and_sd_worked_by_hand(record: Make) -> None:
+    # 90, 91, 92: mean 91, SD 1, half-width 4.30265 / sqrt(3) = 2.484.
+    table = only([record(90.0, seed=1), record(91.0, seed=2), record(92.0, seed=3)])
+    columns = {column.header: column.cells for column in columns_of(table)}
+    assert (columns["test acc. %"], columns["SD"]) == (("91.00 ± 2.48",), ("1.00",))
+    assert table.notes[0].startswith("Mean ± half-width of the 95 % Student-t interval over n = 3 seeds")
+
+
+def test_a_varying_setting_outside_the_method_gets_a_column(record: Make) -> None:
+    table = only([record(data_name=name, optimizer_lr=lr) for name in ("digits", "cifar10") for lr in (0.1, 0.2)])
+    assert table.columns == ("data_name", "optimizer_lr")
+    headers = [column.header for column in columns_of(table)]
+    assert headers[:3] == ["data", "lr", "method"]
+
+
+def test_a_setting_that_follows_the_method_is_named_but_gets_no_column(record: Make) -> None:
+    runs = [record(method_criterion="set", optimizer_lr=0.1), record(method_criterion="snip", optimizer_lr=0.2)]
+    table = only(runs)
+    assert table.columns == ()
+    assert any("optimizer_lr set along with them" in note for note in table.notes)
+
+
+def test_runs_without_validation_are_marked_as_last_weights(record: Make) -> None:
+    runs = [record(90.0), record(91.0, data_fit="train+val", val_accuracy_best=None)]
+    runs[0]["data_fit"] = "train"
+    table = only(runs)
+    columns = {column.header: column.cells for column in columns_of(table)}
+    assert columns["test acc. %"] == ("90.00", "91.00 †")
+    assert any("† no validation split, last weights" in note for note in table.notes)
+    everything_fitted = only([runs[1]])
+    assert "No validation split: test accuracy of the last weights." in everything_fitted.notes
+
+
+def test_studies_are_compared_apart(record: Make) -> None:
+    runs = [record(), record(study="adapter-search", method_kind="linear-probe")]
+    assert [comparison.study for comparison in compare(runs)] == ["dst-sweep", "adapter-search"]
+
+
+def test_costs_are_means_over_finished_runs(record: Make) -> None:
+    runs = [record(seed=1, wall_seconds=10.0), record(seed=2, wall_seconds=20.0)]
+    runs.append(record(None, seed=3, status="failed", wall_seconds=1000.0))
+    (row,) = only(runs).rows
+    assert row.costs["wall_seconds"] == 15.0
+    assert row.costs["training_flops"] == 2.0e9
+
+
+def test_training_flops_are_a_cost_and_not_a_setting(record: Make) -> None:
+    table = only([record(seed=1, training_flops=1.0), record(seed=2, training_flops=2.0)])
+    assert len(table.rows) == 1
+
+
+def test_records_carry_unrounded_numbers_and_the_ends_of_the_interval(record: Make) -> None:
+    (row,) = records_of(only([record(90.0, seed=1), record(91.0, seed=2), record(92.0, seed=3)]))
+    assert row["test_accuracy_mean"] == 91.0
+    assert row["test_accuracy_high"] - row["test_accuracy_low"] == pytest.approx(2 * 4.30265 / math.sqrt(3), rel=1e-5)
+    assert (row["done"], row["failed"], row["n"]) == (3, 0, 3)
+    assert len(row["run_ids"]) == 3

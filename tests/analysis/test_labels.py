@@ -1,0 +1,65 @@
+import pytest
+
+from petlsparse.analysis.labels import method_label
+from petlsparse.analysis.quantities import count, duration, memory, percent
+
+
+@pytest.mark.parametrize(
+    ("fields", "varying", "label"),
+    [
+        ({"kind": "dense"}, (), "dense"),
+        ({"kind": "static", "density": 0.05}, (), "static d=0.05"),
+        (
+            {"kind": "dst", "criterion": "magnitude", "growth": "random", "density": 0.1, "update_period": 800.0},
+            (),
+            "dst magnitude/random d=0.1",
+        ),
+        (
+            {"kind": "dst", "criterion": "set", "growth": "gradient", "density": 0.1, "update_period": 800.0},
+            ("update_period", "criterion"),
+            "dst set/gradient d=0.1 update_period=800",
+        ),
+        ({"kind": "adapters", "placement": "all-parallel", "rank": 8, "count": None}, (), "all-parallel r=8"),
+        ({"kind": "adapters", "placement": "first-k", "rank": 8.0, "count": 3.0}, (), "first-3 r=8"),
+        (
+            {"kind": "adapters", "placement": "random", "rank": 8, "count": 12, "edge_kind": "recurrent", "draw": 2},
+            ("draw", "edge_kind"),
+            "random-12 recurrent r=8 draw=2",
+        ),
+        (
+            {"kind": "adapters", "placement": "explicit", "rank": 4, "edges": "[[0,3],[12,1]]"},
+            ("edges",),
+            "0→3 12→1 r=4",
+        ),
+        (
+            {"kind": "adapters", "placement": "explicit", "rank": 4, "edges": "[[0,1],[0,2],[0,3],[0,4],[0,5]]"},
+            (),
+            "0→1 0→2 0→3 +2 more r=4",
+        ),
+    ],
+)
+def test_label(fields: dict[str, object], varying: tuple[str, ...], label: str) -> None:
+    assert method_label(fields, varying) == label
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (count(950), "950"),
+        (count(999.6), "1.00k"),
+        (count(1_234_567), "1.23M"),
+        (count(45.64e9), "45.6G"),
+        (count(None), "–"),
+        (count(float("nan")), "–"),
+        (memory(512 * 1024**2), "512 MiB"),
+        (memory(1.5 * 1024**3), "1.50 GiB"),
+        (duration(4.21), "4.2 s"),
+        (duration(85.4), "85 s"),
+        (duration(12 * 60), "12 min"),
+        (duration(3 * 3600 + 20 * 60), "3 h 20 min"),
+        (duration(53 * 3600), "2 d 5 h"),
+        (percent(93.125), "93.12"),
+    ],
+)
+def test_quantity(text: str, expected: str) -> None:
+    assert text == expected
