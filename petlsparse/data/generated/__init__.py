@@ -1,0 +1,1 @@
+"""Data sets drawn from fixed seeds; the same pixels on every machine."""

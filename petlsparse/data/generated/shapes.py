@@ -1,0 +1,63 @@
+"""``shapes-count``: how many coloured shapes lie on the 64x64 canvas, after Clevr-Count.
+
+VTAB-1k style (arXiv 1910.04867): 800 training, 200 validation and 3,000 test images, 3 to 10 shapes, label = number
+minus 3, all labels equally frequent. Shapes may overlap, but centres keep a distance larger than the largest
+shape's inner radius, so that each one can be seen. Deviation from Clevr: flat shapes instead of rendered solids.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import numpy as np
+import torch
+
+from petlsparse.data.generated import polygons
+from petlsparse.data.generated.scatter import scatter
+from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform
+from petlsparse.data.types import Source, Split
+
+CANVAS = 64
+FEWEST, MOST = 3, 10
+EXAMPLES = {"train": 800, "val": 200, "test": 3000}
+DISTANCE = 10.0
+MARGIN = 7.0
+RADIUS = (4.5, 7.5)
+
+DISC = polygons.star((1.0,) * 16)
+SQUARE = polygons.star((1.0,) * 4)
+TRIANGLE = polygons.star((1.0,) * 3)
+PENTAGRAM = polygons.star((1.0, 0.5) * 5)
+SHAPES = polygons.stack((DISC, SQUARE, TRIANGLE, PENTAGRAM))
+COLOURS = np.array(
+    [(220, 50, 40), (50, 90, 220), (40, 170, 70), (230, 200, 40), (150, 60, 190), (40, 190, 200), (240, 130, 40)]
+)
+
+
+def draw(split: str) -> Split:
+    """Draw one split: the background first, then shape after shape over it."""
+    rng, count = stream("shapes-count", split), EXAMPLES[split]
+    labels = balanced_labels(rng, count, MOST - FEWEST + 1)
+    centres = scatter(rng, count, MOST, MARGIN, CANVAS - MARGIN, DISTANCE)
+    images = np.broadcast_to(integers(rng, 90, 140, (count, 1, 1, 1)), (count, 3, CANVAS, CANVAS)).astype(np.uint8)
+    for k in range(MOST):
+        present = k < labels + FEWEST
+        inside = _filled(rng, centres[:, k]) & present[:, None, None]
+        colour = COLOURS[integers(rng, 0, len(COLOURS), count)] + integers(rng, -15, 16, (count, 3))
+        np.copyto(images, colour[:, :, None, None].astype(np.uint8), where=inside[:, None])
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _filled(rng: Stream, centre: np.ndarray) -> np.ndarray:
+    """One random shape at each centre (N, 2): bool (N, CANVAS, CANVAS)."""
+    count = len(centre)
+    shapes = SHAPES[integers(rng, 0, len(SHAPES), count)]
+    placed = polygons.place(shapes, centre, uniform(rng, *RADIUS, count), uniform(rng, 0, 2 * np.pi, count))
+    return polygons.fill(placed, CANVAS)
+
+
+@cache
+def count() -> Source:
+    """The number of shapes, 3 to 10."""
+    parts = (draw("train"), draw("val"), partial(draw, "test"))
+    return Source(MOST - FEWEST + 1, *parts, mean=(0.5,) * 3, std=(0.5,) * 3)

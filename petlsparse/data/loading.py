@@ -1,0 +1,84 @@
+"""``load_data``: from a data set's name to the tensors that a run trains on."""
+
+from __future__ import annotations
+
+import hashlib
+
+from petlsparse.data import DATASETS
+from petlsparse.data.resize import with_channels, with_size
+from petlsparse.data.subset import balanced_subset
+from petlsparse.data.types import Dataset, Source, Split
+from petlsparse.errors import Problem, UserError
+from petlsparse.registry import resolve
+
+FOLDER_PREFIX = "folder:"
+FIT = ("train", "train+val")
+
+
+def load_data(
+    name: str,
+    *,
+    train_examples: int | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    fit: str = "train",
+) -> Dataset:
+    """Load a data set by name, as uint8 tensors on the CPU.
+
+    ``image_size`` resizes to squares and ``channels`` (1 or 3) converts between grey and colour, both once and for
+    all splits. With ``fit="train+val"`` the training split holds both parts and the validation split is empty.
+    ``train_examples`` then keeps a class-balanced subset of the training split, the same one in every run.
+
+    Raises UserError for an unknown name, for data that are not found or not readable, and for more
+    ``train_examples`` than there are.
+    """
+    if fit not in FIT:
+        raise UserError(Problem("must be a part to fit on", where="data.fit", value=fit, valid=FIT))
+    source = _source(name, image_size)
+
+    def prepared(split: Split) -> Split:
+        return Split(with_size(with_channels(split.images, channels), image_size), split.labels)
+
+    train, val = source.train, source.val
+    if fit == "train+val":
+        train, val = train.join(val), val.take(slice(0))
+    if train_examples is not None:
+        train = train.take(balanced_subset(train.labels, train_examples))
+    train, val = prepared(train), prepared(val)
+    width = train.images.shape[1]
+    return Dataset(
+        name=name,
+        classes=source.classes,
+        train=train,
+        val=val,
+        mean=_per_channel(source.mean, width),
+        std=_per_channel(source.std, width),
+        fingerprint=fingerprint(source.classes, train, val),
+        read_test=lambda: prepared(source.read_test()),
+    )
+
+
+def fingerprint(classes: int, *splits: Split) -> str:
+    """12 hex digits of SHA-256 over the number of classes and every split's shape, pixels and labels."""
+    digest = hashlib.sha256(str(classes).encode())
+    for split in splits:
+        digest.update(repr(tuple(split.images.shape)).encode())
+        digest.update(split.images.contiguous().numpy().data)
+        digest.update(split.labels.contiguous().numpy().data)
+    return digest.hexdigest()[:12]
+
+
+def _source(name: str, image_size: int | None) -> Source:
+    if name.startswith(FOLDER_PREFIX):
+        from petlsparse.data.files.folder import image_folder
+
+        return image_folder(name.removeprefix(FOLDER_PREFIX), image_size)
+    loaded: Source = resolve(DATASETS, name, "data set")()
+    return loaded
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Constants of a grey image repeated for colour; those of a colour image averaged for grey."""
+    if len(values) == channels:
+        return values
+    return (sum(values) / len(values),) * channels

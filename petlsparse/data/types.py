@@ -1,0 +1,66 @@
+"""What a data set is once loaded: splits of uint8 images, and the facts needed to feed them to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels; the tensors may be shared between callers and must not be written to."""
+
+    images: Tensor
+    """uint8 (N, C, H, W)."""
+    labels: Tensor
+    """int64 (N,)."""
+
+    def __len__(self) -> int:
+        return self.labels.shape[0]
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split on another device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+    def take(self, indices: Tensor | slice) -> Split:
+        """The examples at ``indices``, in that order."""
+        return Split(self.images[indices], self.labels[indices])
+
+    def join(self, other: Split) -> Split:
+        """This split followed by another one."""
+        return Split(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as its owner ships it: native size and channels, official (or declared) splits."""
+
+    classes: int
+    train: Split
+    val: Split
+    read_test: Callable[[], Split] = field(repr=False)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as a run uses it: resized, with the channels and the number of examples that were asked for."""
+
+    name: str
+    classes: int
+    train: Split
+    val: Split
+    mean: tuple[float, ...]
+    """Per channel, of pixels scaled to 0..1; so is ``std``."""
+    std: tuple[float, ...]
+    fingerprint: str
+    """12 hex digits of the content of ``train`` and ``val`` as they are here."""
+    read_test: Callable[[], Split] = field(repr=False)
+
+    def test(self) -> Split:
+        """Read the test split now. It is not touched before, and nothing of it is kept."""
+        return self.read_test()
