@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from petlsparse.tracking.tables import RUNS
+
 from .labels import method_label, setting
 from .notes import notes_on
 from .rows import COSTS, SCORES, SECTIONS, Comparison, Record, Row
@@ -23,7 +25,8 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
 def setting_columns(records: Sequence[Record]) -> list[str]:
     """The columns that hold settings, the seed aside, in table order."""
     prefixes = tuple(f"{section}_" for section in SECTIONS)
-    return [name for name in records[0] if name.startswith(prefixes) and name not in COSTS]
+    others = {column.name for column in RUNS.columns}  # such as training_flops and data_fingerprint
+    return [name for name in records[0] if name.startswith(prefixes) and name not in others]
 
 
 def _compare(study: str, records: list[Record]) -> Comparison:

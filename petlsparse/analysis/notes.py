@@ -1,7 +1,6 @@
 """The sentences under a comparison table, worked out from the data: what varies, n, interval, machine."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from .rows import Record, Row
 
@@ -60,15 +59,21 @@ def _missing(rows: Sequence[Row]) -> str:
 
 
 def _origin(records: Sequence[Record]) -> str:
-    def distinct(column: str) -> list[Any]:
-        return list(dict.fromkeys(r[column] for r in records if r.get(column) is not None))
+    """Machine, versions and code, from the runs' provenance."""
 
-    machines = " / ".join(str(name) for name in distinct("device_name") or distinct("device"))
-    commits = " / ".join(str(sha)[:7] for sha in distinct("git_sha"))
-    dirty = " with uncommitted changes" if any(distinct("git_dirty")) else ""
-    versions = ", ".join(f"torch {version}" for version in distinct("torch_version"))
-    parts = [part for part in (machines, versions, f"git {commits}{dirty}" if commits else "") if part]
-    return "; ".join(parts) + "." if parts else ""
+    def distinct(*columns: str, length: int | None = None) -> str:
+        values = (next((r[column] for column in columns if r.get(column)), None) for r in records)
+        return " / ".join(dict.fromkeys(str(value)[:length] for value in values if value is not None))
+
+    dirty = " with uncommitted changes" if any(record.get("git_dirty") for record in records) else ""
+    parts = [
+        distinct("device_name", "cpu"),
+        f"{threads} thread{'' if threads == '1' else 's'}" if (threads := distinct("threads")) else "",
+        f"torch {torch}" if (torch := distinct("torch_version")) else "",
+        f"git {commits}{dirty}" if (commits := distinct("git_sha", length=7)) else "",
+    ]
+    known = [part for part in parts if part]
+    return ", ".join(known) + "." if known else ""
 
 
 def listing(values: Iterable[object]) -> str:

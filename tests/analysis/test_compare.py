@@ -102,8 +102,9 @@ def test_costs_are_means_over_finished_runs(record: Make) -> None:
     assert row.costs["training_flops"] == 2.0e9
 
 
-def test_training_flops_are_a_cost_and_not_a_setting(record: Make) -> None:
-    table = only([record(seed=1, training_flops=1.0), record(seed=2, training_flops=2.0)])
+def test_what_was_measured_is_no_setting_whatever_its_name_begins_with(record: Make) -> None:
+    changes = [{"training_flops": 1.0, "data_fingerprint": "aa"}, {"training_flops": 2.0, "data_fingerprint": "bb"}]
+    table = only([record(seed=seed, **change) for seed, change in enumerate(changes)])
     assert len(table.rows) == 1
 
 
@@ -113,3 +114,13 @@ def test_records_carry_unrounded_numbers_and_the_ends_of_the_interval(record: Ma
     assert row["test_accuracy_high"] - row["test_accuracy_low"] == pytest.approx(2 * 4.30265 / math.sqrt(3), rel=1e-5)
     assert (row["done"], row["failed"], row["n"]) == (3, 0, 3)
     assert len(row["run_ids"]) == 3
+
+
+def test_the_last_note_names_machine_versions_and_code(record: Make) -> None:
+    here = {"cpu": "Some CPU", "device": "cpu", "threads": 1, "torch_version": "2.15.0", "git_sha": "0123456789abcdef"}
+    assert only([record(**here, git_dirty=False)]).notes[-1] == "Some CPU, 1 thread, torch 2.15.0, git 0123456."
+    there = here | {"device_name": "NVIDIA H200", "git_sha": "fedcba9876543210"}
+    both = only([record(**here, git_dirty=False), record(**there, git_dirty=True, seed=2)])
+    assert both.notes[-1] == (
+        "Some CPU / NVIDIA H200, 1 thread, torch 2.15.0, git 0123456 / fedcba9 with uncommitted changes."
+    )
