@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from petlsparse.data.files.idx import read_idx
-from petlsparse.data.files.roots import OnDisk
+from petlsparse.data.files.places import FASHION_MNIST
 from petlsparse.data.types import Source, Split
 from petlsparse.errors import Problem, UserError
 
@@ -16,21 +16,10 @@ CLASSES = 10
 VALIDATION = 6_000
 """The last images of the official training half (arXiv 2306.12230, released code)."""
 
-PLACE = OnDisk(
-    name="fashion-mnist",
-    folders=("FashionMNIST/raw", "fashion-mnist", "fashion_mnist"),
-    files=tuple(f"{half}-{part}-ubyte" for half in ("train", "t10k") for part in ("images-idx3", "labels-idx1")),
-    supply=(
-        "install your distribution's package, e.g. Debian's dataset-fashion-mnist",
-        "point PETLSPARSE_DATA at the root given to torchvision.datasets.FashionMNIST (it holds FashionMNIST/raw)",
-        "use fashion-mnist-10k, the balanced subset that comes with petlsparse",
-    ),
-)
-
 
 def fashion_mnist() -> Source:
     """Train 54,000, val 6,000 (the official training half, not shuffled), test 10,000; grey 28x28, 10 classes."""
-    folder = PLACE.locate()
+    folder = FASHION_MNIST.locate()
     half = read_half(folder, "train")
     train, val = half.take(slice(None, -VALIDATION)), half.take(slice(-VALIDATION, None))
     return Source(CLASSES, train, val, partial(read_half, folder, "t10k"), mean=(0.5,), std=(0.5,))

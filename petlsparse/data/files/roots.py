@@ -1,9 +1,9 @@
-"""Where data sets are looked for on disk, and what is said when one is not there."""
+"""Where data sets are looked for on disk, and where decoded images are kept. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from petlsparse.errors import Problem, UserError
@@ -11,51 +11,24 @@ from petlsparse.errors import Problem, UserError
 VARIABLE = "PETLSPARSE_DATA"
 
 
+def cache_home() -> Path:
+    """The user's cache folder for this package."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "petlsparse"
+
+
 def roots() -> tuple[Path, ...]:
     """The folders to look in, first match wins: those in PETLSPARSE_DATA, then the usual places."""
     named = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    usual = [Path("data"), Path.home() / ".cache/petlsparse/data", Path("/usr/share/datasets")]
-    return tuple(dict.fromkeys(named + usual))
+    return tuple(dict.fromkeys([*named, Path("data"), cache_home() / "data", Path("/usr/share/datasets")]))
 
 
-@dataclass(frozen=True)
-class OnDisk:
-    """A data set known by its files: which, in which folders below a root, and how to come by them."""
-
-    name: str
-    folders: tuple[str, ...]
-    """Relative to a root; a root may also be the folder itself."""
-    files: tuple[str, ...]
-    """All of these must be there, as they are or with ``.gz`` added."""
-    supply: tuple[str, str, str]
-    """Three ways to make the data available."""
-
-    def find(self) -> Path | None:
-        """The first folder that holds every file."""
-        candidates = (root / folder for root in roots() for folder in (*self.folders, "."))
-        return next((folder for folder in candidates if all(_exists(folder / file) for file in self.files)), None)
-
-    def locate(self) -> Path:
-        """Like ``find``, but missing data raise a UserError that says where they were looked for."""
-        return self.find() or _raise(missing(self.name, self.files, self.folders, self.supply))
-
-
-def missing(name: str, files: tuple[str, ...], folders: tuple[str, ...], supply: tuple[str, ...]) -> UserError:
-    """The error for data that are not on this machine."""
+def missing(name: str, wanted: Iterable[str], supply: Iterable[str]) -> UserError:
+    """The error for data that are not on this machine: what was looked for, where, and how to supply it."""
     lines = [
-        "the data set is not on this machine",
-        f"looked for: {', '.join(files)}",
-        f"in the folders: {', '.join(folders)}",
-        f"of: {', '.join(str(root) for root in roots())}",
-        "to supply it:",
+        "not found on this machine",
+        *(f"  looked for {what}" for what in wanted),
+        f"  in {', '.join(str(root) for root in roots())}",
+        "  to supply it, either",
         *(f"  {number}. {way}" for number, way in enumerate(supply, start=1)),
     ]
     return UserError(Problem("\n".join(lines), where=name))
-
-
-def _exists(path: Path) -> bool:
-    return path.is_file() or path.with_name(path.name + ".gz").is_file()
-
-
-def _raise(error: UserError) -> Path:
-    raise error

@@ -23,7 +23,9 @@ from functools import cache, partial
 import numpy as np
 import torch
 
-from petlsparse.data.files import fashion_mnist
+from petlsparse.data.files.bundled import fashion_mnist_10k
+from petlsparse.data.files.fashion_mnist import fashion_mnist
+from petlsparse.data.files.places import FASHION_MNIST
 from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.generated.warp import warp
@@ -126,11 +128,7 @@ def pretraining_mix() -> Source:
 
 
 def _garments() -> Source:
-    if fashion_mnist.PLACE.find() is not None:
-        return fashion_mnist.fashion_mnist()
-    from petlsparse.data.files.bundled import fashion_mnist_10k
-
-    return fashion_mnist_10k()
+    return fashion_mnist_10k() if FASHION_MNIST.find() is None else fashion_mnist()
 
 
 def _draw_test(garment: Source) -> Split:

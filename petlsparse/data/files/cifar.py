@@ -1,0 +1,100 @@
+"""CIFAR-10 and CIFAR-100 in the two forms their authors publish: Python pickles and binary records.
+
+A pickle can run any code when it is read. Here it may only build what these files consist of: dictionaries, lists,
+strings, numbers and NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from petlsparse.data.files.places import CIFAR10, CIFAR100
+from petlsparse.data.subset import stratified_split
+from petlsparse.data.types import Source, Split
+from petlsparse.errors import Problem, UserError
+
+VALIDATION = 5_000
+SIDE = 32
+_PIXELS = 3 * SIDE * SIDE
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+def cifar10() -> Source:
+    """Train 45,000, val 5,000 (the five batches, not shuffled; arXiv 2306.12230, released code), test 10,000."""
+    folder = CIFAR10.locate()
+    official = _read(folder, [f"data_batch_{number}" for number in range(1, 6)], b"labels", 10)
+    train, val = official.take(slice(None, -VALIDATION)), official.take(slice(-VALIDATION, None))
+    test = partial(_read, folder, ["test_batch"], b"labels", 10)
+    return Source(10, train, val, test, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+
+
+def cifar100() -> Source:
+    """Train 45,000, val 5,000 (50 of every fine class; own choice: there is no official split), test 10,000."""
+    folder = CIFAR100.locate()
+    official = _read(folder, ["train"], b"fine_labels", 100)
+    kept, held = stratified_split(official.labels, len(official) // 10, "cifar100/val")
+    test = partial(_read, folder, ["test"], b"fine_labels", 100)
+    mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+    return Source(100, official.take(kept), official.take(held), test, mean, std)
+
+
+def _read(folder: Path, stems: list[str], key: bytes, classes: int) -> Split:
+    """The named files one after another, in whichever of the two forms the folder holds."""
+    parts = []
+    for stem in stems:
+        binary = folder / f"{stem}.bin"
+        pixels, labels = read_binary(binary, classes) if binary.is_file() else read_pickle(folder / stem, key)
+        if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+            raise _broken(folder / stem, f"labels are not all in 0..{classes - 1}")
+        parts.append((pixels, labels))
+    images = torch.from_numpy(np.concatenate([pixels for pixels, _ in parts])).view(-1, 3, SIDE, SIDE)
+    return Split(images, torch.from_numpy(np.concatenate([labels for _, labels in parts])))
+
+
+def read_binary(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Records of one label byte (CIFAR-100: coarse, then fine) and 3,072 pixel bytes, plane by plane."""
+    label_bytes = 2 if classes == 100 else 1
+    content = np.fromfile(path, dtype=np.uint8)
+    if content.size % (label_bytes + _PIXELS):
+        raise _broken(path, f"{content.size:,} bytes are not a whole number of records")
+    records = content.reshape(-1, label_bytes + _PIXELS)
+    return records[:, label_bytes:], records[:, label_bytes - 1].astype(np.int64)
+
+
+def read_pickle(path: Path, key: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """A dictionary with ``data`` (N, 3072) uint8 and a list of labels under ``key``, as Python 2 pickled it."""
+    try:
+        with path.open("rb") as file:
+            batch = _Restricted(file, encoding="bytes").load()
+        pixels, labels = batch[b"data"], np.asarray(batch[key], dtype=np.int64)
+    except UserError:
+        raise
+    except (pickle.UnpicklingError, OSError, EOFError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise _broken(path, f"{type(error).__name__}: {error}") from error
+    if not (isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape == (len(labels), _PIXELS)):
+        raise _broken(path, f"data are not (N, {_PIXELS}) bytes with a label each")
+    return pixels, labels
+
+
+class _Restricted(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ADMITTED:
+            raise pickle.UnpicklingError(f"refused to load {module}.{name}, which image batches do not need")
+        return _ADMITTED[module, name]
+
+
+def _broken(path: Path, reason: str) -> UserError:
+    return UserError(Problem(f"cannot read CIFAR images: {reason}", where=str(path)))
