@@ -1,0 +1,59 @@
+"""How far a run is: a small file its worker rewrites now and then, for whoever wants to look."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .atomic import write_json
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: optimizer steps done, of how many, in which epoch (from 1), and the latest metrics."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A progress file's content: the progress and the process that makes it."""
+
+    pid: int
+    progress: Progress
+
+
+class ProgressFile:
+    """Called with every progress, it writes the first and then at most one per `interval` seconds.
+
+    No fsync and no lock: the file is advice. A process killed while writing leaves the previous content.
+    """
+
+    def __init__(self, path: Path, interval: float = 0.5) -> None:
+        self.path, self.interval = path, interval
+        self._next = -math.inf
+
+    def __call__(self, progress: Progress) -> None:
+        """Write, or let it pass."""
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + self.interval
+            finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
+            content = [os.getpid(), progress.step, progress.total_steps, progress.epoch, finite]
+            write_json(self.path, content, durable=False)
+
+
+def read_beat(path: Path) -> Beat | None:
+    """The latest beat, or None when there is none to be read."""
+    try:
+        pid, *rest = json.loads(path.read_bytes())
+        return Beat(pid, Progress(*rest))
+    except (OSError, ValueError, TypeError):
+        return None

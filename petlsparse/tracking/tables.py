@@ -1,0 +1,182 @@
+"""The tables of a store, column by column. `results/README.md` shows them to people; a test keeps the two equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Dtype = Literal["string", "int64", "float64", "bool"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `incidental`: it may differ between two executions of the same run (times, memory, machine)."""
+
+    name: str
+    dtype: Dtype
+    unit: str
+    meaning: str
+    incidental: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One parquet file of a store. Any column but `run_id` may be null: not known, or not applicable."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+
+    @property
+    def incidental(self) -> frozenset[str]:
+        """Names of the columns that may differ between equal runs."""
+        return frozenset(column.name for column in self.columns if column.incidental)
+
+
+RUN_ID = Column("run_id", "string", "", "identity of the run: 12 hex of the hash of its settings")
+SCHEMA = Column("schema_version", "int64", "", "version of these tables, as in the file's metadata")
+
+IDENTITY = (
+    RUN_ID,
+    Column("study", "string", "", "adapter-search or dst-sweep"),
+    Column("recipe", "string", "", "name of the recipe whose command executed the run"),
+    Column("status", "string", "", "done, failed, diverged or interrupted"),
+    Column("attempts", "int64", "", "executions that ended in done, diverged or failed", incidental=True),
+    Column("error", "string", "", "why it failed: end of the traceback, or how its worker died", incidental=True),
+)
+
+METRICS = (
+    Column("test_accuracy", "float64", "%", "test accuracy at the weights best on validation"),
+    Column("test_loss", "float64", "nat", "test cross-entropy at the weights best on validation"),
+    Column("test_accuracy_last", "float64", "%", "test accuracy at the last weights"),
+    Column("test_loss_last", "float64", "nat", "test cross-entropy at the last weights"),
+    Column("val_accuracy_best", "float64", "%", "highest validation accuracy"),
+    Column("val_loss_best", "float64", "nat", "validation cross-entropy at that evaluation"),
+    Column("val_accuracy_last", "float64", "%", "validation accuracy at the last evaluation"),
+    Column("val_loss_last", "float64", "nat", "validation cross-entropy at the last evaluation"),
+    Column("best_epoch", "int64", "epoch", "epoch of the highest validation accuracy, the first one if tied"),
+    Column("best_step", "int64", "step", "optimizer steps done at that evaluation"),
+    Column("train_accuracy_last", "float64", "%", "training accuracy since the evaluation before the last"),
+    Column("train_loss_last", "float64", "nat", "training cross-entropy since the evaluation before the last"),
+    Column("steps", "int64", "step", "optimizer steps done"),
+    Column("epochs", "int64", "epoch", "epochs begun"),
+)
+
+COST = (
+    Column("wall_seconds", "float64", "s", "time of training and evaluation, resumed parts included", incidental=True),
+    Column("train_seconds", "float64", "s", "the part of it spent in training steps", incidental=True),
+    Column("examples_per_second", "float64", "1/s", "training examples per second of training", incidental=True),
+    Column("peak_memory_bytes", "int64", "byte", "peak of process (CPU) or device (CUDA) memory", incidental=True),
+    Column("trainable_parameters", "int64", "", "parameters the optimizer may change"),
+    Column("total_parameters", "int64", "", "all parameters, frozen and masked ones included"),
+    Column("active_parameters", "int64", "", "parameters that are not masked"),
+    Column("training_flops", "float64", "FLOP", "whole training: 1 multiply-add = 2 FLOP, sparse layers by density"),
+    Column("inference_flops", "float64", "FLOP", "one forward pass of one example"),
+)
+
+
+def _about(name: str, dtype: Dtype, meaning: str, unit: str = "", *, incidental: bool = True) -> Column:
+    return Column(name, dtype, unit, meaning, incidental)
+
+
+PROVENANCE = (
+    _about("started", "string", "start of the last execution, ISO 8601", "UTC"),
+    _about("finished", "string", "its end, ISO 8601", "UTC"),
+    _about("argv", "string", "the command"),
+    _about("git_sha", "string", "commit of the working directory, if it is in a git repository"),
+    _about("git_dirty", "bool", "whether tracked files differed from that commit"),
+    _about("host", "string", "12 hex of the hash of the host's name"),
+    _about("platform", "string", "operating system"),
+    _about("cpu", "string", "processor"),
+    _about("device", "string", "cpu or cuda:N as the worker saw it"),
+    _about("threads", "int64", "CPU threads of the worker"),
+    _about("device_name", "string", "the GPU"),
+    _about("cuda", "string", "CUDA version torch was built for"),
+    _about("driver", "string", "NVIDIA kernel driver"),
+    _about("python", "string", "Python version"),
+    _about("petlsparse_version", "string", "package version"),
+    _about("torch_version", "string", "package version"),
+    _about("timm_version", "string", "package version"),
+    _about("peft_version", "string", "package version"),
+    _about("numpy_version", "string", "package version"),
+    _about("pandas_version", "string", "package version"),
+    _about("data_fingerprint", "string", "12 hex of the hash of the data used", incidental=False),
+    _about("warnings", "string", "JSON list of what went wrong without harm"),
+)
+
+RUNS = Table(
+    "runs",
+    "One row per run with a record. Its settings follow `error`, one column per setting, named after the tables of "
+    "the recipe joined by `_`: `data_name`, `method_kind`, `method_density`, `optimizer_lr`, `seed`; durations are "
+    "strings, lists are JSON. A metric or cost not listed here is appended as a further column.",
+    (*IDENTITY, *METRICS, *COST, *PROVENANCE, SCHEMA),
+)
+
+HISTORY = Table(
+    "metrics",
+    "The course of every run, one row per number, in the order of recording.",
+    (
+        RUN_ID,
+        Column("step", "int64", "step", "optimizer steps done"),
+        Column("epoch", "int64", "epoch", "epoch that step belongs to, from 1"),
+        Column("split", "string", "", "train, val or test"),
+        Column("metric", "string", "", "loss, accuracy, lr, ..."),
+        Column("value", "float64", "nat, %, ...", "null where it was not a finite number"),
+        SCHEMA,
+    ),
+)
+
+EDGES = Table(
+    "edges",
+    "adapter-search: the adapters of a run as edges between nodes of the residual stream, with their scores.",
+    (
+        RUN_ID,
+        Column("source", "int64", "node", "node that is read, from 0"),
+        Column("target", "int64", "node", "node that is added to"),
+        Column("kind", "string", "", "sequential, parallel, long-range or recurrent"),
+        Column("score_name", "string", "", "what `value` is"),
+        Column("value", "float64", "", "the score"),
+        SCHEMA,
+    ),
+)
+
+TOPOLOGY = Table(
+    "topology",
+    "dst-sweep: the masks of a run, one row per layer at the start and after every topology update.",
+    (
+        RUN_ID,
+        Column("step", "int64", "step", "optimizer steps done"),
+        Column("layer", "string", "", "name of the masked parameter"),
+        Column("density", "float64", "fraction", "active weights / all weights of the layer"),
+        Column("active", "int64", "weight", "active weights"),
+        Column("pruned", "int64", "weight", "weights deactivated by this update"),
+        Column("grown", "int64", "weight", "weights activated by this update"),
+        Column("regrown", "int64", "weight", "weights pruned and activated again by this very update"),
+        Column("itop_rate", "float64", "fraction", "weights active at any time so far / all weights of the layer"),
+        Column("drop_fraction", "float64", "fraction", "share of the active weights this update replaces"),
+        SCHEMA,
+    ),
+)
+
+TABLES: Mapping[str, Table] = MappingProxyType({t.name: t for t in (RUNS, HISTORY, EDGES, TOPOLOGY)})
+
+PARTS: Mapping[str, Table] = MappingProxyType({t.name: t for t in (EDGES, TOPOLOGY)})
+"""The tables whose rows lie beside each run's record in a file of their own."""
+
+
+def markdown(table: Table) -> str:
+    """The section on `table` in `results/README.md`."""
+    lines = [
+        f"## {table.name}.parquet",
+        "",
+        table.meaning,
+        "",
+        "| column | type | unit | meaning | may differ |",
+        "|---|---|---|---|---|",
+    ]
+    for column in table.columns:
+        differs = "yes" if column.incidental else ""
+        lines.append(f"| `{column.name}` | {column.dtype} | {column.unit} | {column.meaning} | {differs} |")
+    return "\n".join(lines) + "\n"
