@@ -1,0 +1,140 @@
+"""The trainable models: a frozen stream with placed adapters and a head, and full fine-tuning."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from petlsparse.adapters.adapter import Adapter, classification_head
+from petlsparse.adapters.edges import Edge, check_edges, frozen_nodes, lowest_written_node
+from petlsparse.backbones.stream import ResidualStream
+
+
+class PlacedAdapters(nn.Module):
+    """A frozen stream with an adapter on every edge and a head; without edges, a linear probe.
+
+    Two passes over one batch (arXiv 2410.15858, section 4; order of writes and the direction of recurrent edges are
+    own readings of the paper):
+
+        base pass   the frozen network alone gives p[i];
+        main pass   u    = x[j-1] + F_j(x[j-1])                      (the embedding for j = 0)
+                    x[j] = u + A_jj(u) + sum_{i<j} A_ij(x[i]) + sum_{i>j} A_ij(p[i])
+        logits      = head(pool(x[n-1]))
+
+    Below the lowest written node both passes are the same computation, so it is made once: `frozen` runs the base
+    pass, without gradients, up to the highest node anyone needs, and `adapted` takes over at the lowest written
+    node. `frozen` depends on backbone and images alone; its result may be cached, or shared by many placements.
+
+    Args:
+        stream: the backbone; not copied, stays frozen.
+        edges: pairs (source, target), in any order.
+        classes: of the task.
+        rank, activation, layer_norm, bias, scale: of every adapter, see `Adapter`.
+        generator: one number is drawn; with it each edge seeds its own generator, so an adapter's initial weights
+            depend on its edge alone and not on which others exist.
+        head_generator: source of the head.
+
+    Raises:
+        UserError: edges outside the stream or named twice, or adapter options that `Adapter` refuses.
+    """
+
+    def __init__(
+        self,
+        stream: ResidualStream,
+        edges: Iterable[tuple[int, int]],
+        classes: int,
+        *,
+        generator: torch.Generator,
+        head_generator: torch.Generator,
+        rank: int = 8,
+        activation: str = "relu",
+        layer_norm: bool = True,
+        bias: bool = False,
+        scale: float = 1.0,
+    ):
+        super().__init__()
+        self.stream = stream
+        self.edges = check_edges(edges, stream.nodes)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        self.adapters = nn.ModuleDict(
+            {
+                str(edge): Adapter(
+                    stream.width,
+                    rank,
+                    generator=edge_generator(seed, edge),
+                    activation=activation,
+                    layer_norm=layer_norm,
+                    bias=bias,
+                    scale=scale,
+                )
+                for edge in self.edges
+            }
+        )
+        self.head = classification_head(stream.width, classes, head_generator)
+        self.start = lowest_written_node(self.edges, stream.nodes)
+        self.frozen_nodes = frozen_nodes(self.edges, stream.nodes)
+        self.incoming = {
+            j: tuple(edge for edge in self.edges if edge.target == j) for j in {edge.target for edge in self.edges}
+        }
+        self.reread = {edge.source for edge in self.edges if edge.source < edge.target}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, C, H, W) to logits (B, classes)."""
+        return self.adapted(self.frozen(images))
+
+    def frozen(self, images: Tensor) -> dict[int, Tensor]:
+        """Base pass: p[k], (B, T, d), of every k in `frozen_nodes`, and no further. Keeps no graph."""
+        kept: dict[int, Tensor] = {}
+        with torch.no_grad():
+            x = self.stream.embed(images)
+            for k in range(self.frozen_nodes[-1] + 1):
+                if k > 0:
+                    x = x + self.stream.subblock(k, x)
+                if k in self.frozen_nodes:
+                    kept[k] = x
+        return kept
+
+    def adapted(self, frozen: Mapping[int, Tensor]) -> Tensor:
+        """Main pass from the lowest written node: frozen node values, as `frozen` returns them, to logits."""
+        values = {k: p for k, p in frozen.items() if k < self.start}
+        x = frozen[self.start]
+        for j in range(self.start, self.stream.nodes):
+            u = x if j == self.start else x + self.stream.subblock(j, x)
+            x = u
+            for edge in self.incoming.get(j, ()):
+                i = edge.source
+                source = u if i == j else values[i] if i < j else frozen[i]
+                x = x + self.adapters[str(edge)](source)
+            if j in self.reread:
+                values[j] = x
+        logits: Tensor = self.head(self.stream.pool(x))
+        return logits
+
+
+class FullFineTuning(nn.Module):
+    """The whole stream and a head, trained. Still in evaluation mode: no dropout, no drop-path (own choice).
+
+    Args:
+        stream: not copied; its parameters are made trainable.
+        classes: of the task.
+        head_generator: source of the head.
+    """
+
+    def __init__(self, stream: ResidualStream, classes: int, *, head_generator: torch.Generator):
+        super().__init__()
+        self.stream = stream.requires_grad_(True)
+        self.head = classification_head(stream.width, classes, head_generator)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, C, H, W) to logits (B, classes)."""
+        logits: Tensor = self.head(self.stream(images))
+        return logits
+
+
+def edge_generator(seed: int, edge: Edge) -> torch.Generator:
+    """The generator of one edge's initial weights."""
+    digest = hashlib.sha256(f"{seed}/{edge}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -1,0 +1,44 @@
+"""Pre-trained transformers seen as a residual stream, loaded by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from petlsparse.registry import resolve
+
+if TYPE_CHECKING:
+    import torch
+
+    from petlsparse.backbones.stream import ResidualStream
+
+SOURCES: dict[str, str] = {
+    "vit-micro": "petlsparse.backbones.sources:bundled",
+    "local-dir": "petlsparse.backbones.sources:local",
+    "timm": "petlsparse.backbones.sources:by_timm_name",
+}
+
+
+def load_backbone(
+    name: str,
+    *,
+    pretrained: bool = True,
+    image_size: int | None = None,
+    generator: torch.Generator | None = None,
+) -> ResidualStream:
+    """The frozen backbone `name` in evaluation mode, on the CPU, in float32.
+
+    Args:
+        name: "vit-micro" (bundled, needs nothing), a timm name such as "vit_base_patch16_224.augreg_in21k", or
+            "local-dir:PATH" with a timm checkpoint folder (config.json and weights) or a single weight file named
+            after its timm model ("vit_small_patch16_224.safetensors").
+        pretrained: False gives the same architecture with random weights: the control arm.
+        image_size: another input size in pixels; the position embedding is resampled by timm.
+        generator: source of the random weights, used only without `pretrained`; seed 0 by default.
+
+    Raises:
+        UserError: unknown name, no residual stream, weights not found or not readable, impossible image size.
+    """
+    scheme = name.partition(":")[0]
+    load = resolve(SOURCES, scheme if scheme in SOURCES else "timm", "backbone source")
+    stream: ResidualStream = load(name, pretrained=pretrained, image_size=image_size, generator=generator)
+    return stream

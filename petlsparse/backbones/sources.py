@@ -1,0 +1,169 @@
+"""Where backbones come from: the bundled weights, a timm name, a local timm checkpoint.
+
+Every source builds the architecture without memory first (PyTorch's meta device), so that a model without a residual
+stream, a wrong name or an impossible image size is refused before any weight is read or downloaded.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from petlsparse.backbones import hub
+from petlsparse.backbones.stream import ResidualStream, check_stream
+from petlsparse.errors import Problem, UserError, nearest_name
+
+WHERE = "backbone.name"
+BUNDLED = Path(__file__).with_name("bundled") / "vit-micro.safetensors"
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+FORMS = ("vit-micro", "local-dir:PATH", "any timm VisionTransformer such as vit_base_patch16_224.augreg_in21k")
+# What timm, torch.load and safetensors raise over a folder or file that is not what it should be.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError, SafetensorError)
+
+
+def bundled(
+    name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None
+) -> ResidualStream:
+    """vit-micro, whose weights travel with the package."""
+    from petlsparse.networks.vit_micro import vit_micro
+
+    if pretrained and not BUNDLED.is_file():
+        raise UserError(
+            Problem(
+                "the bundled weights of vit-micro are missing from this installation; use pretrained = false for "
+                "random weights",
+                where=WHERE,
+            )
+        )
+    with own_random_stream(generator):
+        vit = vit_micro(0)
+    if pretrained:
+        weights = load_file(BUNDLED)
+        vit.load_state_dict({key: tensor for key, tensor in weights.items() if not key.startswith("head.")})
+    if image_size is not None:
+        check_image_size(vit, image_size)
+        vit.set_input_size(img_size=(image_size, image_size))
+    return ResidualStream(vit, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def by_timm_name(
+    name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None
+) -> ResidualStream:
+    """A model of timm's registry; pre-trained weights from the hub cache, else from the hub."""
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        nearest = nearest_name(architecture, timm.list_models())
+        raise UserError(Problem(f'unknown backbone "{name}"', WHERE, nearest=nearest, valid=FORMS))
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(architecture)]
+    if tag and tag not in tags:
+        valid = tuple(f"{architecture}.{known}" for known in tags)
+        problem = Problem(f'unknown weights "{name}"', WHERE, nearest=nearest_name(name, valid), valid=valid)
+        raise UserError(problem)
+    config = pretrained_config(skeleton(name, image_size))
+    if pretrained and not (config.get("hf_hub_id") or config.get("url")):
+        message = f'timm has no weights for "{name}"; use pretrained = false for random ones'
+        raise UserError(Problem(message, WHERE))
+    file = hub.cached_weights(config) if pretrained else None
+    if pretrained and file is None and (repo := config.get("hf_hub_id")):
+        hub.ensure_reachable(name, repo)
+    return build(name, pretrained=pretrained, image_size=image_size, generator=generator, file=file)
+
+
+def local(name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None) -> ResidualStream:
+    """A checkpoint "local-dir:PATH": a folder that timm wrote, or a weight file named after its timm model."""
+    path = Path(name.partition(":")[2]).expanduser()
+    options: dict[str, Any] = {"pretrained": pretrained, "image_size": image_size, "generator": generator}
+    if path.is_dir():
+        model = f"local-dir:{path}"
+    elif path.is_file() and path.suffix in WEIGHT_SUFFIXES:
+        model, options["file"] = path.stem, path
+        if not timm.is_model(model.partition(".")[0]):
+            raise UserError(
+                Problem(
+                    f'a single weight file must be named after its timm model, and timm knows no "{model}"; '
+                    "rename the file, or give a folder with config.json",
+                    WHERE,
+                    nearest=nearest_name(model, timm.list_models()),
+                )
+            )
+    else:
+        kinds = ", ".join(WEIGHT_SUFFIXES)
+        raise UserError(Problem(f'no checkpoint folder and no weight file ({kinds}) at "{path}"', WHERE))
+    skeleton(model, image_size)
+    return build(model, **options)
+
+
+def skeleton(model: str, image_size: int | None) -> VisionTransformer:
+    """The architecture without weights and without memory, checked to have a stream and to take the image size."""
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        bones = create(model, pretrained=False)
+    check_stream(bones, model)
+    assert isinstance(bones, VisionTransformer)
+    if image_size is not None:
+        check_image_size(bones, image_size)
+    return bones
+
+
+def check_image_size(vit: VisionTransformer, image_size: int) -> None:
+    """Refuse sizes that patches do not fill: timm would leave out the rest of the image in silence."""
+    patch = vit.patch_embed.feat_ratio()
+    if image_size < patch or image_size % patch:
+        below = max(image_size // patch, 1) * patch
+        raise UserError(
+            Problem(
+                f"must be a multiple of the patch size {patch} (near: {below}, {below + patch})",
+                where="backbone.image_size",
+                value=str(image_size),
+            )
+        )
+
+
+def build(
+    model: str,
+    *,
+    pretrained: bool,
+    image_size: int | None,
+    generator: torch.Generator | None = None,
+    file: Path | None = None,
+) -> ResidualStream:
+    """Let timm create the model and read its weights, from `file` if given, and open it up."""
+    # A file that is not NumPy's is an ordinary state dict, also where timm expects Google's original format.
+    overlay = {"file": str(file), "custom_load": file.suffix == ".npz"} if file and pretrained else None
+    with own_random_stream(generator):
+        vit = create(model, pretrained=pretrained, pretrained_cfg_overlay=overlay, num_classes=0, img_size=image_size)
+    assert isinstance(vit, VisionTransformer)
+    config = pretrained_config(vit)
+    return ResidualStream(vit, mean=tuple(config["mean"]), std=tuple(config["std"]))
+
+
+def pretrained_config(vit: VisionTransformer) -> dict[str, Any]:
+    """What timm knows of the weights: where they are, and how their images were normalised."""
+    return cast("dict[str, Any]", vit.pretrained_cfg)
+
+
+def create(model: str, **options: Any) -> nn.Module:
+    """`timm.create_model`; what it cannot read becomes the user's error."""
+    try:
+        made: nn.Module = timm.create_model(model, **options)
+    except UNREADABLE as error:
+        raise UserError(Problem(f'timm cannot make or load "{model}": {error}', WHERE)) from error
+    return made
+
+
+@contextmanager
+def own_random_stream(generator: torch.Generator | None) -> Iterator[None]:
+    """Let timm's initialisers, which know only the global generator, draw from ours; the global one is untouched."""
+    seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
