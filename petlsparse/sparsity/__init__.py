@@ -23,7 +23,7 @@ CRITERIA = {
 
 GROWTHS = {
     "random": "petlsparse.sparsity.growth:random",
-    "gradient": "petlsparse.sparsity.growth:gradient",
+    "gradient": "petlsparse.sparsity.growth:steepest",
 }
 """Growth name -> `Growth`: which inactive weights become active."""
 

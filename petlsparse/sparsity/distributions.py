@@ -1,0 +1,77 @@
+"""How many weights each layer keeps: layer densities by rule, and the exact integers closest to them."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from petlsparse.errors import Problem, UserError
+from petlsparse.registry import resolve
+from petlsparse.sparsity import DISTRIBUTIONS
+
+Shape = Sequence[int]
+"""Shape of a weight: (out, in) or (out, in, *kernel)."""
+
+
+def layer_counts(shapes: Mapping[str, Shape], density: float, distribution: str) -> dict[str, int]:
+    """Active weights per layer: integers of at least 1, adding up to round(density * all weights) exactly.
+
+    Each layer first gets the whole part of its share. What is then missing goes, one by one, to the layer furthest
+    below its share (largest remainder); of equals, to the first.
+
+    Args:
+        shapes: layer name -> shape of its weight.
+        density: fraction of all weights kept, in (0, 1].
+        distribution: a key of `DISTRIBUTIONS`.
+
+    Raises:
+        UserError: the density is not in (0, 1] or leaves less than one weight per layer, or the name is unknown.
+    """
+    if not 0 < density <= 1:
+        raise UserError(Problem("must be greater than 0 and at most 1", "method.density", str(density)))
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    total = round(density * sum(sizes))
+    if total < len(sizes):
+        message = f"must keep at least one weight in each of {len(sizes)} layers ({sum(sizes)} weights)"
+        raise UserError(Problem(message, "method.density", str(density)))
+    densities = resolve(DISTRIBUTIONS, distribution, "distribution")(list(shapes.values()), density)
+    shares = [layer_density * size for layer_density, size in zip(densities, sizes, strict=True)]
+    counts = [min(size, max(1, math.floor(share))) for share, size in zip(shares, sizes, strict=True)]
+    layers = range(len(sizes))
+    while sum(counts) < total:
+        counts[max((i for i in layers if counts[i] < sizes[i]), key=lambda i: shares[i] - counts[i])] += 1
+    while sum(counts) > total:  # layers too small for a whole weight were given one
+        counts[min((i for i in layers if counts[i] > 1), key=lambda i: shares[i] - counts[i])] -= 1
+    return dict(zip(shapes, counts, strict=True))
+
+
+def uniform(shapes: Sequence[Shape], density: float) -> list[float]:
+    """The same density everywhere."""
+    return [density] * len(shapes)
+
+
+def erk(shapes: Sequence[Shape], density: float) -> list[float]:
+    """Erdos-Renyi-Kernel (1911.11134): density proportional to sum(shape) / prod(shape), kernel dimensions included."""
+    return _proportional([sum(shape) / math.prod(shape) for shape in shapes], shapes, density)
+
+
+def er(shapes: Sequence[Shape], density: float) -> list[float]:
+    """Erdos-Renyi (1707.04780): density proportional to (out + in) / (out * in), kernel dimensions left out."""
+    return _proportional([sum(shape[:2]) / math.prod(shape[:2]) for shape in shapes], shapes, density)
+
+
+def _proportional(raw: Sequence[float], shapes: Sequence[Shape], density: float) -> list[float]:
+    """Densities epsilon * raw with the right total; a layer that would exceed 1 is made dense and epsilon solved again.
+
+    Of several layers above 1 only those with the largest raw density are made dense at a time, as in the code of
+    2306.12230: the others may come down again.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    dense: set[int] = set()
+    while len(dense) < len(sizes):
+        sparse = [i for i in range(len(sizes)) if i not in dense]
+        budget = density * sum(sizes) - sum(sizes[i] for i in dense)
+        epsilon = budget / sum(raw[i] * sizes[i] for i in sparse)
+        largest = max(raw[i] for i in sparse)
+        if epsilon * largest <= 1:
+            break
+        dense |= {i for i in sparse if raw[i] == largest}
+    return [1.0 if i in dense else epsilon * raw[i] for i in range(len(sizes))]

@@ -1,0 +1,73 @@
+"""What sparse training would cost if only active weights were computed with: FLOPs per example, from layer shapes.
+
+A multiply-accumulate (MAC) counts as two FLOPs. Biases, norms, activations and products without a weight (attention
+scores) are left out, as is usual.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from petlsparse.sparsity.maskable import maskable
+
+
+def layer_macs(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
+    """MACs per example of the forward pass through each maskable layer, were it dense.
+
+    Runs one example of zeros, in evaluation mode, and leaves the model as it was.
+
+    Args:
+        model: any network.
+        input_shape: (C, H, W) of one example.
+    """
+    macs: dict[str, int] = {}
+    weights = maskable(model)
+
+    def observe(name: str) -> torch.utils.hooks.RemovableHandle:
+        def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            # Every output value is a sum over the weights of its channel, in linear and convolutional layers alike.
+            macs[name] = macs.get(name, 0) + output.numel() * weights[name][0].numel()
+
+        return model.get_submodule(name).register_forward_hook(count)
+
+    handles = [observe(name) for name in weights]
+    modes = {module: module.training for module in model.modules()}
+    parameter = next(model.parameters())
+    try:
+        model.eval()
+        with torch.no_grad():
+            model(torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device))
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for handle in handles:
+            handle.remove()
+    return macs
+
+
+def inference_flops(macs: Mapping[str, int], densities: Mapping[str, float] | None = None) -> float:
+    """FLOPs per example of a forward pass, 2 * sum of density * MACs over layers; no densities means dense."""
+    densities = densities or {}
+    return 2 * sum(count * densities.get(layer, 1.0) for layer, count in macs.items())
+
+
+def training_flops(
+    macs: Mapping[str, int],
+    densities: Mapping[str, float] | None = None,
+    *,
+    dense_gradient_share: float = 0.0,
+) -> float:
+    """FLOPs per example of training, averaged over steps: 3 f_S + share * (f_D - f_S).
+
+    With f_S and f_D the FLOPs of a sparse and a dense forward pass, a step costs f_S forward and 2 f_S backward, for
+    the inputs and for the weights; where growth reads the gradient, an update needs the dense weight gradient, f_D
+    in place of f_S. (RigL, 1911.11134, appendix H, whose updates replace an optimizer step; here they do not.)
+
+    Args:
+        macs: from `layer_macs`.
+        densities: layer name -> density; a layer left out is dense.
+        dense_gradient_share: updates per optimizer step, if growth reads the gradient, else 0.
+    """
+    sparse, dense = inference_flops(macs, densities), inference_flops(macs)
+    return 3 * sparse + dense_gradient_share * (dense - sparse)

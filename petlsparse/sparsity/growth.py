@@ -1,0 +1,41 @@
+"""Growth rules: which inactive weights of a layer become active at a topology update.
+
+A rule scores every position of a layer, (N,), the largest grow first; the update passes over those that are active.
+Just-pruned positions are candidates like any other.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class GrowthScore(Protocol):
+    """Urgency of growing each position, shaped like `gradient`."""
+
+    def __call__(self, gradient: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Larger grows first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A growth score, and whether it reads the gradient (which then must be computed where weights are inactive)."""
+
+    score: GrowthScore
+    reads_gradient: bool
+
+
+@partial(Growth, reads_gradient=False)
+def random(gradient: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Uniform without replacement (SET, 1707.04780), in exact number where the code of 2306.12230 flips coins."""
+    draw = torch.rand(gradient.shape, generator=generator, dtype=torch.float64, device=generator.device)
+    return draw.to(gradient.device)
+
+
+@partial(Growth, reads_gradient=True)
+def steepest(gradient: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Where the loss would fall fastest (RigL, 1911.11134)."""
+    return gradient.abs()
