@@ -35,7 +35,7 @@ _EXPORTS = {
     "Source": "petlsparse.data.types",
     "load_data": "petlsparse.data.loading",
     "normalise": "petlsparse.data.augment",
-    "inventory": "petlsparse.data.inventory",
+    "inventory": "petlsparse.data.available",
 }
 
 
