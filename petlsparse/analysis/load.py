@@ -24,10 +24,4 @@ def load_runs(stores: Iterable[Path | str]) -> list[Record]:
                 runs[record["run_id"]] = {str(name): value for name, value in record.items()}
     if not runs:
         raise UserError(Problem("there are no runs yet", where=", ".join(folders)))
-    return _same_columns(list(runs.values()))
-
-
-def _same_columns(records: list[Record]) -> list[Record]:
-    """The records with each other's columns, missing ones None."""
-    names = list(dict.fromkeys(name for record in records for name in record))
-    return [{name: record.get(name) for name in names} for record in records]
+    return list(runs.values())

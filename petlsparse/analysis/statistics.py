@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,5 @@ def summarise(values: Iterable[float | None], confidence: float = 0.95) -> Summa
     if n == 1:
         return Summary(1, mean, None, None)
     sd = float(finite.std(ddof=1))
-    quantile = float(student_t.ppf(0.5 + confidence / 2, n - 1))
+    quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
     return Summary(n, mean, sd, quantile * sd / math.sqrt(n))

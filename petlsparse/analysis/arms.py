@@ -1,0 +1,99 @@
+"""Grouping runs into arms: runs that differ only in their seed; and naming what tells the arms apart."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from petlsparse.recipe.schema import Run
+from petlsparse.tracking.tables import RUNS
+
+from .labels import method_label, setting
+from .rows import Record
+
+SECTIONS = ("data", "backbone", "network", "method", "optimizer", "schedule", "training")
+_ALWAYS_SHOWN = ("data_name", "backbone_name", "network_name")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One method in one setting, with its replicates."""
+
+    method: str
+    settings: dict[str, str]
+    """The settings outside the method that tell arms apart, by column name."""
+    runs: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """All arms, in order of first appearance."""
+
+    arms: tuple[Arm, ...]
+    varies: tuple[str, ...]
+    """Settings that take more than one value, the seed aside."""
+    columns: tuple[str, ...]
+    """Those that need a column: not part of the method, nor determined by method and the columns before."""
+    implied: tuple[str, ...]
+    """Those that are determined so."""
+
+
+def group(records: Sequence[Record]) -> Grouping:
+    """The arms of runs of one study, given as rows of the `runs` table or as settings (`Run.flat()`)."""
+    names = _setting_columns(records)
+    records = [dict.fromkeys(names) | dict(record) for record in records]
+    by_settings: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        by_settings.setdefault(tuple(record[name] for name in names), []).append(record)
+    groups = list(by_settings.values())
+    first = [runs[0] for runs in groups]
+    varies = [name for name in names if len({record[name] for record in first}) > 1]
+    columns = _columns(varies, first)
+    labels = _method_labels(first, [name for name in names if name.startswith("method_")])
+    arms = [
+        Arm(label, {name: setting(runs[0][name]) for name in columns}, tuple(runs))
+        for label, runs in zip(labels, groups, strict=True)
+    ]
+    implied = [name for name in varies if name not in columns and not name.startswith("method_")]
+    return Grouping(tuple(arms), tuple(varies), columns, tuple(implied))
+
+
+def run_labels(runs: Iterable[Run]) -> dict[str, str]:
+    """What tells each run of one study from the others, by run id: `digits dst set/random d=0.1 seed 2`."""
+    grouping = group([run.flat() | {"run_id": run.run_id} for run in runs])
+    return {
+        run["run_id"]: " ".join([*arm.settings.values(), arm.method, f"seed {run['seed']}"])
+        for arm in grouping.arms
+        for run in arm.runs
+    }
+
+
+def _setting_columns(records: Sequence[Record]) -> list[str]:
+    prefixes = tuple(f"{section}_" for section in SECTIONS)
+    others = {column.name for column in RUNS.columns}  # such as training_flops and data_fingerprint
+    names = dict.fromkeys(name for record in records for name in record)
+    return [name for name in names if name.startswith(prefixes) and name not in others]
+
+
+def _columns(varies: Sequence[str], arms: Sequence[Record]) -> tuple[str, ...]:
+    others = [name for name in varies if not name.startswith("method_")]
+    shown = [name for name in _ALWAYS_SHOWN if name in others]
+    method = [name for name in arms[0] if name.startswith("method_")]
+    for name in others:
+        if name not in shown and not _determined(name, [*method, *shown], arms):
+            shown.append(name)
+    return tuple(shown)
+
+
+def _determined(name: str, by: Sequence[str], arms: Sequence[Record]) -> bool:
+    values: dict[tuple[Any, ...], Any] = {}
+    return all(values.setdefault(tuple(arm[key] for key in by), arm[name]) == arm[name] for arm in arms)
+
+
+def _method_labels(arms: Sequence[Record], names: Sequence[str]) -> list[str]:
+    methods = [{name.removeprefix("method_"): arm[name] for name in names} for arm in arms]
+    values: dict[tuple[str, str], set[Any]] = {}
+    for fields in methods:
+        for name, value in fields.items():
+            values.setdefault((fields["kind"], name), set()).add(value)
+    varying = {kind: {n for k, n in values if k == kind and len(values[k, n]) > 1} for kind, _ in values}
+    return [method_label(fields, varying[fields["kind"]]) for fields in methods]
