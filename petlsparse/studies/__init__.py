@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from petlsparse.recipe.schema import Run
 
 STUDIES = {
     "adapter-search": "petlsparse.studies.adapter_search:execute",
@@ -32,3 +38,24 @@ def names() -> Mapping[str, Collection[str]]:
         "drop_schedules": DROP_SCHEDULES,
         "placements": PLACEMENTS,
     }
+
+
+def describe(run: Run) -> dict[str, float]:
+    """What a run costs by its settings alone: parameters and FLOPs, as in the cost columns of the `runs` table.
+
+    Loads the data and builds the model on the CPU. Raises UserError where the run itself would.
+    """
+    import torch
+
+    from petlsparse.registry import resolve
+
+    cost: dict[str, float] = resolve(ASSEMBLERS, run.study, "study")(run, torch.device("cpu")).cost
+    return cost
+
+
+def probe_seconds(run: Run, device: torch.device) -> float:
+    """Seconds the whole run would take on this device, extrapolated from a few real steps."""
+    from petlsparse.registry import resolve
+    from petlsparse.studies.execution import extrapolated_seconds
+
+    return extrapolated_seconds(resolve(ASSEMBLERS, run.study, "study"), run, device)

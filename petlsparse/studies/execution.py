@@ -20,7 +20,7 @@ from petlsparse.training.loop import Settings, Training, steps_per_epoch
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 from petlsparse.training.method import Method
 from petlsparse.training.optimizers import OPTIMIZERS
-from petlsparse.training.result import RunResult
+from petlsparse.training.result import Row, RunResult
 from petlsparse.training.schedules import SCHEDULES, with_warmup
 from petlsparse.training.seeding import deterministic_algorithms
 
@@ -33,8 +33,11 @@ class Assembly:
     dataset: Dataset
     cost: dict[str, float]
     """trainable_parameters, total_parameters, active_parameters, inference_flops (per example), training_flops"""
-    pixel_mean: tuple[float, ...]
-    pixel_std: tuple[float, ...]
+    pixel_mean: tuple[float, ...] | None = None
+    pixel_std: tuple[float, ...] | None = None
+    """What the network expects pixels to be normalised with; None means the data set's own."""
+    final_rows: Callable[[], dict[str, list[Row]]] = dict
+    """Rows to record once training is over, by table."""
 
 
 Assembler = Callable[[Run, torch.device], Assembly]
@@ -144,10 +147,11 @@ def execute(
             save_checkpoint(run_dir / "best.safetensors", best, {"run_id": run.run_id})
     extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings}
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(device)}
-    return replace(result, cost=cost, provenance_extra=extra)
+    rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
+    return replace(result, rows=rows, cost=cost, provenance_extra=extra)
 
 
-def probe_seconds(assemble: Assembler, run: Run, device: torch.device, steps: int = 5) -> float:
+def extrapolated_seconds(assemble: Assembler, run: Run, device: torch.device, steps: int = 5) -> float:
     """Seconds the whole run would take, extrapolated from a few real steps and one validation pass."""
     assembly = assemble(run, device)
     examples = len(assembly.dataset.train)

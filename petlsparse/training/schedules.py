@@ -24,7 +24,7 @@ def cosine(*, final_fraction: float) -> Callable[[float], float]:
     return lambda share: final_fraction + (1 - final_fraction) * (1 + math.cos(math.pi * share)) / 2
 
 
-SCHEDULES = {"constant": constant, "step": step, "cosine": cosine}
+SCHEDULES: dict[str, Callable[..., Callable[[float], float]]] = {"constant": constant, "step": step, "cosine": cosine}
 
 
 def with_warmup(shape: Callable[[float], float], *, total_steps: int, warmup_steps: int) -> Schedule:

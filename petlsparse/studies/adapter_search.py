@@ -1,0 +1,91 @@
+"""adapter-search: where adapters belong in a frozen pre-trained transformer (arXiv 2410.15858)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+import torch
+
+from petlsparse.adapters.flops import flops_per_example
+from petlsparse.adapters.method import Transfer, edge_rows
+from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
+from petlsparse.adapters.placements import select_edges
+from petlsparse.backbones import load_backbone
+from petlsparse.backbones.stream import ResidualStream
+from petlsparse.data.loading import load_data
+from petlsparse.errors import Problem, UserError
+from petlsparse.recipe.methods import Adapters, FullFinetuning
+from petlsparse.recipe.schema import AdapterRun, Run
+from petlsparse.studies.execution import Assembly, examples_seen
+from petlsparse.studies.execution import execute as execute_assembled
+from petlsparse.training.seeding import stream
+
+
+def assemble(run: Run, device: torch.device) -> Assembly:
+    """Data at the backbone's size, backbone and method of a run, on the device."""
+    run = cast("AdapterRun", run)
+    backbone = load_backbone(
+        run.backbone.name,
+        pretrained=run.backbone.pretrained,
+        image_size=run.backbone.image_size,
+        generator=stream(run.seed, "init"),
+    )
+    if run.data.image_size not in (None, backbone.image_size):
+        message = f"images take the size of the backbone, {backbone.image_size}; set backbone.image_size instead"
+        raise UserError(Problem(message, "data.image_size", str(run.data.image_size)))
+    dataset = load_data(
+        run.data.name,
+        train_examples=run.data.train_examples,
+        image_size=backbone.image_size,
+        channels=backbone.channels,
+        fit=run.data.fit,
+    )
+    model = _model(run, backbone, dataset.classes).to(device)
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    flops = flops_per_example(model)
+    return Assembly(
+        Transfer(model),
+        dataset,
+        cost={
+            "trainable_parameters": trainable,
+            "total_parameters": total,
+            "active_parameters": total,
+            "inference_flops": flops.inference,
+            "training_flops": flops.training * examples_seen(run, len(dataset.train)),
+        },
+        pixel_mean=backbone.mean,
+        pixel_std=backbone.std,
+        final_rows=lambda: {"edges": edge_rows(model)},
+    )
+
+
+def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> PlacedAdapters | FullFineTuning:
+    settings = run.method
+    head = stream(run.seed, "head")
+    if isinstance(settings, FullFinetuning):
+        return FullFineTuning(backbone, classes, head_generator=head)
+    place = partial(
+        PlacedAdapters, backbone, classes=classes, generator=stream(run.seed, "adapters"), head_generator=head
+    )
+    if not isinstance(settings, Adapters):
+        return place(edges=())
+    return place(
+        edges=select_edges(
+            settings.placement,
+            backbone.nodes,
+            edges=settings.edges,
+            count=settings.count,
+            edge_kind=settings.edge_kind,
+            draw=settings.draw,
+        ),
+        rank=settings.rank,
+        activation=settings.activation,
+        layer_norm=settings.layer_norm,
+        bias=settings.bias,
+        scale=settings.scale,
+    )
+
+
+execute = partial(execute_assembled, assemble)

@@ -1,0 +1,92 @@
+"""dst-sweep: which weights to prune while training a sparse network from scratch (arXiv 2306.12230)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+import torch
+from torch import nn
+
+from petlsparse.data.loading import load_data
+from petlsparse.networks import build_network
+from petlsparse.recipe.methods import Dense, Dst
+from petlsparse.recipe.schema import Run, SparseRun
+from petlsparse.registry import resolve
+from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
+from petlsparse.sparsity.dense_training import DenseTraining
+from petlsparse.sparsity.distributions import layer_counts
+from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
+from petlsparse.sparsity.maskable import maskable
+from petlsparse.sparsity.sparse_training import SparseTraining
+from petlsparse.sparsity.updates import TopologyUpdates
+from petlsparse.studies.execution import Assembly, examples_seen, total_steps
+from petlsparse.studies.execution import execute as execute_assembled
+from petlsparse.training.seeding import seeded, stream
+
+
+def assemble(run: Run, device: torch.device) -> Assembly:
+    """Data, network and method of a run, on the device."""
+    run = cast("SparseRun", run)
+    dataset = load_data(
+        run.data.name, train_examples=run.data.train_examples, image_size=run.data.image_size, fit=run.data.fit
+    )
+    shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
+    with seeded(run.seed, "init"):
+        network = build_network(
+            run.network.name, shape, dataset.classes, widths=run.network.widths, dropout=run.network.dropout
+        )
+    macs = layer_macs(network, shape)
+    network.to(device)
+    steps = total_steps(run, len(dataset.train))
+    method, active, dense_gradient_share = _method(run, network, steps)
+    weights = maskable(network)
+    densities = {name: active[name] / weights[name].numel() for name in active}
+    total = sum(p.numel() for p in network.parameters())
+    inactive = sum(weights[name].numel() - count for name, count in active.items())
+    per_example = training_flops(macs, densities, dense_gradient_share=dense_gradient_share)
+    return Assembly(
+        method,
+        dataset,
+        cost={
+            "trainable_parameters": total - inactive,
+            "total_parameters": total,
+            "active_parameters": total - inactive,
+            "inference_flops": inference_flops(macs, densities),
+            "training_flops": per_example * examples_seen(run, len(dataset.train)),
+        },
+    )
+
+
+def _method(
+    run: SparseRun, network: nn.Module, steps: int
+) -> tuple[DenseTraining | SparseTraining, dict[str, int], float]:
+    """The method, the active weights of each layer it makes sparse, and its dense gradients per optimizer step."""
+    settings = run.method
+    if isinstance(settings, Dense):
+        return DenseTraining(network), {}, 0.0
+    shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
+    counts = layer_counts(shapes, settings.density, settings.distribution)
+    sparse = partial(SparseTraining, network, counts, mask_generator=stream(run.seed, "masks"))
+    if not isinstance(settings, Dst):
+        return sparse(), counts, 0.0
+    growth = resolve(GROWTHS, settings.growth, "growth rule")
+    updates = TopologyUpdates(
+        criterion=resolve(CRITERIA, settings.criterion, "criterion"),
+        growth=growth,
+        generator=stream(run.seed, "growth"),
+        total_steps=steps,
+        update_period=settings.update_period,
+        drop_fraction=settings.drop_fraction,
+        drop_schedule=resolve(DROP_SCHEDULES, settings.drop_schedule, "drop schedule"),
+        update_stop=settings.update_stop,
+        update_last_step=settings.update_last_step,
+        update_point=settings.update_point,
+        regrown=settings.regrown,
+        mest_lambda=settings.mest_lambda,
+    )
+    share = updates.count / steps if growth.reads_gradient else 0.0
+    return sparse(updates=updates, state=settings.state), counts, share
+
+
+execute = partial(execute_assembled, assemble)

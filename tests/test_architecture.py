@@ -1,0 +1,96 @@
+"""Imports point down, the fast rooms load nothing heavy, every registered name resolves."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "petlsparse"
+
+# What each room may import, directly. `errors` and `registry` are open to all.
+ALLOWED = {
+    "recipe": set(),
+    "data": set(),
+    "networks": set(),
+    "backbones": {"networks"},
+    "sparsity": set(),
+    "adapters": {"backbones"},
+    "tracking": {"recipe"},
+    "training": {"data", "tracking"},
+    "analysis": {"tracking", "recipe"},
+    "launch": {"recipe", "tracking", "studies", "training"},
+    "studies": {"adapters", "backbones", "data", "networks", "recipe", "sparsity", "tracking", "training"},
+}
+OPEN = {"errors", "registry"}
+
+
+def rooms_imported_by(path: Path) -> Iterator[str]:
+    """The rooms of petlsparse a module imports, relative imports resolved."""
+    package = ("petlsparse", *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module or ""]))
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "petlsparse" else [module]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "petlsparse" and len(parts) > 1:
+                yield parts[1]
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_imports_point_down(room: str) -> None:
+    offences = [
+        f"{path.relative_to(PACKAGE)} imports {other}"
+        for path in (PACKAGE / room).rglob("*.py")
+        for other in rooms_imported_by(path)
+        if other != room and other not in ALLOWED[room] | OPEN and not other.startswith("_")
+    ]
+    assert not offences
+
+
+def test_every_room_has_its_rule() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert rooms == set(ALLOWED)
+
+
+REGISTRIES = [
+    ("adapters", "PLACEMENTS"),
+    ("data", "AUGMENTATIONS"),
+    ("data", "DATASETS"),
+    ("networks", "NETWORKS"),
+    ("sparsity", "CRITERIA"),
+    ("sparsity", "DISTRIBUTIONS"),
+    ("sparsity", "DROP_SCHEDULES"),
+    ("sparsity", "GROWTHS"),
+    ("studies", "ASSEMBLERS"),
+    ("studies", "STUDIES"),
+]
+
+
+@pytest.mark.parametrize(("room", "registry"), REGISTRIES)
+def test_every_registered_name_resolves(room: str, registry: str) -> None:
+    from petlsparse.registry import resolve
+
+    entries: dict[str, str] = getattr(import_module(f"petlsparse.{room}"), registry)
+    assert entries
+    for name in entries:
+        assert resolve(entries, name, registry) is not None
+
+
+def test_recipes_and_vocabulary_load_without_torch_timm_or_pandas() -> None:
+    script = (
+        "import sys; from petlsparse.recipe import *; from petlsparse.studies import names; names();"
+        "print([m for m in ('torch', 'timm', 'peft', 'pandas', 'pyarrow', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
