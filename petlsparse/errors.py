@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake. `where` is a file and key path or a flag; `value` is shown exactly as given here."""
+    """One mistake. `where` is a file and key path, or a flag; `value` is shown as it stands here."""
 
     message: str
     where: str = ""
@@ -17,8 +17,9 @@ class Problem:
 
     def __str__(self) -> str:
         """One readable block: a headline, then what would have been accepted."""
-        headline = f"{self.where}: {self.message}" if self.where else self.message
-        lines = [headline if self.value is None else f"{headline}, not {self.value}"]
+        lines = [f"{self.where}: {self.message}" if self.where else self.message]
+        if self.value is not None:
+            lines.append(f"  value: {self.value}")
         if self.nearest is not None:
             lines.append(f"  did you mean {self.nearest}?")
         if self.valid:
@@ -31,9 +32,7 @@ class UserError(Exception):
 
     def __init__(self, *problems: Problem | str):
         self.problems = tuple(Problem(p) if isinstance(p, str) else p for p in problems)
-        super().__init__(
-            *self.problems
-        )  # as `args`, so that the error survives the way out of a worker process
+        super().__init__(*self.problems)  # as `args`, so that the error survives the way out of a worker process
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))

@@ -2,6 +2,23 @@
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.fields import HashNeutral, Names
+from petlsparse.recipe.loading import Recipe, load_recipe, parse_run
+from petlsparse.recipe.outline import Launch, Output
 from petlsparse.recipe.schema import AdapterRun, Run, SparseRun
+from petlsparse.recipe.shipped import header, shipped_recipes
 
-__all__ = ["AdapterRun", "Duration", "HashNeutral", "Names", "Run", "SparseRun"]
+__all__ = [
+    "AdapterRun",
+    "Duration",
+    "HashNeutral",
+    "Launch",
+    "Names",
+    "Output",
+    "Recipe",
+    "Run",
+    "SparseRun",
+    "header",
+    "load_recipe",
+    "parse_run",
+    "shipped_recipes",
+]

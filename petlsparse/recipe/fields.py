@@ -40,8 +40,7 @@ class Name:
         """Validate `name` against the vocabularies in the validation context."""
         names: Names = info.context or {}
         if self.vocabulary not in names or any(
-            name.startswith(valid) if valid.endswith(":") else name == valid
-            for valid in names[self.vocabulary]
+            name.startswith(valid) if valid.endswith(":") else name == valid for valid in names[self.vocabulary]
         ):
             return name
         raise PydanticCustomError("unknown_name", "unknown name", {"valid": tuple(names[self.vocabulary])})

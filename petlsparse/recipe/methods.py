@@ -111,8 +111,8 @@ class Adapters(Table):
     def _can_learn(cls, scale: float) -> float:
         if scale == 0:
             raise ValueError(
-                "should not be 0: with scale and up-projection both zero, every gradient of the adapter is zero "
-                "and it stays frozen for ever"
+                "should not be 0: with scale and up-projection both zero, every gradient of the adapter "
+                "is zero and it stays frozen for ever"
             )
         return scale
 

@@ -5,7 +5,6 @@ The names of tables and fields become the columns of the result tables. A field 
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -19,7 +18,7 @@ from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Traini
 
 
 class Data(Table):
-    """What is trained on; `train_examples`: a class-balanced part of the training split, equal for all seeds."""
+    """What is trained on; `train_examples` asks for a class-balanced part, the same for all seeds."""
 
     name: Annotated[str, AfterValidator(Name("datasets"))]
     image_size: Count | None = None
@@ -47,7 +46,7 @@ class Network(Table):
 class _Run(Table):
     """What every run can tell about itself."""
 
-    @cached_property
+    @property
     def run_id(self) -> str:
         """12 hex that name this run in a store."""
         return run_id(self)
@@ -59,9 +58,7 @@ class _Run(Table):
     def flat(self) -> dict[str, Any]:
         """All settings as table columns such as `method_density`; durations and tuples as strings."""
         columns = flatten(self.settings(), "_")
-        return {
-            key: canonical_json(value) if isinstance(value, list) else value for key, value in columns.items()
-        }
+        return {key: canonical_json(value) if isinstance(value, list) else value for key, value in columns.items()}
 
 
 class SparseRun(_Run):
@@ -96,24 +93,31 @@ RUN_TYPES: Mapping[str, type[SparseRun] | type[AdapterRun]] = MappingProxyType(
     {"dst-sweep": SparseRun, "adapter-search": AdapterRun}
 )
 
+TAGS: Mapping[str, str] = MappingProxyType({"method": "kind", "optimizer": "name", "schedule": "name"})
+"""The tables that come in several kinds, with the key that says which."""
+
 
 def validate_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
     """The run described by `settings`, which name a valid `study`; may raise pydantic's ValidationError."""
     return RUN_TYPES[settings["study"]].model_validate(dict(settings), context=names)
 
 
-def tag_of(study: str, table: str) -> str | None:
-    """The key that chooses among the kinds of `table`: "kind" for "method", None for a table of one kind."""
-    field = RUN_TYPES[study].model_fields.get(table)
-    return field.discriminator if field is not None and isinstance(field.discriminator, str) else None
+def fields_of(study: str, table: str, kind: object = None) -> tuple[str, ...] | None:
+    """The settings of a table of a run, of the given kind if it has several; None if there is no such kind."""
+    for model in _models(study, table):
+        if table not in TAGS or model.model_fields[TAGS[table]].default == kind:
+            return tuple(model.model_fields)
+    return None
 
 
-def kinds_of(study: str, table: str) -> dict[str, tuple[str, ...]]:
-    """The field names of each kind of `table`; a table of one kind has it under its own name."""
+def keys_of(study: str) -> tuple[str, ...]:
+    """The dotted keys of all settings that a run of `study` can have, of all kinds, and "seed"."""
+    tables = RUN_TYPES[study].model_fields
+    keys = [f"{table}.{name}" for table in tables for model in _models(study, table) for name in model.model_fields]
+    return (*dict.fromkeys(keys), "seed")
+
+
+def _models(study: str, table: str) -> list[type[Table]]:
     field = RUN_TYPES[study].model_fields.get(table)
-    kinds: dict[str, tuple[str, ...]] = {}
-    for model in () if field is None else get_args(field.annotation) or (field.annotation,):
-        if isinstance(model, type) and issubclass(model, Table):
-            tag = tag_of(study, table)
-            kinds[model.model_fields[tag].default if tag else table] = tuple(model.model_fields)
-    return kinds
+    models = () if field is None else get_args(field.annotation) or (field.annotation,)
+    return [model for model in models if isinstance(model, type) and issubclass(model, Table)]

@@ -1,0 +1,105 @@
+"""Reading recipe files, and laying them over the ones they extend."""
+
+import copy
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from petlsparse.errors import Problem, UserError
+from petlsparse.recipe.nesting import flatten, merge
+from petlsparse.recipe.origins import KeyPath, line_numbers
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of
+from petlsparse.recipe.shipped import find_recipe
+
+
+@dataclass(frozen=True)
+class Document:
+    """One recipe file: its text, its table with the keys of all axes dotted, and the lines of its keys."""
+
+    file: Path
+    text: str
+    table: dict[str, Any]
+    lines: Mapping[KeyPath, int]
+
+
+def read_document(file: Path) -> Document:
+    """Read one recipe file; UserError if it cannot be read or is not TOML."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except OSError as error:
+        raise UserError(Problem(f"cannot be read: {error.strerror}", str(file))) from error
+    except UnicodeDecodeError as error:
+        raise UserError(Problem("is not UTF-8 text", str(file))) from error
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"\(at line (\d+)", str(error))
+        where = f"{file}:{line[1]}" if line else f"{file}:{text.count(chr(10)) + 1}"
+        raise UserError(Problem(f"is not valid TOML: {error}", where)) from error
+    for holder in [table, *tables(table.get("arms"))]:
+        _dot_axes(holder)
+    return Document(file, text, table, line_numbers(text))
+
+
+def read_family(file: Path, search: Sequence[Path] = ()) -> list[Document]:
+    """The recipe in `file` and all that it extends, oldest ancestor first.
+
+    Raises:
+        UserError: if a file is missing or broken, or if the recipes extend each other in a circle.
+    """
+    family = [read_document(file)]
+    while (parent := family[0].table.get("extends")) is not None:
+        child = family[0].file
+        where = f"{child}:{family[0].lines.get(('extends',), 1)}: extends"
+        if not isinstance(parent, str):
+            raise UserError(Problem("should be the name or path of one recipe", where, repr(parent)))
+        beside = child.parent / parent
+        found = beside if beside.is_file() else find_recipe(parent, search, where)
+        if any(found.samefile(document.file) for document in family):
+            circle = " -> ".join(str(document.file) for document in reversed(family))
+            raise UserError(Problem(f"recipes extend each other in a circle: {circle} -> {found}", where))
+        family.insert(0, read_document(found))
+    return family
+
+
+def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `under`: tables merge, lists are replaced.
+
+    Where `over` chooses another kind of method, optimizer or schedule, the settings that only the former kind had
+    are left behind.
+    """
+    merged = copy.deepcopy(merge(under, over))
+    run_under, run_over = under.get("run"), over.get("run")
+    if isinstance(run_under, Mapping) and isinstance(run_over, Mapping):
+        for table, tag in TAGS.items():
+            above, below = run_over.get(table), run_under.get(table)
+            if isinstance(above, Mapping) and tag in above and isinstance(below, Mapping):
+                fields = kind_fields(merged.get("study"), table, above[tag])
+                keep_fields(merged["run"][table], {*fields, *above} if fields else None)
+    return merged
+
+
+def kind_fields(study: object, table: str, kind: object) -> tuple[str, ...] | None:
+    """Like `fields_of`, for a study that may be wrong."""
+    return fields_of(study, table, kind) if isinstance(study, str) and study in RUN_TYPES else None
+
+
+def keep_fields(table: dict[str, Any], fields: set[str] | None) -> None:
+    """Remove everything but `fields` from a table; None keeps all."""
+    for key in [key for key in table if fields is not None and key not in fields]:
+        del table[key]
+
+
+def tables(value: Any) -> list[dict[str, Any]]:
+    """`value` if it is a table, its elements that are tables if it is a list; whatever else it is, nothing."""
+    return [table for table in (value if isinstance(value, list) else [value]) if isinstance(table, dict)]
+
+
+def _dot_axes(holder: dict[str, Any]) -> None:
+    if isinstance(holder.get("grid"), dict):
+        holder["grid"] = flatten(holder["grid"])
+    for key in ("zip", "exclude"):
+        if isinstance(holder.get(key), list):
+            holder[key] = [flatten(group) if isinstance(group, dict) else group for group in holder[key]]

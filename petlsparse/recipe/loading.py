@@ -1,0 +1,157 @@
+"""Loading a recipe whole: file, ancestors, flags, shape, runs; every problem in one error."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from petlsparse.errors import Problem, UserError, unknown_name
+from petlsparse.recipe.documents import Document, overlay, read_family, tables
+from petlsparse.recipe.expansion import varying
+from petlsparse.recipe.fields import Names, Table
+from petlsparse.recipe.nesting import flatten
+from petlsparse.recipe.origins import AXES, KeyPath, Origins, show
+from petlsparse.recipe.outline import Launch, Outline, Output, read_outline
+from petlsparse.recipe.overrides import Override
+from petlsparse.recipe.problems import explain, key_of, valid_keys
+from petlsparse.recipe.resolution import resolve_runs
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, validate_run
+from petlsparse.recipe.shipped import find_recipe
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, checked and expanded. `text` is its file as written, `resolved` its table after ancestors and flags.
+
+    `varies` are the dotted keys, the seed aside, with more than one value over the runs.
+    """
+
+    name: str
+    study: str
+    description: str
+    path: Path
+    text: str
+    resolved: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    varies: tuple[str, ...]
+    output: Output
+    launch: Launch
+
+
+def load_recipe(
+    reference: str | Path,
+    *,
+    sets: Sequence[str] = (),
+    axes: Sequence[str] = (),
+    seeds: str | None = None,
+    names: Names | None = None,
+    search: Sequence[Path] = (),
+    study: str | None = None,
+) -> Recipe:
+    """Load the recipe of a path or name, change it as `--set`, `--axis` and `--seeds` say, and expand it.
+
+    Args:
+        reference: path of a TOML file, or name of a recipe shipped or found in the folders of `search`.
+        sets: "key=value" texts.
+        axes: "key=value1,value2" texts.
+        seeds: "5" or "1,2,3".
+        names: the vocabularies that names in the recipe are checked against.
+        search: folders with recipes that can be referred to by name.
+        study: the study that the recipe must belong to.
+
+    Raises:
+        UserError: with all problems of the recipe and the flags.
+    """
+    family = read_family(find_recipe(reference, search), search)
+    table: dict[str, Any] = {}
+    for document in family:
+        table = overlay(table, document.table)
+    table.pop("extends", None)
+    override = Override(table)
+    override.apply(sets, axes, seeds)
+    origins = Origins([(document.file, document.lines) for document in family], override.flags)
+
+    problems = list(override.problems)
+    outline, errors = read_outline(override.table)
+    problems += [_shape_problem(error, origins) for error in errors]
+    if outline is None or any(_is_all_of_a_method(error["loc"]) for error in errors):
+        raise UserError(*problems)
+    problems += _study_problems(outline.study, study, family)
+    runs, found = resolve_runs(outline, origins, names, _unusable_axes(errors, override.table))
+    problems += found
+    if problems:
+        raise UserError(*problems)
+    leaf = family[-1]
+    varies = varying([flatten(run.settings()) for run in runs])
+    return Recipe(
+        name=leaf.file.stem,
+        study=outline.study,
+        description=outline.description,
+        path=leaf.file,
+        text=leaf.text,
+        resolved=override.table,
+        runs=runs,
+        varies=tuple(key for key in varies if key != "seed"),
+        output=outline.output,
+        launch=outline.launch,
+    )
+
+
+def parse_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
+    """The run of a record's settings, as `Run.settings` gave them; UserError if they describe none."""
+    study = settings.get("study")
+    if not isinstance(study, str) or study not in RUN_TYPES:
+        raise UserError(unknown_name("study", str(study), RUN_TYPES))
+    try:
+        return validate_run(settings, names)
+    except ValidationError as invalid:
+        problems = []
+        for error in invalid.errors():
+            key = key_of(error)
+            name = str(key[0])
+            table = settings.get(name)
+            kind = table.get(TAGS.get(name, "")) if isinstance(table, Mapping) else None
+            problems.append(explain(error, show(key), valid_keys(study, key, kind)))
+        raise UserError(*problems) from invalid
+
+
+def _shape_problem(error: ErrorDetails, origins: Origins) -> Problem:
+    sections: dict[str, type[Table]] = {"output": Output, "launch": Launch}
+    section = sections.get(str(error["loc"][0]))
+    valid = section.model_fields if section else [*Outline.model_fields, "extends"]
+    return explain(error, origins.where(error["loc"]), valid)
+
+
+def _is_all_of_a_method(path: KeyPath) -> bool:
+    """Whether without what lies at `path` nearly everything else would seem to be missing."""
+    return path == ("run",) or (path[0] == "arms" and len(path) <= 2)
+
+
+def _study_problems(study: str, wanted: str | None, family: Sequence[Document]) -> Iterator[Problem]:
+    if wanted is not None and study != wanted:
+        yield Problem(f'belongs to study "{study}", not to "{wanted}"', str(family[-1].file))
+    for parent in family[:-1]:
+        theirs = parent.table.get("study", study)
+        if theirs != study:
+            message = f'belongs to study "{study}" but extends {parent.file} of study "{theirs}"'
+            yield Problem(message, str(family[-1].file))
+
+
+def _unusable_axes(errors: Sequence[ErrorDetails], table: Mapping[str, Any]) -> set[str]:
+    """The dotted keys of the axes that the errors are about."""
+    keys: set[str] = set()
+    for error in errors:
+        path = error["loc"][2:] if error["loc"][0] == "arms" else error["loc"]
+        if path and path[0] in AXES:
+            named = [part for part in path[1:] if isinstance(part, str)]
+            keys.update(named or (key for group in tables(_at(table, error["loc"])) for key in group))
+    return keys
+
+
+def _at(value: Any, path: KeyPath) -> Any:
+    for part in path:
+        value = value[part]
+    return value

@@ -1,0 +1,144 @@
+"""The shape of a recipe file: what is fixed, what varies, what is left out. What a run may hold, `schema` says."""
+
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.fields import Count, PositiveDuration, Table
+from petlsparse.recipe.origins import KeyPath
+
+
+def _plain_values(values: list[Any]) -> list[Any]:
+    if not values:
+        raise ValueError("should have at least one value")
+    if any(isinstance(value, dict) for value in values):
+        raise ValueError("should hold plain values; tables are compared as [[arms]]")
+    return values
+
+
+def _equally_long(group: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    if len({len(values) for values in group.values()}) > 1:
+        lengths = ", ".join(f"{key} has {len(values)}" for key, values in group.items())
+        raise ValueError(f"should hold lists of one length: {lengths}")
+    return group
+
+
+def _seeds(value: object) -> tuple[int, ...]:
+    """3 means 1, 2, 3; a list is taken as it is."""
+    if type(value) is int:
+        if value < 1:
+            raise ValueError("should be at least 1 seed")
+        return tuple(range(1, value + 1))
+    if not isinstance(value, list) or not all(type(seed) is int for seed in value):
+        raise ValueError("should be a number of seeds (3 means 1, 2, 3) or a list of seeds")
+    if not value:
+        raise ValueError("should have at least one seed")
+    if not all(0 <= seed < 2**63 for seed in value):
+        raise ValueError("should hold no negative seeds")
+    if len(set(value)) < len(value):
+        raise ValueError("should name every seed once")
+    return tuple(value)
+
+
+Axis = Annotated[list[Any], AfterValidator(_plain_values)]
+
+
+class Axes(Table):
+    """What varies: `grid` is a product, each group of `zip` moves together, `exclude` leaves runs out."""
+
+    grid: dict[str, Axis] = Field(default_factory=dict)
+    zip: list[Annotated[dict[str, Axis], AfterValidator(_equally_long)]] = Field(default_factory=list)
+    exclude: list[dict[str, Any]] = Field(default_factory=list)
+
+    @field_validator("zip")
+    @classmethod
+    def _varies_once(cls, groups: list[dict[str, list[Any]]], info: ValidationInfo) -> list[dict[str, list[Any]]]:
+        seen = set(info.data.get("grid", {}))
+        for key in (key for group in groups for key in group):
+            if key in seen:
+                raise ValueError(f"should vary every key once, not {key} again")
+            seen.add(key)
+        return groups
+
+    def axes(self) -> set[str]:
+        """The dotted keys that vary."""
+        return {*self.grid, *(key for group in self.zip for key in group)}
+
+
+class Arm(Axes):
+    """One of the methods compared: settings laid over those of all runs, and axes of its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Nested settings, without the axes."""
+        return self.model_extra or {}
+
+
+class Output(Table):
+    """Which checkpoints are made, and kept when a run is done; no part of a run's identity."""
+
+    keep: Literal["none", "last", "best", "both"] = "none"
+    checkpoint_every: PositiveDuration = Duration(1, "epochs")
+
+
+class Launch(Table):
+    """Defaults for the flags of the command, None where the command decides; no part of a run's identity."""
+
+    workers: Count | None = None
+    per_gpu: Count | None = None
+    retry: Annotated[int, Field(ge=0)] | None = None
+
+
+class Outline(Axes):
+    """A recipe file after `extends` and the flags of the command line."""
+
+    study: Literal["dst-sweep", "adapter-search"]
+    description: str = ""
+    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] = (1,)
+    run: dict[str, Any] = Field(default_factory=dict)
+    arms: list[Arm] = Field(default_factory=list)
+    output: Output = Output()
+    launch: Launch = Launch()
+
+
+def read_outline(table: Mapping[str, Any]) -> tuple[Outline | None, list[ErrorDetails]]:
+    """The outline of what is sound in `table`, and the errors of what is not; no outline without a study."""
+    sound = copy.deepcopy(dict(table))
+    errors: list[ErrorDetails] = []
+    while True:
+        try:
+            return Outline.model_validate(sound), errors
+        except ValidationError as invalid:
+            errors += invalid.errors()
+            if any(error["loc"] == ("study",) for error in errors):
+                return None, errors
+            for error in invalid.errors():
+                _discard(sound, error["loc"])
+
+
+def _discard(table: Any, path: KeyPath) -> None:
+    """Remove what lies at `path`, if it is still there; an element of a list leaves an empty table in its place."""
+    *tables, last = path
+    for part in tables:
+        try:
+            table = table[part]
+        except (KeyError, IndexError):
+            return
+    if isinstance(table, list):
+        table[int(last)] = {}
+    else:
+        table.pop(last, None)

@@ -1,0 +1,109 @@
+"""The settings of every run before its seed: [run] <- arm <- zip and grid, each value with its place of origin."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from petlsparse.recipe.expansion import combinations
+from petlsparse.recipe.nesting import flatten
+from petlsparse.recipe.origins import KeyPath
+from petlsparse.recipe.outline import Arm, Axes, Outline
+from petlsparse.recipe.schema import TAGS, fields_of
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and the key path that gave it."""
+
+    value: Any
+    path: KeyPath
+
+    @property
+    def shared(self) -> bool:
+        """Whether it was given to all arms rather than by one of them."""
+        return self.path[0] != "arms"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The settings of one run but for its seed, by dotted key, and the rules that may exclude it."""
+
+    settings: Mapping[str, Setting]
+    excludes: list[dict[str, Any]]
+
+    def values(self) -> dict[str, Any]:
+        """The settings without their origins."""
+        return {key: setting.value for key, setting in self.settings.items()}
+
+    def kind(self, table: str) -> Any:
+        """Which kind of a table of several kinds was chosen; None if none was."""
+        chosen = self.settings.get(f"{table}.{TAGS.get(table)}")
+        return chosen.value if chosen else None
+
+    def place(self, key: KeyPath) -> KeyPath:
+        """Where `key` was written, or else where it would have to be."""
+        for length in range(len(key), 0, -1):
+            setting = self.settings.get(".".join(map(str, key[:length])))
+            if setting:
+                return (*setting.path, *key[length:])
+        table = f"{key[0]}."
+        for name, setting in self.settings.items():
+            if name.startswith(table) and len(key) == 1:  # `key` is a table: where its first setting was written
+                return setting.path
+            if name.startswith(table) and not setting.shared:  # beside what the arm says about this table
+                return (*setting.path[:2], *key)
+        return ("run", *key)
+
+    def fit(self, study: str) -> tuple["Point", dict[str, Setting]]:
+        """The point without the shared settings that its kinds of method, optimizer and schedule do not have.
+
+        A density given to all arms leaves a dense arm alone. What is left out is returned too.
+        """
+        left_out = {}
+        for table in TAGS:
+            fields = fields_of(study, table, self.kind(table))
+            for key, setting in self.settings.items():
+                name, _, field = key.partition(".")
+                if name == table and setting.shared and fields and field.partition(".")[0] not in fields:
+                    left_out[key] = setting
+        kept = {key: setting for key, setting in self.settings.items() if key not in left_out}
+        return Point(kept, self.excludes), left_out
+
+
+def points(outline: Outline) -> Iterator[Point]:
+    """Every combination: arms outermost, then groups of zip, then grid axes in the order of the file.
+
+    An arm's settings go over the shared ones, its axes replace shared axes of the same keys; axes go over settings.
+    """
+    shared = _settings(outline.run, ("run",))
+    arms: list[tuple[Arm, KeyPath]] = [(arm, ("arms", at)) for at, arm in enumerate(outline.arms)]
+    for arm, path in arms or [(Arm(), ())]:
+        own = arm.axes()
+        zips = _zips(outline, (), own) + _zips(arm, path, set())
+        grid = _grid(outline, (), own) | _grid(arm, path, set())
+        fixed = shared | _settings(arm.settings, path)
+        for choice in combinations(zips, grid):
+            yield Point(fixed | choice, [*outline.exclude, *arm.exclude])
+
+
+def _settings(table: Mapping[str, Any], path: KeyPath) -> dict[str, Setting]:
+    return {key: Setting(value, (*path, *key.split("."))) for key, value in flatten(table).items()}
+
+
+def _grid(axes: Axes, path: KeyPath, without: set[str]) -> dict[str, list[Setting]]:
+    return {
+        key: [Setting(value, (*path, "grid", key, at)) for at, value in enumerate(values)]
+        for key, values in axes.grid.items()
+        if key not in without
+    }
+
+
+def _zips(axes: Axes, path: KeyPath, without: set[str]) -> list[dict[str, list[Setting]]]:
+    return [
+        {
+            key: [Setting(value, (*path, "zip", number, key, at)) for at, value in enumerate(values)]
+            for key, values in group.items()
+            if key not in without
+        }
+        for number, group in enumerate(axes.zip)
+    ]

@@ -1,0 +1,82 @@
+"""From pydantic's errors to problems that name the setting, the value and what would have been accepted."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from petlsparse.errors import Problem, nearest_name
+from petlsparse.recipe.origins import KeyPath
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of
+
+_WORDS = {
+    "missing": "is required",
+    "union_tag_not_found": "is required",
+    "literal_error": "unknown value",
+    "union_tag_invalid": "unknown value",
+    "model_type": "should be a table",
+    "model_attributes_type": "should be a table",
+    "dict_type": "should be a table",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
+    "string_type": "should be a string",
+}
+
+
+def key_of(error: ErrorDetails) -> KeyPath:
+    """The key path, below the run, of an error of validating a run.
+
+    pydantic puts the kind into the path, ("method", "dst", "density"), and leaves out which key chooses the kind.
+    """
+    path = error["loc"]
+    if path and path[0] in TAGS:
+        if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+            return (path[0], TAGS[str(path[0])])
+        return (path[0], *path[2:])
+    return path
+
+
+def explain(error: ErrorDetails, where: str, valid: Iterable[str] = ()) -> Problem:
+    """The problem of one pydantic error; `valid` are the keys that may stand where an unknown one was found."""
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "extra_forbidden":
+        return unknown_key(str(error["loc"][-1]), where, valid)
+    valid = _valid_values(error)
+    if kind == "union_tag_invalid":
+        value = context["tag"]
+    message = _WORDS.get(kind) or str(context.get("error") or error["msg"])
+    message = re.sub(r"^(Input|Tuple|List|String) ", "", message)
+    shown = None if kind in ("missing", "union_tag_not_found") or isinstance(value, dict) else show_value(value)
+    return Problem(message, where, shown, nearest_name(value, valid) if isinstance(value, str) else None, valid)
+
+
+def unknown_key(key: str, where: str, valid: Iterable[str]) -> Problem:
+    """The problem of a key that its table does not have."""
+    valid = tuple(valid)
+    return Problem(f'unknown key "{key}"', where, None, nearest_name(key, valid), valid)
+
+
+def valid_keys(study: str, key: KeyPath, kind: object) -> tuple[str, ...]:
+    """What may stand in place of the last part of `key`, in a table of that `kind`."""
+    if len(key) == 1:
+        return tuple(name for name in RUN_TYPES[study].model_fields if name not in ("study", "seed"))
+    return fields_of(study, str(key[0]), kind) or ()
+
+
+def show_value(value: Any) -> str:
+    """A value as TOML, near enough: "text", true, [1, 2]."""
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _valid_values(error: ErrorDetails) -> tuple[str, ...]:
+    """The values that pydantic would have accepted: it tells them in words, "'a', 'b' or 'c'"."""
+    context = error.get("ctx", {})
+    if error["type"] == "unknown_name":
+        return tuple(context["valid"])
+    return tuple(re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags") or ""))

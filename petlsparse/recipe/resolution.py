@@ -1,0 +1,112 @@
+"""From the outline of a recipe to its runs, with every problem found on the way."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from petlsparse.errors import Problem
+from petlsparse.recipe.expansion import matches
+from petlsparse.recipe.fields import Names
+from petlsparse.recipe.nesting import flatten, nest
+from petlsparse.recipe.origins import KeyPath, Origins
+from petlsparse.recipe.outline import Outline
+from petlsparse.recipe.points import Point, Setting, points
+from petlsparse.recipe.problems import explain, key_of, unknown_key, valid_keys
+from petlsparse.recipe.schema import Run, fields_of, keys_of, validate_run
+
+_GIVEN_ELSEWHERE = {
+    "seed": "is no setting: give `seeds` at the top of the recipe, or --seeds",
+    "study": "is no setting: give `study` at the top of the recipe",
+}
+
+
+def resolve_runs(
+    outline: Outline, origins: Origins, names: Names | None = None, unusable: Collection[str] = ()
+) -> tuple[tuple[Run, ...], list[Problem]]:
+    """The runs of a recipe, each once, seeds innermost; and all problems, each once.
+
+    `unusable` are keys whose axis is a problem already reported: that they are missing is no other.
+    """
+    study, seeds = outline.study, outline.seeds
+    fits = [point.fit(study) for point in points(outline)]
+    runs: dict[str, Run] = {}
+    problems = [*_unused(fits, study, origins), *_unknown_in_excludes(outline, origins)]
+    for point, _ in fits:
+        values = point.values()
+        problems += [
+            Problem(_GIVEN_ELSEWHERE[key], origins.where(point.settings[key].path))
+            for key in _GIVEN_ELSEWHERE
+            if key in values
+        ]
+        try:
+            run = validate_run({**nest(values), "study": study, "seed": seeds[0]}, names)
+        except ValidationError as invalid:
+            if not _excluded(values, point):
+                found = [_problem(error, point, study, origins, unusable) for error in invalid.errors()]
+                problems += [problem for problem in found if problem]
+            continue
+        resolved = flatten(run.settings())
+        for seed in seeds:
+            if not _excluded(resolved | {"seed": seed}, point):
+                run = run.model_copy(update={"seed": seed})
+                runs.setdefault(run.run_id, run)
+    if not runs and not problems and not unusable:
+        rule, _ = next(_rules(outline))
+        problems.append(Problem("leaves no run: every run is excluded", origins.where(rule)))
+    return tuple(runs.values()), list(dict.fromkeys(problems))
+
+
+def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, origins: Origins) -> Iterator[Problem]:
+    """The settings given to all arms that no arm's kind has, with the keys that those kinds do have."""
+    used = {setting.path for point, _ in fits for setting in point.settings.values()}
+    unused: dict[tuple[KeyPath, str], dict[str, None]] = {}
+    for point, left_out in fits:
+        for key, setting in left_out.items():
+            table, _, field = key.partition(".")
+            if setting.path not in used:
+                fields = fields_of(study, table, point.kind(table)) or ()
+                unused.setdefault((_key(setting.path), field), {}).update(dict.fromkeys(fields))
+    for (path, field), valid in unused.items():
+        yield unknown_key(field, origins.where(path), valid)
+
+
+def _unknown_in_excludes(outline: Outline, origins: Origins) -> Iterator[Problem]:
+    """The keys that rules name and no run can have."""
+    valid = keys_of(outline.study)
+    for path, rule in _rules(outline):
+        for key in rule:
+            if key not in valid:
+                yield unknown_key(key, origins.where((*path, key)), valid)
+
+
+def _rules(outline: Outline) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """All rules with their key paths."""
+    for at, rule in enumerate(outline.exclude):
+        yield ("exclude", at), rule
+    for arm_at, arm in enumerate(outline.arms):
+        for at, rule in enumerate(arm.exclude):
+            yield ("arms", arm_at, "exclude", at), rule
+
+
+def _excluded(values: Mapping[str, Any], point: Point) -> bool:
+    return any(matches(values, rule) for rule in point.excludes)
+
+
+def _problem(
+    error: ErrorDetails, point: Point, study: str, origins: Origins, unusable: Collection[str]
+) -> Problem | None:
+    key = key_of(error)
+    dotted = ".".join(map(str, key))
+    if any(name == dotted or name.startswith(f"{dotted}.") for name in unusable):
+        return None
+    path = point.place(key)
+    if error["type"] == "extra_forbidden":
+        path = _key(path)
+    return explain(error, origins.where(path), valid_keys(study, key, point.kind(str(key[0]))))
+
+
+def _key(path: KeyPath) -> KeyPath:
+    """The path of the axis, where `path` leads to one of its values."""
+    return path[:-1] if isinstance(path[-1], int) else path

@@ -1,0 +1,55 @@
+"""Finding recipes: those that travel with the package, by name, and any other, by path."""
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from petlsparse.errors import Problem, UserError, nearest_name, unknown_name
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes of the package by name, which is the stem of the file, sorted."""
+    try:
+        root: Traversable = files("petlsparse._recipes")
+    except ModuleNotFoundError:  # a checkout that is not installed
+        root = Path(__file__).parents[2] / "recipes"
+    return {path.stem: path for path in sorted(_toml_files(root), key=lambda path: path.stem)}
+
+
+def find_recipe(reference: str | Path, search: Sequence[Path] = (), where: str = "") -> Path:
+    """The file of a recipe given by path or by name: of a shipped recipe, or of one in the folders of `search`.
+
+    Raises:
+        UserError: if there is no such recipe; `where` says who asked for it.
+    """
+    path = Path(reference).expanduser()
+    if path.is_file():
+        return path
+    known = shipped_recipes() | {file.stem: file for folder in search for file in sorted(_toml_files(folder))}
+    name = str(reference)
+    if name in known:
+        return known[name]
+    if path.suffix == ".toml":
+        raise UserError(
+            Problem(f"no such recipe file: {path}", where, None, nearest_name(path.stem, known), tuple(known))
+        )
+    raise UserError(unknown_name("recipe", name, known, where))
+
+
+def header(text: str) -> str:
+    """The leading comment of a recipe, without its '#': source, command, expected time and result."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").removeprefix(" ").rstrip())
+    return "\n".join(lines)
+
+
+def _toml_files(folder: Traversable) -> Iterator[Path]:
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.is_dir():
+            yield from _toml_files(entry)
+        elif entry.name.endswith(".toml"):
+            yield Path(str(entry))
