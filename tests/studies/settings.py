@@ -1,0 +1,72 @@
+"""Settings of small, complete runs of both studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.schema import Run, validate_run
+from petlsparse.registry import resolve
+from petlsparse.studies import STUDIES, names
+from petlsparse.training.result import RunResult
+
+SPARSE: dict[str, Any] = {
+    "study": "dst-sweep",
+    "data": {"name": "digits"},
+    "network": {"name": "mlp", "widths": [40, 20]},
+    "method": {"kind": "dst", "density": 0.2, "criterion": "magnitude", "growth": "random", "update_period": 5},
+    "optimizer": {"name": "sgd", "lr": 0.05},
+    "schedule": {"name": "step"},
+    "training": {"batch_size": 64, "duration": "3 epochs"},
+    "seed": 1,
+}
+
+ADAPTED: dict[str, Any] = {
+    "study": "adapter-search",
+    "data": {"name": "digits", "train_examples": 100},
+    "backbone": {"name": "vit-micro", "pretrained": False},
+    "method": {"kind": "adapters", "placement": "explicit", "edges": [[8, 2], [3, 4], [5, 9]]},
+    "optimizer": {"name": "adamw", "lr": 3e-3},
+    "schedule": {"name": "cosine", "warmup": "1 epoch"},
+    "training": {"batch_size": 25, "duration": "2 epochs"},
+    "seed": 1,
+}
+
+TIMES = {"wall_seconds", "train_seconds", "examples_per_second", "peak_memory_bytes"}
+
+
+def make(base: dict[str, Any], **tables: Any) -> Run:
+    """A run of `base` with some tables replaced."""
+    return validate_run({**base, **tables}, names())
+
+
+def execute(
+    run: Run, folder: Path, *, stop: Callable[[], bool] = lambda: False, keep: str = "none", every: str = "1 epoch"
+) -> RunResult:
+    folder.mkdir(parents=True, exist_ok=True)
+    result: RunResult = resolve(STUDIES, run.study, "study")(
+        run,
+        run_dir=folder,
+        device=torch.device("cpu"),
+        progress=lambda _: None,
+        checkpoint_every=Duration.parse(every),
+        keep=keep,
+        should_stop=stop,
+    )
+    return result
+
+
+def lasting(result: RunResult) -> dict[str, Any]:
+    """A result without what may differ between equal runs."""
+    cost = {name: value for name, value in result.cost.items() if name not in TIMES}
+    return {
+        "status": result.status,
+        "metrics": result.metrics,
+        "history": [tuple(row) for row in result.history],
+        "rows": result.rows,
+        "cost": cost,
+    }

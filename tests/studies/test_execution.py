@@ -1,0 +1,127 @@
+"""Both studies, whole runs: repeatable, resumable anywhere, honest about data and weights they cannot use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from petlsparse.errors import UserError
+from petlsparse.studies import describe, probe_seconds
+from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
+
+METHODS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (SPARSE, {"kind": "dense"}),
+    (SPARSE, {"kind": "static", "density": 0.2}),
+    (SPARSE, SPARSE["method"]),
+    (SPARSE, {**SPARSE["method"], "criterion": "snip", "growth": "gradient"}),
+    (SPARSE, {**SPARSE["method"], "criterion": "random"}),
+    (ADAPTED, {"kind": "linear-probe"}),
+    (ADAPTED, ADAPTED["method"]),
+    (ADAPTED, {"kind": "full-finetuning"}),
+]
+IDS = [f"{base['study']}-{'-'.join(map(str, list(method.values())[:3]))}" for base, method in METHODS]
+
+
+@pytest.mark.parametrize(("base", "method"), METHODS, ids=IDS)
+def test_a_run_interrupted_mid_epoch_ends_bit_identically(
+    base: dict[str, Any], method: dict[str, Any], tmp_path: Path
+) -> None:
+    run = make(base, method=method)
+    expected = execute(run, tmp_path / "whole", keep="last")
+    calls = iter([False, False, False, False, False, True])  # stops after the sixth step, an update among them
+    assert execute(run, tmp_path / "cut", stop=lambda: next(calls), keep="last").status == "interrupted"
+    result = execute(run, tmp_path / "cut", keep="last")
+    assert lasting(result) == lasting(expected)
+    ours, theirs = (load_file(tmp_path / folder / "last.safetensors") for folder in ("cut", "whole"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_corrupted_checkpoint_is_set_aside_and_the_run_starts_again(tmp_path: Path) -> None:
+    run = make(SPARSE)
+    expected = execute(run, tmp_path / "whole")
+    folder = tmp_path / "cut"
+    calls = iter([False, False, True])
+    execute(run, folder, stop=lambda: next(calls))
+    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    result = execute(run, folder)
+    assert lasting(result) == lasting(expected)
+    assert "unreadable" in result.provenance_extra["warnings"][0]
+    assert (folder / "checkpoint.safetensors.corrupt").exists()
+
+
+def test_seeds_differ_and_the_same_seed_repeats(tmp_path: Path) -> None:
+    one, again, two = (execute(make(SPARSE, seed=seed), tmp_path / str(k)) for k, seed in enumerate((1, 1, 2)))
+    assert lasting(one) == lasting(again)
+    assert one.metrics["test_loss"] != two.metrics["test_loss"]
+
+
+def test_methods_share_initial_weights_and_data_order_under_one_seed(tmp_path: Path) -> None:
+    """With density 1 and a learning rate of almost nothing, the first training loss tells init and order."""
+    slow = {"name": "sgd", "lr": 1e-12}
+    dense = execute(make(SPARSE, optimizer=slow, method={"kind": "dense"}), tmp_path / "dense")
+    static = execute(make(SPARSE, optimizer=slow, method={"kind": "static", "density": 1.0}), tmp_path / "static")
+    assert [row for row in dense.history if row[3] == "loss"] == [row for row in static.history if row[3] == "loss"]
+
+
+def test_topology_rows_cover_every_layer_at_the_start_and_at_every_update(tmp_path: Path) -> None:
+    result = execute(make(SPARSE), tmp_path)  # 39 steps, an update every 5
+    steps = sorted({row["step"] for row in result.rows["topology"]})
+    assert steps == [0, 5, 10, 15, 20, 25, 30, 35]
+    assert len(result.rows["topology"]) == 3 * len(steps)
+    active = {step: sum(row["active"] for row in result.rows["topology"] if row["step"] == step) for step in steps}
+    assert set(active.values()) == {round(0.2 * (64 * 40 + 40 * 20 + 20 * 10))}
+
+
+def test_edges_table_tells_every_trained_adapter(tmp_path: Path) -> None:
+    rows = execute(make(ADAPTED), tmp_path).rows["edges"]
+    assert {(row["source"], row["target"], row["kind"]) for row in rows} == {
+        (8, 2, "recurrent"), (3, 4, "parallel"), (5, 9, "long-range"),
+    }  # fmt: skip
+    assert all(row["value"] > 0 for row in rows if row["score_name"] == "update_norm")
+
+
+def test_kept_weights_of_an_adapter_run_hold_adapters_and_head_only(tmp_path: Path) -> None:
+    execute(make(ADAPTED), tmp_path, keep="both")
+    for which in ("best", "last"):
+        names = load_file(tmp_path / f"{which}.safetensors").keys()
+        assert all(name.startswith(("adapters.", "head.")) for name in names)
+
+
+def test_a_description_costs_what_the_run_reports(tmp_path: Path) -> None:
+    for base in (SPARSE, ADAPTED):
+        run = make(base)
+        told = describe(run)
+        assert {
+            name: value for name, value in execute(run, tmp_path / base["study"]).cost.items() if name in told
+        } == told
+
+
+def test_flops_of_a_dense_mlp_are_three_times_its_forward_pass() -> None:
+    told = describe(make(SPARSE, method={"kind": "dense"}))
+    macs = 64 * 40 + 40 * 20 + 20 * 10
+    assert told["inference_flops"] == 2 * macs
+    assert told["training_flops"] == 3 * 2 * macs * 3 * 800
+
+
+def test_a_probe_says_a_plausible_time_without_reading_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise AssertionError("the test split was read")
+
+    monkeypatch.setattr("petlsparse.data.types.Dataset.test", refuse)
+    assert 0 < probe_seconds(make(SPARSE), torch.device("cpu")) < 60
+
+
+def test_adapters_refuse_an_image_size_that_is_not_the_backbones() -> None:
+    with pytest.raises(UserError, match=r"backbone\.image_size"):
+        describe(make(ADAPTED, data={"name": "digits", "image_size": 64}))
+
+
+def test_a_network_that_cannot_take_the_images_is_refused_with_the_reason() -> None:
+    with pytest.raises(UserError, match="3x32x32"):
+        describe(make(SPARSE, network={"name": "vit-micro"}))
