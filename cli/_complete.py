@@ -1,0 +1,26 @@
+"""Shell completion of recipe names and run ids."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+RESULTS = Path("results")
+
+
+def recipe_names(incomplete: str) -> Iterator[str]:
+    """Names of shipped recipes and TOML files that begin like this."""
+    from petlsparse.recipe import shipped_recipes
+
+    yield from (name for name in shipped_recipes() if name.startswith(incomplete))
+    folder = Path(incomplete).parent if "/" in incomplete else Path()
+    yield from (str(path) for path in folder.glob("*.toml") if str(path).startswith(incomplete))
+
+
+def run_ids(incomplete: str) -> Iterator[str]:
+    """Ids that begin like this of runs in the stores under `results/`."""
+    yield from (path.name for path in RESULTS.glob(f"**/runs/{incomplete}*") if path.is_dir())
+
+
+def stores(incomplete: str) -> Iterator[str]:
+    """Folders under `results/` that hold a store."""
+    found = (str(path.parent) for path in RESULTS.glob("**/plan.json"))
+    yield from (store for store in found if store.startswith(incomplete))

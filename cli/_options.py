@@ -1,0 +1,62 @@
+"""Options that several commands share, each written once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._complete import recipe_names, run_ids, stores
+
+
+class ProgressStyle(StrEnum):
+    """How progress is shown; `auto` is rich on a terminal and plain elsewhere."""
+
+    auto = "auto"
+    rich = "rich"
+    plain = "plain"
+    none = "none"
+
+
+_SWEEP = "Changes to the recipe"
+_EXECUTION = "Execution"
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+Recipe = Annotated[str, typer.Argument(help="Name of a shipped recipe, or a TOML file.", autocompletion=recipe_names)]
+RunId = Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=run_ids)]
+Stores = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.", autocompletion=stores)]
+Out = Annotated[Path | None, typer.Option("--out", help="Results folder; results/<recipe name> unless given.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a value; repeatable.", rich_help_panel=_SWEEP),
+]
+Axes = Annotated[
+    list[str] | None,
+    typer.Option("--axis", metavar="KEY=V1,V2", help="Vary a value; repeatable.", rich_help_panel=_SWEEP),
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option("--seeds", metavar="5|1,2,3", help="How many seeds, or which.", rich_help_panel=_SWEEP),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.", rich_help_panel=_EXECUTION)
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time.", rich_help_panel=_EXECUTION)]
+PerGpu = Annotated[
+    int | None, typer.Option("--per-gpu", min=1, help="Runs at a time on each GPU.", rich_help_panel=_EXECUTION)
+]
+Retry = Annotated[
+    int | None, typer.Option("--retry", min=0, help="Attempts after a failure.", rich_help_panel=_EXECUTION)
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=0, help="Train no more than this many runs now.", rich_help_panel=_EXECUTION),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option("--fresh", help="Start anew; earlier results are set aside, not deleted.", rich_help_panel=_EXECUTION),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and train nothing.", rich_help_panel=_EXECUTION)]
+Progress = Annotated[
+    ProgressStyle, typer.Option("--progress", help="How to show progress.", rich_help_panel=_EXECUTION)
+]

@@ -1,0 +1,140 @@
+"""What is seen while runs are trained: a live table on a terminal, one line per run elsewhere, or nothing."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
+
+from petlsparse.analysis.quantities import duration, known, percent
+from petlsparse.launch import events
+
+from ._console import err
+from ._options import ProgressStyle
+
+Listener = Callable[[events.Event], None]
+
+
+@contextmanager
+def shown(style: ProgressStyle, labels: Mapping[str, str]) -> Iterator[Listener]:
+    """A listener for a launcher's events; `labels` says what a run is, by run id."""
+    if style is ProgressStyle.none:
+        yield lambda event: None
+    elif style is ProgressStyle.rich or (style is ProgressStyle.auto and err.is_terminal):
+        with Live(labels) as live:
+            yield live
+    else:
+        yield Lines(labels)
+
+
+class Lines:
+    """One line per event that matters, for logs."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels = labels
+        self.total = self.over = 0
+
+    def __call__(self, event: events.Event) -> None:
+        """Print the event, unless it is mere progress."""
+        match event:
+            case events.Waiting(holder):
+                self.say(f"waiting for {holder or 'another command'}, which uses this results folder")
+            case events.Planned(run_ids, finished_before):
+                self.total = len(run_ids)
+                self.say(f"{self.total} runs to do, {finished_before} done before")
+            case events.Finished(run_id, status, metrics, seconds):
+                self.over += 1
+                self.say(f"{self.count()} {self.name(run_id)}: {outcome(status, metrics)}, {duration(seconds)}")
+            case events.Failed(run_id, error):
+                self.over += 1
+                self.say(f"{self.count()} {self.name(run_id)}: failed: {last_line(error)}", style="red")
+            case events.Retried(run_id, error):
+                self.say(f"again: {self.name(run_id)}: {last_line(error)}", style="yellow")
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line on stderr."""
+        err.print(Text(text, style=style), soft_wrap=True)
+
+    def count(self) -> str:
+        """How many runs are over, of how many: ` 3/12`."""
+        return f"{self.over:>{len(str(self.total))}}/{self.total}"
+
+    def name(self, run_id: str) -> str:
+        """The run id and what it stands for."""
+        return f"{run_id} {self.labels.get(run_id, '')}".rstrip()
+
+
+class Live(Lines):
+    """A bar for all runs and one for each run at work; a run that is over becomes a line above them."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        super().__init__(labels)
+        self.bars = Progress(
+            TextColumn("{task.description}", table_column=Column(overflow="ellipsis", no_wrap=True, ratio=3)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
+            TextColumn("{task.fields[where]}", justify="right"),
+            TextColumn("{task.fields[metrics]}"),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(compact=True),
+            console=err,
+            expand=True,
+            transient=True,
+        )
+        self.all = self.bars.add_task("[bold]all runs", total=None, where="", metrics="")
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Live":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        """Move the bars, and print what `Lines` prints above them."""
+        super().__call__(event)
+        match event:
+            case events.Started(run_id, attempt):
+                again = f" (attempt {attempt})" if attempt > 1 else ""
+                name = self.labels.get(run_id, run_id) + again
+                self.tasks[run_id] = self.bars.add_task(Text(name).markup, total=None, where="", metrics="")
+            case events.Progressed(run_id, progress) if run_id in self.tasks:
+                self.bars.update(
+                    self.tasks[run_id],
+                    completed=progress.step,
+                    total=progress.total_steps or None,
+                    where=f"epoch {progress.epoch}",
+                    metrics=brief(progress.metrics),
+                )
+            case events.Finished(run_id) | events.Failed(run_id) | events.Retried(run_id):
+                if run_id in self.tasks:
+                    self.bars.remove_task(self.tasks.pop(run_id))
+        self.bars.update(self.all, completed=self.share(), total=self.total or None, where=self.count())
+
+    def share(self) -> float:
+        """Runs that are over, those at work by their share."""
+        working = [task for task in self.bars.tasks if task.id != self.all]
+        return self.over + sum(task.completed / task.total for task in working if task.total)
+
+
+def brief(metrics: Mapping[str, float]) -> str:
+    """`loss 0.31 acc 91.2 %`, of what is known."""
+    parts = []
+    if (loss := known(metrics.get("loss"))) is not None:
+        parts.append(f"loss {loss:.3g}")
+    if (accuracy := known(metrics.get("accuracy"))) is not None:
+        parts.append(f"acc {accuracy:.1f} %")
+    return " ".join(parts)
+
+
+def outcome(status: str, metrics: Mapping[str, float | None]) -> str:
+    """`test 93.12 %`, or the status of what has no test accuracy."""
+    accuracy = metrics.get("test_accuracy")
+    return status if accuracy is None else f"test {percent(accuracy)} %"
+
+
+def last_line(error: str) -> str:
+    """The last line of a traceback: what went wrong."""
+    return error.strip().splitlines()[-1] if error.strip() else "no reason given"

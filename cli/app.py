@@ -1,0 +1,71 @@
+"""The application: its commands, `--version`, and the one place where a user's mistake becomes a message."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from petlsparse.errors import UserError
+
+from ._console import report
+from .adapter_search import adapter_search
+from .compare import compare
+from .data import app as data
+from .demo import demo
+from .doctor import doctor
+from .dst_sweep import dst_sweep
+from .plan import plan
+from .recipes import app as recipes
+from .show import show
+
+STUDIES = "Studies"
+RESULTS = "Results"
+ABOUT = "What there is"
+
+app = typer.Typer(
+    name="petlsparse",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"petlsparse {version('petlsparse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Where should a network's few trainable weights sit?
+
+    Runs, resumes and compares studies of adapter placement and dynamic sparse training.
+    Start with `petlsparse demo`.
+    """
+
+
+app.command("demo", rich_help_panel=STUDIES)(demo)
+app.command("adapter-search", rich_help_panel=STUDIES)(adapter_search)
+app.command("dst-sweep", rich_help_panel=STUDIES)(dst_sweep)
+app.command("plan", rich_help_panel=STUDIES)(plan)
+app.command("compare", rich_help_panel=RESULTS)(compare)
+app.command("show", rich_help_panel=RESULTS)(show)
+app.add_typer(recipes, name="recipes", rich_help_panel=ABOUT)
+app.add_typer(data, name="data", rich_help_panel=ABOUT)
+app.command("doctor", rich_help_panel=ABOUT)(doctor)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 all done, 1 some run failed, 2 the user's mistake, 130 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        report(error)
+        sys.exit(2)

@@ -1,0 +1,38 @@
+"""`petlsparse compare`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ._options import Json, Stores
+
+
+class Format(StrEnum):
+    """How to write the table."""
+
+    rich = "rich"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+
+
+def compare(
+    stores: Stores,
+    format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.rich,  # noqa: A002
+    json: Json = False,
+) -> None:
+    """Compare the methods in one or several results folders: mean, interval and cost over seeds."""
+    from petlsparse.analysis.compare import compare
+    from petlsparse.analysis.formats import FORMATS
+    from petlsparse.analysis.load import load_runs
+
+    from ._tables import print_comparisons
+
+    comparisons = compare(load_runs(stores))
+    style = Format.json if json else format
+    if style is Format.rich:
+        print_comparisons(comparisons)
+    else:
+        typer.echo(FORMATS[style](comparisons), nl=False)

@@ -1,0 +1,126 @@
+"""`petlsparse plan`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from . import _console
+from ._options import Axes, Device, Json, Out, PerGpu, Recipe, Seeds, Sets, Workers
+
+if TYPE_CHECKING:
+    from petlsparse.analysis.outlook import ArmOutlook
+    from petlsparse.recipe import Recipe as LoadedRecipe
+
+COSTS = {
+    "trainable_parameters": "trainable",
+    "active_parameters": "active",
+    "training_flops": "train FLOPs",
+    "inference_flops": "infer FLOPs",
+}
+
+
+def plan(
+    recipe: Recipe,
+    out: Out = None,
+    sets: Sets = None,
+    axes: Axes = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    per_gpu: PerGpu = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time a few real steps where no finished run tells how long it takes.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what a recipe means: axes, runs, what is done already, what it costs, how long it will take."""
+    from petlsparse.recipe import load_recipe
+    from petlsparse.studies import names
+
+    loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds, names=names())
+    show_plan(loaded, out or default_out(loaded), device, workers, per_gpu, probe=probe, json=json)
+
+
+def default_out(recipe: "LoadedRecipe") -> Path:
+    """The results folder of a recipe, unless the user names one."""
+    return Path("results") / recipe.name
+
+
+def show_plan(
+    recipe: "LoadedRecipe",
+    folder: Path,
+    device: str,
+    workers: int | None,
+    per_gpu: int | None,
+    *,
+    probe: bool,
+    json: bool,
+) -> None:
+    """Print a plan; `plan` and `--dry-run` share it."""
+    from petlsparse.analysis.estimate import estimated_seconds
+    from petlsparse.analysis.load import load_runs
+    from petlsparse.analysis.outlook import outlook
+    from petlsparse.launch.devices import places
+    from petlsparse.recipe import Run
+    from petlsparse.studies import describe, probe_seconds
+
+    crew = places(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
+    recorded = load_runs([folder]) if (folder / "runs").exists() else []
+
+    def seconds(run: Run) -> float | None:
+        estimate = estimated_seconds(run.flat(), crew[0].device, recorded)
+        if estimate is None and probe:
+            import torch
+
+            return probe_seconds(run, torch.device(crew[0].device))
+        return estimate
+
+    with _console.err.status("looking at every method ..."):
+        statuses = {run["run_id"]: run["status"] for run in recorded}
+        arms = outlook(recipe.runs, statuses, describe, seconds)
+    if json:
+        _console.print_json(_rows(arms))
+    else:
+        _print(recipe, folder, arms, len(crew))
+
+
+def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
+    """One object per run."""
+    return [
+        {"run_id": run_id, "state": state, "method": arm.method, **arm.settings, **arm.cost, "seconds": arm.seconds}
+        for arm in arms
+        for run_id, state in arm.states.items()
+    ]
+
+
+def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", workers: int) -> None:
+    from petlsparse.analysis.notes import listing
+    from petlsparse.analysis.outlook import STATES, axes, total_seconds
+    from petlsparse.analysis.quantities import count, duration
+    from petlsparse.analysis.table import heading
+
+    _console.out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.study}, {recipe.path}"))
+    varied = axes(recipe.runs, recipe.varies)
+    _console.out.print(_console.grid(["axis", "values"], [(key, listing(values)) for key, values in varied.items()]))
+    columns = list(arms[0].settings)
+    rows = [
+        (
+            *arm.settings.values(),
+            arm.method,
+            *(arm.counts[state] or "" for state in STATES),
+            *(count(arm.cost.get(name)) for name in COSTS),
+            "" if arm.seconds_left == 0 else "unknown" if arm.seconds is None else duration(arm.seconds),
+        )
+        for arm in arms
+    ]
+    numbers = [*STATES, *COSTS.values(), "time/run"]
+    headers = [*(heading(name) for name in columns), "method", *numbers]
+    _console.out.print(_console.grid(headers, rows, right=numbers))
+    totals = {state: sum(arm.counts[state] for arm in arms) for state in STATES}
+    states = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
+    left = total_seconds(arms, workers)
+    expected = "time unknown" if left is None else f"about {duration(left)}"
+    _console.out.print(f"{len(recipe.runs)} runs: {states}; {expected} with {workers} at a time, in {folder}")

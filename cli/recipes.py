@@ -1,0 +1,93 @@
+"""`petlsparse recipes`: list, show, copy and validate recipes."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from petlsparse.errors import Problem, UserError, unknown_name
+
+from . import _console
+from ._complete import recipe_names
+from ._options import Json
+
+app = typer.Typer(help="List, show, copy and validate recipes.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of a shipped recipe.", autocompletion=recipe_names)]
+
+
+@app.command()
+def ls(json: Json = False) -> None:
+    """List the shipped recipes."""
+    from petlsparse.recipe import load_recipe, shipped_recipes
+    from petlsparse.studies import names
+
+    vocabulary = names()
+    recipes = [load_recipe(name, names=vocabulary) for name in sorted(shipped_recipes())]
+    rows = [{"name": r.name, "study": r.study, "runs": len(r.runs), "description": r.description} for r in recipes]
+    if json:
+        _console.print_json(rows)
+    else:
+        _console.out.print(_console.grid(list(rows[0]), [list(row.values()) for row in rows], right=["runs"]))
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Print a shipped recipe; its head says where it comes from, how long it takes and what it gives."""
+    typer.echo(_shipped(name).read_text(encoding="utf-8"), nl=False)
+
+
+@app.command()
+def copy(
+    name: Name,
+    to: Annotated[Path, typer.Argument(help="File or folder to copy to.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Copy a shipped recipe, to make it your own."""
+    source = _shipped(name)
+    target = to / source.name if to.is_dir() else to
+    if target.exists() and not force:
+        raise UserError(Problem("the file exists; --force replaces it", where=str(target)))
+    if not target.parent.is_dir():
+        raise UserError(Problem("no such folder", where=str(target.parent)))
+    shutil.copyfile(source, target)
+    typer.echo(target)
+
+
+@app.command()
+def validate(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE...", help="Names or files.", autocompletion=recipe_names)
+    ],
+    json: Json = False,
+) -> None:
+    """Check recipes completely, without training; reports all problems of all of them."""
+    from petlsparse.recipe import load_recipe
+    from petlsparse.studies import names
+
+    vocabulary, rows = names(), []
+    problems: list[Problem] = []
+    for reference in recipes:
+        try:
+            recipe = load_recipe(reference, names=vocabulary)
+        except UserError as error:
+            problems += error.problems
+        else:
+            rows.append({"name": recipe.name, "study": recipe.study, "runs": len(recipe.runs)})
+    if json:
+        _console.print_json(rows)
+    else:
+        for row in rows:
+            _console.out.print(f"ok: {row['name']}, {row['runs']} runs of {row['study']}")
+    if problems:
+        raise UserError(*problems)
+
+
+def _shipped(name: str) -> Path:
+    from petlsparse.recipe import shipped_recipes
+
+    recipes = shipped_recipes()
+    if name not in recipes:
+        raise UserError(unknown_name("recipe", name, sorted(recipes)))
+    return recipes[name]

@@ -1,0 +1,70 @@
+"""`petlsparse show`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from petlsparse.errors import Problem, UserError, nearest_name
+from petlsparse.recipe.nesting import flatten
+
+from . import _console
+from ._complete import RESULTS
+from ._options import Json, RunId
+
+
+def show(
+    run_id: RunId,
+    log: Annotated[bool, typer.Option("--log", help="Also print what the run wrote to its log.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder to look for the run in, at any depth.")] = RESULTS,
+    json: Json = False,
+) -> None:
+    """Show one run: status, settings, metrics, cost, provenance, and its error if it failed."""
+    from petlsparse.tracking.store import Store
+
+    folder = _find(run_id, out)
+    record = Store(folder.parents[1]).record(folder.name)
+    if record is None:
+        raise UserError(Problem("the run has no record yet", where=str(folder)))
+    document = record.to_json()
+    text = _log(folder) if log else None
+    if json:
+        _console.print_json(document if text is None else document | {"log": text})
+        return
+    _console.out.print(Text.assemble((record.run_id, "bold"), f"  {record.status}  {record.study} of {record.recipe}"))
+    _console.out.print(Text(str(folder), style="dim"))
+    for section in ("settings", "metrics", "cost", "provenance"):
+        _console.out.print(_section(section, document[section]))
+    if record.error:
+        _console.out.print(Text(record.error.rstrip(), style="red"), soft_wrap=True)
+    if text is not None:
+        typer.echo(text)
+
+
+def _section(title: str, values: dict[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text(title, style="bold"))
+    for name, value in flatten(values, ".").items():
+        shown = f"{value:.6g}" if isinstance(value, float) else value
+        table.add_row(Text(f"  {name}"), Text(str(shown)))
+    return table
+
+
+def _log(folder: Path) -> str:
+    path = folder / "log.txt"
+    return path.read_text(encoding="utf-8", errors="replace").rstrip() if path.exists() else ""
+
+
+def _find(run_id: str, root: Path) -> Path:
+    """The one folder below `root` of a run whose id begins like this."""
+    folders = sorted(path for path in root.glob("**/runs/*") if (path / "record.json").exists())
+    found = [path for path in folders if path.name.startswith(run_id)]
+    names = {path.name for path in found}
+    if not names:
+        nearest = nearest_name(run_id, {path.name for path in folders})
+        raise UserError(Problem(f'no run "{run_id}" here', where=str(root), nearest=nearest))
+    if len(names) > 1:
+        raise UserError(Problem(f'"{run_id}" begins several run ids', where=str(root), valid=tuple(sorted(names))))
+    return found[0]
