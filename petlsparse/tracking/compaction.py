@@ -12,7 +12,15 @@ import pyarrow as pa
 from ..errors import Problem, UserError, unknown_name
 from ..recipe.identity import canonical_json
 from ..recipe.nesting import flatten
-from .parts import columns_to_arrow, concatenate, identity_columns, read_parquet, schema_version, write_parquet
+from .parts import (
+    columns_to_arrow,
+    concatenate,
+    identity_columns,
+    read_metadata,
+    read_parquet,
+    schema_version,
+    write_parquet,
+)
 from .record import SCHEMA_VERSION, Record, refuse_newer
 from .store import Store
 from .tables import COST, HISTORY, IDENTITY, METRICS, PARTS, PROVENANCE, RUNS, SCHEMA, TABLES
@@ -25,8 +33,10 @@ MADE_FROM = b"records"
 
 
 def compact(store: Store) -> None:
-    """Make every table from the records and write it. Raises UserError when the folder cannot be written."""
+    """Make every table from the records, unless all are up to date. Raises UserError when they cannot be written."""
     made_from = store.fingerprint()
+    if all(read_metadata(store.table(name)).get(MADE_FROM) == made_from.encode() for name in TABLES):
+        return
     tables = build(store)
     try:
         _write(store, tables, made_from)

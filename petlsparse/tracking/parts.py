@@ -54,6 +54,14 @@ def read_parquet(path: Path) -> pa.Table | None:
         return None
 
 
+def read_metadata(path: Path) -> dict[bytes, bytes]:
+    """The metadata of a file; none when it is missing, truncated or damaged."""
+    try:
+        return pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return {}
+
+
 def write_parquet(path: Path, table: pa.Table, *, durable: bool, metadata: Mapping[bytes, bytes] = {}) -> None:
     """Write with zstd and the schema version in the file's metadata, atomically."""
     table = table.replace_schema_metadata({METADATA: str(SCHEMA_VERSION).encode(), **metadata})

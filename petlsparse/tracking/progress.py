@@ -41,13 +41,15 @@ class ProgressFile:
         self.path, self.interval = path, interval
         self._next = -math.inf
 
-    def __call__(self, progress: Progress) -> None:
-        """Write, or let it pass."""
-        if (now := time.monotonic()) >= self._next:
-            self._next = now + self.interval
-            finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
-            content = [os.getpid(), progress.step, progress.total_steps, progress.epoch, finite]
-            write_json(self.path, content, durable=False)
+    def __call__(self, progress: Progress) -> bool:
+        """Write it or let it pass; returns which."""
+        if (now := time.monotonic()) < self._next:
+            return False
+        self._next = now + self.interval
+        finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
+        content = [os.getpid(), progress.step, progress.total_steps, progress.epoch, finite]
+        write_json(self.path, content, durable=False)
+        return True
 
 
 def read_beat(path: Path) -> Beat | None:

@@ -1,0 +1,85 @@
+"""What a command learns while its plan is executed, and what it has at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..tracking.lock import Holder
+from ..tracking.progress import Progress
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Another command holds the store; None when it did not say which."""
+
+    holder: Holder | None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What this command is going to execute, in this order, and how many runs had a result already."""
+
+    run_ids: tuple[str, ...]
+    finished_before: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run was handed to a worker."""
+
+    run_id: str
+    attempt: int
+    worker: int
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A run got further."""
+
+    run_id: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run came to a result ("done", "diverged") or was stopped ("interrupted")."""
+
+    run_id: str
+    status: str
+    metrics: Mapping[str, float | None]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run failed and is not tried again by this command."""
+
+    run_id: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Retried:
+    """A run failed for a reason that may not come back; it is tried again, from its checkpoint."""
+
+    run_id: str
+    error: str
+
+
+Event = Waiting | Planned | Started | Progressed | Finished | Failed | Retried
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How every run of the plan stands after the command; "pending" where nothing is recorded."""
+
+    statuses: Mapping[str, str]
+    interrupted: bool
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """Runs per status."""
+        return Counter(self.statuses.values())

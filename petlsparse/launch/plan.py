@@ -1,0 +1,113 @@
+"""Executing a plan: what has no result yet goes to workers, longest first, until all is done or somebody stops it.
+
+A run's result depends on its settings alone, so neither order nor number of workers matters. To resume is to run the
+same command again: results are kept, stopped runs go on from their checkpoint, failed ones are tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from ..recipe.loading import Recipe
+from ..recipe.schema import Run
+from ..tracking import provenance
+from ..tracking.compaction import compact
+from ..tracking.record import Record
+from ..tracking.store import Plan, Store
+from .crew import hire
+from .dispatch import Dispatch
+from .events import Event, Planned, Summary, Waiting
+from .interruption import Interruption
+from .worker import Job
+
+RETRY = 1
+
+
+def execute_plan(
+    recipe: Recipe,
+    store: Store,
+    *,
+    studies: Mapping[str, str],
+    device: str = "auto",
+    workers: int | None = None,
+    per_gpu: int | None = None,
+    retry: int | None = None,
+    limit: int | None = None,
+    fresh: bool = False,
+    estimate: Callable[[Run], float] | None = None,
+    patience: float | None = None,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Summary:
+    """Bring the runs of `recipe` to a result in `store`, and compact its tables whatever happens.
+
+    Args:
+        recipe: its runs, and the defaults of `workers`, `per_gpu` and `retry`.
+        store: where results are, and go.
+        studies: study name -> "module:execute", what a worker calls.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        workers: number of processes; 0 executes in this one. By default one per core, or `per_gpu` per GPU.
+        per_gpu: workers that share a GPU.
+        retry: further executions, in this command, of a run whose worker died or ran out of memory, each from its
+            checkpoint (default 1). Other failures, and earlier commands' failures, are tried once per command.
+        limit: execute at most this many runs, the first in the recipe's order.
+        fresh: delete what is stored of the recipe's runs first.
+        estimate: expected cost of a run, in any unit; the costliest start first.
+        patience: seconds to wait for a store that another command holds; None waits for ever.
+        on_event: is told what happens, in this thread.
+
+    The first SIGINT or SIGTERM lets every worker write a checkpoint and stop, a second one ends them at once; both
+    return a summary with `interrupted`.
+
+    Raises:
+        UserError: the store cannot be written or stays held, or the device does not exist.
+    """
+    launch = recipe.launch
+    crew = hire(
+        device,
+        launch.workers if workers is None else workers,
+        per_gpu or launch.per_gpu or 1,
+        on_event,
+    )
+    retry = next(number for number in (retry, launch.retry, RETRY) if number is not None)
+    run_ids = tuple(run.run_id for run in recipe.runs)
+    with store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))):
+        if fresh:
+            store.forget(run_ids)
+        store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
+        records = {run_id: record for run_id in run_ids if (record := store.record(run_id)) is not None}
+        todo = [run for run in recipe.runs if not (run.run_id in records and records[run.run_id].final)]
+        finished = len(run_ids) - len(todo)
+        todo = sorted(todo[:limit], key=estimate, reverse=True) if estimate else todo[:limit]
+        jobs = _jobs(recipe, todo, records, store, studies)
+        on_event(Planned(tuple(job.run_id for job in jobs), finished))
+        with Interruption(store.stop_file) as interruption:
+            dispatch = Dispatch(store, crew, retry, interruption, on_event)
+            try:
+                # A second signal; the first was noted by `interruption`.
+                with suppress(KeyboardInterrupt):
+                    dispatch.execute(jobs)
+            finally:
+                compact(store)
+    before = {run_id: records[run_id].status if run_id in records else "pending" for run_id in run_ids}
+    return Summary(before | dispatch.statuses, interruption.requested)
+
+
+def _jobs(
+    recipe: Recipe, runs: list[Run], records: Mapping[str, Record], store: Store, studies: Mapping[str, str]
+) -> list[Job]:
+    common = provenance.of_command()
+    return [
+        Job(
+            run_id=run.run_id,
+            settings=run.settings(),
+            recipe=recipe.name,
+            studies=dict(studies),
+            store=str(store.path.absolute()),
+            attempt=records[run.run_id].attempts + 1 if run.run_id in records else 1,
+            checkpoint_every=recipe.output.checkpoint_every,
+            keep=recipe.output.keep,
+            provenance=common,
+        )
+        for run in runs
+    ]
