@@ -131,7 +131,7 @@ class SparseTraining:
                 mest_lambda=updates.mest_lambda,
             )
             self._set_mask(name, update.mask)
-            self._explored[name] |= update.mask
+            self._explored[name] = self._explored[name] | update.mask
             # Inactive weights are zero already: to erase all but the kept makes every grown weight start from zero.
             erased = self._factors[name] if updates.regrown == "keep" else update.kept.to(weight.dtype)
             self._multiply(name, erased)
