@@ -30,7 +30,8 @@ def flops_per_example(model: PlacedAdapters | FullFineTuning) -> Flops:
         name: tensor.detach().to("meta").requires_grad_(tensor.requires_grad)
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
     }
-    image = torch.empty(1, stream.channels, stream.image_size, stream.image_size, device="meta")
+    shape = (1, stream.channels, stream.image_size, stream.image_size)
+    image = torch.empty(shape, device="meta", dtype=model.head.weight.dtype)
     with FlopCounterMode(display=False) as counter:
         logits = functional_call(model, meta, (image,))
         inference = counter.get_total_flops()

@@ -17,7 +17,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
 
 from petlsparse.backbones import hub
 from petlsparse.backbones.stream import ResidualStream, check_stream
@@ -28,7 +27,16 @@ BUNDLED = Path(__file__).with_name("bundled") / "vit-micro.safetensors"
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 FORMS = ("vit-micro", "local-dir:PATH", "any timm VisionTransformer such as vit_base_patch16_224.augreg_in21k")
 # What timm, torch.load and safetensors raise over a folder or file that is not what it should be.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError, SafetensorError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AssertionError,
+    RuntimeError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
 
 
 def bundled(
@@ -73,40 +81,48 @@ def by_timm_name(
     if pretrained and not (config.get("hf_hub_id") or config.get("url")):
         message = f'timm has no weights for "{name}"; use pretrained = false for random ones'
         raise UserError(Problem(message, WHERE))
-    file = hub.cached_weights(config) if pretrained else None
-    if pretrained and file is None and (repo := config.get("hf_hub_id")):
+    overlay = None
+    if pretrained and (file := hub.cached_weights(config)):
+        # What is not in NumPy's format is an ordinary state dict, also where timm knows Google's original.
+        overlay = {"file": str(file), "custom_load": file.suffix == ".npz"}
+    elif pretrained and (repo := config.get("hf_hub_id")):
         hub.ensure_reachable(name, repo)
-    return build(name, pretrained=pretrained, image_size=image_size, generator=generator, file=file)
+    return build(name, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
 
 
 def local(name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None) -> ResidualStream:
     """A checkpoint "local-dir:PATH": a folder that timm wrote, or a weight file named after its timm model."""
     path = Path(name.partition(":")[2]).expanduser()
-    options: dict[str, Any] = {"pretrained": pretrained, "image_size": image_size, "generator": generator}
+    overlay = None
     if path.is_dir():
         model = f"local-dir:{path}"
+        skeleton(model, image_size)
     elif path.is_file() and path.suffix in WEIGHT_SUFFIXES:
-        model, options["file"] = path.stem, path
+        model = path.stem
         if not timm.is_model(model.partition(".")[0]):
-            raise UserError(
-                Problem(
-                    f'a single weight file must be named after its timm model, and timm knows no "{model}"; '
-                    "rename the file, or give a folder with config.json",
-                    WHERE,
-                    nearest=nearest_name(model, timm.list_models()),
-                )
+            message = (
+                f'a single weight file must be named after its timm model, and timm knows no "{model}"; '
+                "rename it, or give a folder with config.json"
             )
+            raise UserError(Problem(message, WHERE, nearest=nearest_name(model, timm.list_models())))
+        skeleton(model, image_size)
+        overlay = {"file": str(path), "custom_load": False, "num_classes": classes_in(path)}
     else:
         kinds = ", ".join(WEIGHT_SUFFIXES)
         raise UserError(Problem(f'no checkpoint folder and no weight file ({kinds}) at "{path}"', WHERE))
-    skeleton(model, image_size)
-    return build(model, **options)
+    return build(model, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
+
+
+def classes_in(file: Path) -> int:
+    """Classes of the classifier in a weight file, 0 without one. Not told, timm loads what fits and is silent."""
+    with reading(file):
+        return len(timm.models.load_state_dict(str(file)).get("head.weight", ()))
 
 
 def skeleton(model: str, image_size: int | None) -> VisionTransformer:
     """The architecture without weights and without memory, checked to have a stream and to take the image size."""
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        bones = create(model, pretrained=False)
+    with reading(model), torch.device("meta"), torch.random.fork_rng(devices=[]):
+        bones = timm.create_model(model, pretrained=False)
     check_stream(bones, model)
     assert isinstance(bones, VisionTransformer)
     if image_size is not None:
@@ -130,17 +146,17 @@ def check_image_size(vit: VisionTransformer, image_size: int) -> None:
 
 def build(
     model: str,
+    overlay: dict[str, Any] | None,
     *,
     pretrained: bool,
     image_size: int | None,
-    generator: torch.Generator | None = None,
-    file: Path | None = None,
+    generator: torch.Generator | None,
 ) -> ResidualStream:
-    """Let timm create the model and read its weights, from `file` if given, and open it up."""
-    # A file that is not NumPy's is an ordinary state dict, also where timm expects Google's original format.
-    overlay = {"file": str(file), "custom_load": file.suffix == ".npz"} if file and pretrained else None
-    with own_random_stream(generator):
-        vit = create(model, pretrained=pretrained, pretrained_cfg_overlay=overlay, num_classes=0, img_size=image_size)
+    """Let timm create the model and read its weights, from the file in `overlay` if there is one, and open it up."""
+    # The classifier comes along although it is dropped at once: asked for another one, timm stops being strict about
+    # all other weights too, and what a file lacks would stay random in silence.
+    with reading(overlay["file"] if overlay else model), own_random_stream(generator):
+        vit = timm.create_model(model, pretrained=pretrained, pretrained_cfg_overlay=overlay, img_size=image_size)
     assert isinstance(vit, VisionTransformer)
     config = pretrained_config(vit)
     return ResidualStream(vit, mean=tuple(config["mean"]), std=tuple(config["std"]))
@@ -151,13 +167,13 @@ def pretrained_config(vit: VisionTransformer) -> dict[str, Any]:
     return cast("dict[str, Any]", vit.pretrained_cfg)
 
 
-def create(model: str, **options: Any) -> nn.Module:
-    """`timm.create_model`; what it cannot read becomes the user's error."""
+@contextmanager
+def reading(source: str | Path) -> Iterator[None]:
+    """What timm cannot read becomes the user's error, with its name."""
     try:
-        made: nn.Module = timm.create_model(model, **options)
+        yield
     except UNREADABLE as error:
-        raise UserError(Problem(f'timm cannot make or load "{model}": {error}', WHERE)) from error
-    return made
+        raise UserError(Problem(f'timm cannot load "{source}": {error}', WHERE)) from error
 
 
 @contextmanager
