@@ -32,7 +32,7 @@ def fashion_mnist_10k() -> Source:
 def read_part(path: Path, part: str) -> Split:
     """One part of an npz file with arrays ``<part>_images`` (N, H, W) and ``<part>_labels`` (N,), both uint8."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise UserError(Problem(f"cannot read the {part} images: {error}", where=str(path))) from error

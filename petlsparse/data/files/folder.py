@@ -36,8 +36,10 @@ def image_folder(reference: str, image_size: int | None = None) -> Source:
     def read(part: Part) -> Split:
         return Split(decoded(part.files, size), torch.tensor(part.labels))
 
-    test = parts["test"]
-    return Source(len(tree.classes), read(train), read(parts["val"]), lambda: read(test), IMAGENET_MEAN, IMAGENET_STD)
+    val, test = parts["val"], parts["test"]
+    both = read(Part(train.files + val.files, train.labels + val.labels))  # broken images of both are told at once
+    first, rest = both.take(slice(len(train.files))), both.take(slice(len(train.files), None))
+    return Source(len(tree.classes), first, rest, lambda: read(test), IMAGENET_MEAN, IMAGENET_STD)
 
 
 def _separate(part: Part, divisor: int, purpose: str) -> tuple[Part, Part]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from petlsparse.errors import Problem, UserError
 
 VARIABLE = "PETLSPARSE_DATA"
+SYSTEM = Path("/usr/share/datasets")
 
 
 def cache_home() -> Path:
@@ -19,7 +20,7 @@ def cache_home() -> Path:
 def roots() -> tuple[Path, ...]:
     """The folders to look in, first match wins: those in PETLSPARSE_DATA, then the usual places."""
     named = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    return tuple(dict.fromkeys([*named, Path("data"), cache_home() / "data", Path("/usr/share/datasets")]))
+    return tuple(dict.fromkeys([*named, Path("data"), cache_home() / "data", SYSTEM]))
 
 
 def missing(name: str, wanted: Iterable[str], supply: Iterable[str]) -> UserError:

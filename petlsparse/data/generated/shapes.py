@@ -1,8 +1,8 @@
 """``shapes-count``: how many coloured shapes lie on the 64x64 canvas, after Clevr-Count.
 
 VTAB-1k style (arXiv 1910.04867): 800 training, 200 validation and 3,000 test images, 3 to 10 shapes, label = number
-minus 3, all labels equally frequent. Shapes may overlap, but centres keep a distance larger than the largest
-shape's inner radius, so that each one can be seen. Deviation from Clevr: flat shapes instead of rendered solids.
+minus 3, all labels equally frequent. Shapes may overlap, but centres keep their distance, so that a good part of
+each one can be seen. Deviation from Clevr: flat shapes instead of rendered solids.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def draw(split: str) -> Split:
     images = np.broadcast_to(integers(rng, 90, 140, (count, 1, 1, 1)), (count, 3, CANVAS, CANVAS)).astype(np.uint8)
     for k in range(MOST):
         present = k < labels + FEWEST
-        inside = _filled(rng, centres[:, k]) & present[:, None, None]
+        inside = random_shapes(rng, centres[:, k]) & present[:, None, None]
         colour = COLOURS[integers(rng, 0, len(COLOURS), count)] + integers(rng, -15, 16, (count, 3))
         np.copyto(images, colour[:, :, None, None].astype(np.uint8), where=inside[:, None])
     return Split(torch.from_numpy(images), torch.from_numpy(labels))
 
 
-def _filled(rng: Stream, centre: np.ndarray) -> np.ndarray:
+def random_shapes(rng: Stream, centre: np.ndarray) -> np.ndarray:
     """One random shape at each centre (N, 2): bool (N, CANVAS, CANVAS)."""
     count = len(centre)
     shapes = SHAPES[integers(rng, 0, len(SHAPES), count)]

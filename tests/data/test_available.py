@@ -1,0 +1,80 @@
+"""The inventory says what ``load_data`` would give, and finds what is on disk."""
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from petlsparse.data import DATASETS, inventory, load_data
+from petlsparse.data.files.bundled import FASHION_MNIST_10K
+from petlsparse.data.files.places import FASHION_MNIST
+from petlsparse.data.generated import pretraining
+from tests.data.formats import write_png
+from tests.data.test_idx import write_fashion_mnist
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "make_fashion_mnist_10k.py"
+
+
+def test_every_data_set_has_its_row() -> None:
+    assert {row.name for row in inventory() if not row.name.startswith("folder:")} == set(DATASETS)
+
+
+@pytest.mark.parametrize("name", [row.name for row in inventory() if row.source != "disk"])
+def test_rows_agree_with_the_data(name: str) -> None:
+    row = next(row for row in inventory() if row.name == name)
+    assert row.found
+    if name == "pretraining-mix":  # too large to draw here
+        assert row.examples == tuple(sum(counts) for counts in pretraining.EXAMPLES.values())
+        assert row.classes == sum(classes for _, classes in pretraining.KINDS)
+        return
+    data = load_data(name)
+    assert row.examples == (len(data.train), len(data.val), len(data.test()))
+    assert row.classes == data.classes == len(data.train.labels.unique())
+    assert row.shape == tuple(data.train.images.shape[1:])
+
+
+def test_what_is_on_disk_is_found_and_what_is_not_can_be_supplied(data_root: Path) -> None:
+    write_fashion_mnist(data_root / "FashionMNIST/raw")
+    for name in ("cat", "dog"):
+        write_png(data_root / "pets/train" / name / "0.png", np.zeros((4, 4, 3), np.uint8))
+    rows = {row.name: row for row in inventory()}
+    assert rows["fashion-mnist"].path == data_root / "FashionMNIST/raw"
+    assert not rows["cifar10"].found
+    assert len(rows["cifar10"].how_to_supply) == 3
+    assert (rows["folder:pets"].classes, rows["folder:pets"].path) == (2, data_root / "pets")
+    assert "folder:FashionMNIST" not in rows
+
+
+def test_listing_loads_neither_torch_nor_pillow() -> None:
+    script = (
+        "import sys; from petlsparse.data import inventory; inventory();"
+        "print([m for m in ('torch', 'PIL', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_bundled_arrays_are_those_of_their_description() -> None:
+    digest = hashlib.sha256()
+    with np.load(FASHION_MNIST_10K) as arrays:
+        for name in sorted(arrays):
+            digest.update(arrays[name].tobytes())
+    assert digest.hexdigest() in FASHION_MNIST_10K.with_suffix(".md").read_text()
+
+
+@pytest.mark.skipif(FASHION_MNIST.find() is None, reason="needs the full Fashion-MNIST on disk")
+def test_script_makes_the_bundled_arrays() -> None:
+    spec = importlib.util.spec_from_file_location("make_fashion_mnist_10k", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    made = script.make()
+    with np.load(FASHION_MNIST_10K) as arrays:
+        assert sorted(arrays) == sorted(made)
+        for name in made:
+            np.testing.assert_array_equal(made[name], arrays[name])
