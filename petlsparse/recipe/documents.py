@@ -55,8 +55,7 @@ def read_family(file: Path, search: Sequence[Path] = ()) -> list[Document]:
         where = f"{child}:{family[0].lines.get(('extends',), 1)}: extends"
         if not isinstance(parent, str):
             raise UserError(Problem("should be the name or path of one recipe", where, repr(parent)))
-        beside = child.parent / parent
-        found = beside if beside.is_file() else find_recipe(parent, search, where)
+        found = find_recipe(parent, search, child.parent, where)
         if any(found.samefile(document.file) for document in family):
             circle = " -> ".join(str(document.file) for document in reversed(family))
             raise UserError(Problem(f"recipes extend each other in a circle: {circle} -> {found}", where))
@@ -75,7 +74,9 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(run_under, Mapping) and isinstance(run_over, Mapping):
         for table, tag in TAGS.items():
             above, below = run_over.get(table), run_under.get(table)
-            if isinstance(above, Mapping) and tag in above and isinstance(below, Mapping):
+            if not isinstance(above, Mapping) or not isinstance(below, Mapping):
+                continue
+            if tag in above and above[tag] != below.get(tag):
                 fields = kind_fields(merged.get("study"), table, above[tag])
                 keep_fields(merged["run"][table], {*fields, *above} if fields else None)
     return merged

@@ -25,11 +25,11 @@ def matches(settings: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
     )
 
 
-def varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The keys with more than one value among those `settings` that have the key, in order of appearance."""
+def varying(settings: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The keys with more than one value among those `settings` that have the key."""
     first: dict[str, Any] = {}
     varies: dict[str, bool] = {}
     for each in settings:
         for key, value in each.items():
             varies[key] = varies.get(key, False) or first.setdefault(key, value) != value
-    return tuple(key for key, found in varies.items() if found)
+    return {key for key, found in varies.items() if found}

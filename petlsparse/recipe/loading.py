@@ -18,7 +18,7 @@ from petlsparse.recipe.outline import Launch, Outline, Output, read_outline
 from petlsparse.recipe.overrides import Override
 from petlsparse.recipe.problems import explain, key_of, valid_keys
 from petlsparse.recipe.resolution import resolve_runs
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, validate_run
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, keys_of, validate_run
 from petlsparse.recipe.shipped import find_recipe
 
 
@@ -94,7 +94,7 @@ def load_recipe(
         text=leaf.text,
         resolved=override.table,
         runs=runs,
-        varies=tuple(key for key in varies if key != "seed"),
+        varies=tuple(key for key in keys_of(outline.study) if key in varies and key != "seed"),
         output=outline.output,
         launch=outline.launch,
     )

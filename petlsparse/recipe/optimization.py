@@ -24,7 +24,7 @@ class Sgd(Table):
     name: Literal["sgd"] = "sgd"
     lr: Positive
     momentum: BelowOne = 0.9
-    nesterov: bool = True
+    nesterov: bool = Field(default=True, validate_default=True)
     weight_decay: NonNegative = 0.0
 
     @field_validator("nesterov")

@@ -27,7 +27,7 @@ class Override:
         """Apply all flags; of two for one key the later wins."""
         assigned = {key: (value, flag) for key, value, flag in self._parsed("--set", sets, parse_value)}
         varied = {key: (values, flag) for key, values, flag in self._parsed("--axis", axes, parse_values)}
-        for key in assigned.keys() & varied.keys():
+        for key in (key for key in varied if key in assigned):
             self.problems.append(Problem(f'"{key}" is given by --set too', varied[key][1]))
         for key in sorted(assigned, key=lambda key: not _is_tag(key)):  # kinds first: they decide what can be set
             self._set(key, *assigned[key])

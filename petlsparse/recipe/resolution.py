@@ -36,7 +36,7 @@ def resolve_runs(
     for point, _ in fits:
         values = point.values()
         problems += [
-            Problem(_GIVEN_ELSEWHERE[key], origins.where(point.settings[key].path))
+            Problem(_GIVEN_ELSEWHERE[key], origins.where(_key(point.settings[key].path)))
             for key in _GIVEN_ELSEWHERE
             if key in values
         ]

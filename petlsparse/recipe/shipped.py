@@ -17,13 +17,15 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_toml_files(root), key=lambda path: path.stem)}
 
 
-def find_recipe(reference: str | Path, search: Sequence[Path] = (), where: str = "") -> Path:
-    """The file of a recipe given by path or by name: of a shipped recipe, or of one in the folders of `search`.
+def find_recipe(reference: str | Path, search: Sequence[Path] = (), folder: Path = Path(), where: str = "") -> Path:
+    """The file of a recipe given by path, relative to `folder`, or by name.
+
+    A name is that of a recipe in the folders of `search`, or else of a shipped one.
 
     Raises:
         UserError: if there is no such recipe; `where` says who asked for it.
     """
-    path = Path(reference).expanduser()
+    path = folder / Path(reference).expanduser()
     if path.is_file():
         return path
     known = shipped_recipes() | {file.stem: file for folder in search for file in sorted(_toml_files(folder))}
@@ -31,9 +33,8 @@ def find_recipe(reference: str | Path, search: Sequence[Path] = (), where: str =
     if name in known:
         return known[name]
     if path.suffix == ".toml":
-        raise UserError(
-            Problem(f"no such recipe file: {path}", where, None, nearest_name(path.stem, known), tuple(known))
-        )
+        nearest = nearest_name(path.stem, known)
+        raise UserError(Problem("no such recipe file", where, str(path), nearest, tuple(known)))
     raise UserError(unknown_name("recipe", name, known, where))
 
 
