@@ -16,7 +16,7 @@ HEAD_STD = 0.02
 
 
 class Adapter(nn.Module):
-    """A(x) = alpha * sigma(LN(x) W_down) W_up on tokens x (B, T, d) (arXiv 2410.15858, section 4).
+    """A(x) = alpha * sigma(LN(x) W_down) W_up on tokens x (B, T, d) (arXiv 2410.15858).
 
     With W_down (d, r) and W_up (r, d), LN affine, no bias: 2dr + 2d + 1 parameters. The paper leaves sigma and the
     initialisation open; here ReLU, W_down Kaiming-uniform with a = sqrt(5), W_up and biases zero, so that a fresh

@@ -1,4 +1,4 @@
-"""The placement space: an adapter is an edge (source, target) over n nodes (arXiv 2410.15858, section 3).
+"""The placement space: an adapter is an edge (source, target) over n nodes (arXiv 2410.15858).
 
 It reads node `source` and adds to node `target`. No torch here: plans and recipes reason about edges too.
 """

@@ -16,7 +16,7 @@ from petlsparse.backbones.stream import ResidualStream
 class PlacedAdapters(nn.Module):
     """A frozen stream with an adapter on every edge and a head; without edges, a linear probe.
 
-    Two passes over one batch (arXiv 2410.15858, section 4; order of writes and the direction of recurrent edges are
+    Two passes over one batch (arXiv 2410.15858; order of writes and the direction of recurrent edges are
     own readings of the paper):
 
         base pass   the frozen network alone gives p[i];

@@ -1,4 +1,4 @@
-"""Where to put adapters: functions from the number of nodes to edges (arXiv 2410.15858, section 5).
+"""Where to put adapters: functions from the number of nodes to edges (arXiv 2410.15858).
 
 A placement takes only the options that mean something to it; `select_edges` refuses the others.
 """

@@ -1,4 +1,4 @@
-"""A plain vision transformer as a residual stream of 2L+1 nodes (arXiv 2410.15858, section 3)."""
+"""A plain vision transformer as a residual stream of 2L+1 nodes (arXiv 2410.15858)."""
 
 from __future__ import annotations
 
