@@ -22,8 +22,10 @@ _SWEEP = "Changes to the recipe"
 _EXECUTION = "Execution"
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
-Recipe = Annotated[str, typer.Argument(help="Name of a shipped recipe, or a TOML file.", autocompletion=recipe_names)]
-RunId = Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=run_ids)]
+Recipe = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a TOML file.", autocompletion=recipe_names)
+]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Run id, or its beginning.", autocompletion=run_ids)]
 Stores = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.", autocompletion=stores)]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder; results/<recipe name> unless given.")]
 Sets = Annotated[

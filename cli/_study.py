@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from petlsparse.analysis.rows import Record
     from petlsparse.launch.events import Summary
     from petlsparse.recipe import Recipe as LoadedRecipe
+    from petlsparse.tracking.store import Store
 
 
 def study_command(study: str, text: str) -> Callable[..., None]:
@@ -92,6 +93,7 @@ def train(
     from ._progress import shown
 
     store = Store.create(folder)
+    preflight(recipe, store)
     with shown(progress, run_labels(recipe.runs)) as listener:
         return execute_plan(
             recipe,
@@ -104,6 +106,16 @@ def train(
             limit=limit,
             on_event=listener,
         )
+
+
+def preflight(recipe: "LoadedRecipe", store: "Store") -> None:
+    """Load each data set and model once: what is missing is one message now, not a failure of every run later."""
+    from petlsparse.studies import describe
+
+    todo = [run for run in recipe.runs if not ((record := store.record(run.run_id)) and record.final)]
+    with _console.err.status("looking at data and models ..."):
+        for run in {(run.data, getattr(run, "network", None) or run.backbone): run for run in todo}.values():
+            describe(run)
 
 
 def show_results(recipe: "LoadedRecipe", folder: Path, summary: "Summary", *, json: bool) -> None:

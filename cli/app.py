@@ -1,13 +1,14 @@
 """The application: its commands, `--version`, and the one place where a user's mistake becomes a message."""
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 from petlsparse.errors import UserError
 
-from ._console import report
+from ._console import report, warn
 from .adapter_search import adapter_search
 from .compare import compare
 from .data import app as data
@@ -64,6 +65,10 @@ app.command("doctor", rich_help_panel=ABOUT)(doctor)
 
 def main() -> None:
     """Entry point. Exit codes: 0 all done, 1 some run failed, 2 the user's mistake, 130 interrupted."""
+    if not sys.warnoptions:  # a user wants to hear what was mended, not what libraries deprecate
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", module="petlsparse")
+        warnings.showwarning = lambda message, *_, **__: warn(str(message))
     try:
         app()
     except UserError as error:

@@ -19,19 +19,24 @@ def ls(json: Json = False) -> None:
     if json:
         _console.print_json([asdict(row) for row in rows])
         return
+    numbers = ["train", "val", "test", "classes"]
     table = _console.grid(
-        ["name", "found", "examples", "classes", "shape", "where"],
+        ["name", "found", *numbers, "shape"],
         [
             (
                 row.name,
                 row.source if row.found else "no",
-                row.examples or "–",
-                row.classes or "–",
-                "×".join(map(str, row.shape or ())) or "–",
-                row.path or row.how_to_supply or "",
+                *(row.examples or ("", "", "")),
+                row.classes or "",
+                "×".join(map(str, row.shape or ())),
             )
             for row in rows
         ],
-        right=["examples", "classes"],
+        right=numbers,
     )
     _console.out.print(table)
+    for row in rows:
+        if row.found and row.path:
+            _console.out.print(f"{row.name}: {row.path}", style="dim", soft_wrap=True)
+        elif not row.found:
+            _console.out.print(f"{row.name} is not here:", *(f"\n  {way}" for way in row.how_to_supply), soft_wrap=True)

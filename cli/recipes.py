@@ -14,7 +14,7 @@ from ._options import Json
 
 app = typer.Typer(help="List, show, copy and validate recipes.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of a shipped recipe.", autocompletion=recipe_names)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped recipe.", autocompletion=recipe_names)]
 
 
 @app.command()
@@ -41,7 +41,7 @@ def show(name: Name) -> None:
 @app.command()
 def copy(
     name: Name,
-    to: Annotated[Path, typer.Argument(help="File or folder to copy to.")] = Path(),
+    to: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder to copy to.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Copy a shipped recipe, to make it your own."""

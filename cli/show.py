@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from petlsparse.errors import Problem, UserError, nearest_name
-from petlsparse.recipe.nesting import flatten
 
 from . import _console
 from ._complete import RESULTS
@@ -44,6 +43,8 @@ def show(
 
 
 def _section(title: str, values: dict[str, Any]) -> Table:
+    from petlsparse.recipe.nesting import flatten
+
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(title, style="bold"))
     for name, value in flatten(values, ".").items():

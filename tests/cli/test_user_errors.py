@@ -1,0 +1,181 @@
+"""Every mistake a user can make ends in exit code 2 and one message that says what and where; never a traceback."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from petlsparse.tracking.record import SCHEMA_VERSION, Record
+from petlsparse.tracking.store import Plan, Store
+
+from .conftest import Cli
+
+Change = tuple[str, str]
+
+
+def assert_told(answer: tuple[int, str, str], *fragments: str) -> None:
+    """The contract: exit code 2, nothing on stdout, one message on stderr with these words in it."""
+    code, out, err = answer
+    assert code == 2, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.lower().count("error") >= 1
+    for fragment in fragments:
+        assert fragment in err
+
+
+RECIPE_MISTAKES: dict[str, tuple[Change, tuple[str, ...]]] = {
+    "typo in a key": (("batch_size", "batchsize"), ("training.batchsize", "batch_size")),
+    "typo in a table": (("[run.optimizer]", "[run.optimiser]"), ("optimiser", "optimizer")),
+    "typo in a kind of method": (('"dst", d', '"dts", d'), ("dts", "dst")),
+    "typo in a criterion": (("magnitude", "magnitud"), ("magnitud", "magnitude")),
+    "typo in a growth rule": (('"random"', '"randm"'), ("randm", "random")),
+    "typo in a data set": (("digits", "digit"), ("digit", "digits")),
+    "typo in a network": (('"mlp"', '"mpl"'), ("mpl", "mlp")),
+    "unknown study": (("dst-sweep", "dst-swep"), ("dst-swep", "dst-sweep")),
+    "text where a number belongs": (("batch_size = 50", 'batch_size = "fifty"'), ("training.batch_size", "fifty")),
+    "fraction where a count belongs": (("batch_size = 50", "batch_size = 0.5"), ("training.batch_size", "0.5")),
+    "negative density": (("density = 0.2", "density = -0.2"), ("density", "-0.2")),
+    "density above one": (("density = 0.2", "density = 20"), ("density", "20")),
+    "a duration without a unit": (('"2 epochs"', '"2"'), ("training.duration", "epochs", "steps")),
+    "no seeds": (("seeds = 2", "seeds = 0"), ("seeds",)),
+    "a missing value": (("lr = 0.1", ""), ("optimizer.lr",)),
+    "an empty axis": (("seeds = 2", 'seeds = 2\ngrid = { "optimizer.lr" = [] }'), ("optimizer.lr",)),
+    "an unknown axis": (("seeds = 2", 'seeds = 2\ngrid = { "optimizer.rl" = [1.0] }'), ("optimizer.rl", "lr")),
+    "lists of unequal length": (
+        ("seeds = 2", 'seeds = 2\nzip = [{ "optimizer.lr" = [0.1, 0.2], "training.batch_size" = [1] }]'),
+        ("zip", "length"),
+    ),
+    "a missing parent": (("seeds = 2", 'seeds = 2\nextends = "nowhere"'), ("extends", "nowhere")),
+    "broken TOML": (("[run.data]", "[run.data"), ("tiny.toml:", "TOML")),
+    "a setting that the method has not": (
+        ('kind = "dense"', 'kind = "dense", density = 0.1'),
+        ("arms[0].method.density", "valid: kind"),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", RECIPE_MISTAKES)
+def test_mistake_in_a_recipe(mistake: str, recipe: Path, cli: Cli) -> None:
+    (old, new), fragments = RECIPE_MISTAKES[mistake]
+    text = recipe.read_text()
+    assert old in text
+    recipe.write_text(text.replace(old, new))
+    assert_told(cli("dst-sweep", recipe), "tiny.toml", *fragments)
+    assert_told(cli("recipes", "validate", recipe), "tiny.toml", *fragments)
+    assert not Path("results").exists()
+
+
+FLAG_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "--set without a value": (("--set", "optimizer.lr"), ("--set", "optimizer.lr")),
+    "--set of an unknown key": (("--set", "optimizer.rl=0.1"), ("--set optimizer.rl", "lr, momentum")),
+    "--set to a wrong type": (("--set", "training.batch_size=many"), ("training.batch_size", "many")),
+    "--axis without values": (("--axis", "optimizer.lr="), ("--axis", "optimizer.lr")),
+    "--seeds that are none": (("--seeds", "many"), ("seeds", "many")),
+    "an unknown device": (("--device", "gpu"), ("device", "gpu", "cuda")),
+    "a device that is not there": (("--device", "cuda:99"), ("cuda:99",)),
+    "no workers": (("--workers", "0"), ("--workers",)),
+    "text for a number": (("--limit", "some"), ("--limit", "valid integer")),
+    "an unknown style of progress": (("--progress", "fancy"), ("--progress", "plain")),
+    "an unknown flag": (("--freshly",), ("--freshly", "--fresh")),
+}
+
+
+@pytest.mark.parametrize("mistake", FLAG_MISTAKES)
+def test_mistake_in_a_flag(mistake: str, recipe: Path, cli: Cli) -> None:
+    flags, fragments = FLAG_MISTAKES[mistake]
+    assert_told(cli("dst-sweep", recipe, *flags), *fragments)
+
+
+COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "typo in a recipe's name": (("dst-sweep", "dst-smok"), ("dst-smok", "dst-smoke")),
+    "a recipe file that is not there": (("dst-sweep", "nowhere.toml"), ("nowhere.toml",)),
+    "a recipe of the other study": (("adapter-search", "dst-smoke"), ("dst-sweep", "adapter-search")),
+    "typo in a command": (("dts-sweep", "dst-smoke"), ("dts-sweep", "dst-sweep")),
+    "no recipe": (("dst-sweep",), ("RECIPE",)),
+    "a folder that is not there": (("compare", "nowhere"), ("nowhere", "no such folder")),
+    "a folder that is no store": (("compare", "."), ("not a results folder",)),
+    "an unknown format": (("compare", ".", "--format", "excel"), ("--format", "markdown")),
+    "an unknown run": (("show", "0123456789ab"), ("0123456789ab",)),
+    "typo in a recipe to show": (("recipes", "show", "dst-smok"), ("dst-smok", "dst-smoke")),
+    "a folder to copy to that is not there": (("recipes", "copy", "dst-smoke", "no/where.toml"), ("no",)),
+    "a copy onto a file": (("recipes", "copy", "dst-smoke", "tiny.toml"), ("tiny.toml", "--force")),
+    "images that are not there": (
+        ("dst-sweep", "tiny.toml", "--set", "data.name=folder:nowhere", "--set", "data.image_size=8"),
+        ("nowhere",),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", COMMAND_MISTAKES)
+def test_mistake_in_a_command(mistake: str, recipe: Path, cli: Cli) -> None:
+    arguments, fragments = COMMAND_MISTAKES[mistake]
+    assert_told(cli(*arguments), *fragments)
+
+
+def test_several_mistakes_are_told_at_once(recipe: Path, cli: Cli) -> None:
+    recipe.write_text(recipe.read_text().replace("digits", "digit").replace("lr = 0.1", "lr = -1"))
+    assert_told(cli("dst-sweep", recipe, "--seeds", "x"), "data.name", "optimizer.lr", "seeds")
+
+
+# -- results folders that cannot be used -----------------------------------------------------------------------------
+
+
+def a_file(folder: Path) -> None:
+    folder.write_text("not a folder")
+
+
+def newer_schema(folder: Path) -> None:
+    store = Store.create(folder)
+    store.write_record(Record("0123456789ab", "dst-sweep", "tiny", "done", {"seed": 1}))
+    path = store.run_dir("0123456789ab") / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": SCHEMA_VERSION + 1}))
+
+
+def newer_plan(folder: Path) -> None:
+    store = Store.create(folder)
+    store.write_plan(Plan("tiny"))
+    path = store.path / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": SCHEMA_VERSION + 1}))
+
+
+def damaged_table_alone(folder: Path) -> None:
+    Store.create(folder).table("runs").write_bytes(b"PAR1 cut short")
+
+
+def nothing_yet(folder: Path) -> None:
+    Store.create(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fragment"),
+    [
+        (a_file, "not a results folder"),
+        (newer_schema, "newer petlsparse"),
+        (newer_plan, "newer petlsparse"),
+        (damaged_table_alone, "no records"),
+        (nothing_yet, "no records"),
+    ],
+)
+def test_store_that_cannot_be_compared(spoil: Callable[[Path], None], fragment: str, recipe: Path, cli: Cli) -> None:
+    spoil(Path("spoilt"))
+    assert_told(cli("compare", "spoilt"), "spoilt", fragment)
+
+
+@pytest.mark.parametrize("out", ["tiny.toml", "tiny.toml/inside", "/proc/petlsparse"])
+def test_results_folder_that_cannot_be_written(out: str, recipe: Path, cli: Cli) -> None:
+    assert_told(cli("dst-sweep", recipe, "--out", out), out, "cannot write the results folder")
+
+
+def test_store_of_a_newer_version_is_not_trained_into(recipe: Path, cli: Cli) -> None:
+    newer_plan(Path("newer"))
+    newer_schema(Path("newer"))
+    run_id = json.loads(cli("plan", recipe, "--json").out)[0]["run_id"]
+    (Path("newer") / "runs" / "0123456789ab").rename(Path("newer") / "runs" / run_id)
+    assert_told(cli("dst-sweep", recipe, "--out", "newer"), "newer petlsparse")
+
+
+def test_results_in_use_are_not_set_aside(recipe: Path, cli: Cli) -> None:
+    with Store.create(Path("busy")).lock():
+        assert_told(cli("dst-sweep", recipe, "--out", "busy", "--fresh"), "busy", "in use by")
