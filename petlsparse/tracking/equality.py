@@ -29,6 +29,6 @@ def differences(one: Store | Path | str, other: Store | Path | str) -> list[str]
                 unequal = ~((left[name] == right[name]) | (left[name].isna() & right[name].isna()))
                 if unequal.any():
                     row = int(unequal.to_numpy().argmax())
-                    values = f"{left[name][row]!r} and {right[name][row]!r}"
+                    values = f"{left[name][row]} and {right[name][row]}"
                     found.append(f"{table.name}.{name}: {int(unequal.sum())} differ, first in row {row}: {values}")
     return found

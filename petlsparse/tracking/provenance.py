@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 PACKAGES = ("petlsparse", "torch", "timm", "peft", "numpy", "pandas")
 
 
@@ -87,9 +88,9 @@ def _cpu() -> str | None:
 
 
 def _driver() -> str | None:
-    """Version of the NVIDIA kernel driver: "NVRM version: ... Kernel Module  580.95.05  <date>"."""
+    """The first version number in "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05 ..."."""
     try:
-        words = Path("/proc/driver/nvidia/version").read_text().split()
+        words = DRIVER_VERSION.read_text().split()
     except OSError:
         return None
     return next((word for word in words if word[:1].isdigit() and word.count(".") >= 1), None)

@@ -1,0 +1,169 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from petlsparse.errors import UserError
+from petlsparse.recipe.schema import SparseRun
+from petlsparse.tracking.compaction import compact, read_table
+from petlsparse.tracking.store import Plan, Store
+from petlsparse.tracking.tables import TABLES
+from tests.tracking.made import A, B, C, record, topology
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def stamp(path: Path, key: bytes, value: bytes) -> None:
+    """Rewrite a parquet file with other metadata."""
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, key: value}), path)
+
+
+def test_runs_have_a_row_each_with_settings_as_columns(store: Store) -> None:
+    store.write_record(record(C, status="failed", error="Traceback ...", metrics={}, history=[], cost={}))
+    runs = read_table(store, "runs")
+    assert list(runs["run_id"]) == [B, A, C]
+    assert list(runs["status"]) == ["done", "done", "failed"]
+    assert list(runs["data_name"]) == ["digits"] * 3
+    assert list(runs["method_density"]) == [0.1] * 3
+    assert list(runs["test_accuracy"].isna()) == [False, False, True]
+    assert list(runs["schema_version"]) == [1] * 3
+    assert list(runs.columns)[6:9] == ["data_name", "method_density", "seed"]  # between identity and metrics
+    assert {column.name for column in TABLES["runs"].columns} <= set(runs.columns)
+
+
+def test_metrics_and_topology_have_the_recorded_rows_in_plan_order(store: Store) -> None:
+    metrics = read_table(store, "metrics")
+    expected = [(run, *row) for run in (B, A) for row in ((10, 1, "val", "loss", 0.5), (20, 2, "val", "loss", 0.25))]
+    assert list(metrics.drop(columns="schema_version").itertuples(index=False, name=None)) == expected
+    rows = read_table(store, "topology")
+    assert list(rows["run_id"]) == [B, B]
+    assert list(rows["step"]) == [10, 20]
+    assert rows["grown"].isna().all()  # documented, not recorded
+
+
+def test_types_do_not_depend_on_the_records(store: Store, tmp_path: Path) -> None:
+    empty = Store.create(tmp_path / "empty")
+    compact(empty)
+    compact(store)
+    for table in TABLES.values():
+        full, none = (pq.read_schema(each.table(table.name)) for each in (store, empty))
+        for column in table.columns:
+            assert str(full.field(column.name).type).replace("double", "float64") == column.dtype
+            assert none.field(column.name).type == full.field(column.name).type
+
+
+def test_settings_are_named_as_the_run_names_them(store: Store) -> None:
+    run = SparseRun.model_validate(
+        {
+            "data": {"name": "digits"},
+            "network": {"name": "mlp", "widths": [20, 10]},
+            "method": {"kind": "static", "density": 0.1},
+            "optimizer": {"name": "sgd", "lr": 0.1},
+            "training": {"duration": "2 epochs"},
+            "seed": 3,
+        }
+    )
+    store.write_record(record(C, settings=json.loads(json.dumps(run.settings()))))
+    row = read_table(store, "runs").set_index("run_id").loc[C]
+    for name, value in run.flat().items():
+        assert pd.isna(row[name]) if value is None else row[name] == value
+
+
+def test_settings_of_different_types_share_a_column_as_text(store: Store) -> None:
+    for run_id, lr in ((A, 1), (B, 0.5)):
+        store.write_record(record(run_id, settings={"number": lr, "mixed": lr if run_id == A else "auto"}))
+    runs = read_table(store, "runs")
+    assert list(runs["number"]) == [0.5, 1.0]
+    assert list(runs["mixed"]) == ["auto", "1"]
+
+
+def test_numbers_nobody_documented_become_further_columns(store: Store) -> None:
+    store.write_record(record(A, metrics={"test_f1": 0.5}))
+    store.write_record(record(C), {"topology": [{**topology(10)[0], "jaccard": 0.75}]})
+    assert list(read_table(store, "runs")["test_f1"].dropna()) == [0.5]
+    assert list(read_table(store, "topology")["jaccard"].dropna()) == [0.75]
+
+
+def test_a_value_that_was_not_finite_is_null(store: Store) -> None:
+    store.write_record(record(A, status="diverged", history=[[10, 1, "train", "loss", float("inf")]]))
+    metrics = read_table(store, "metrics")
+    assert list(metrics.loc[metrics["run_id"] == A, "value"].isna()) == [True]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, truncate, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", list(TABLES))
+def test_a_missing_or_damaged_table_is_made_again(store: Store, name: str, damage: Any) -> None:
+    before = read_table(store, name)
+    damage(store.table(name))
+    pd.testing.assert_frame_equal(read_table(store, name), before)
+    assert pq.read_table(store.table(name)).num_rows == len(before)  # on disk again
+
+
+def test_a_table_older_than_the_records_is_made_again(store: Store) -> None:
+    assert len(read_table(store, "runs")) == 2
+    store.write_record(record(C))
+    assert len(read_table(store, "runs")) == 3
+    store.forget([C])
+    assert len(read_table(store, "runs")) == 2
+    store.write_plan(Plan("smoke", (A, B)))
+    assert list(read_table(store, "runs")["run_id"]) == [A, B]
+
+
+def test_tables_that_are_up_to_date_are_left_alone(store: Store) -> None:
+    compact(store)
+    before = [store.table(name).stat().st_mtime_ns for name in TABLES]
+    compact(store)
+    assert [store.table(name).stat().st_mtime_ns for name in TABLES] == before
+
+
+def test_tables_can_be_passed_on_without_their_records(store: Store) -> None:
+    compact(store)
+    shutil.rmtree(store.path / "runs")
+    assert len(read_table(store.path, "runs")) == 2
+
+
+def test_without_table_and_records_the_user_hears_of_it(store: Store) -> None:
+    compact(store)
+    shutil.rmtree(store.path / "runs")
+    truncate(store.table("runs"))
+    with pytest.raises(UserError, match=r"runs.parquet: damaged, and there are no records"):
+        read_table(store, "runs")
+    store.table("edges").unlink()
+    with pytest.raises(UserError, match=r"edges.parquet: missing, and there are no records"):
+        read_table(store, "edges")
+    with pytest.raises(UserError, match='unknown table "metric"'):
+        read_table(store, "metric")
+
+
+def test_a_table_of_a_newer_schema_is_refused(store: Store) -> None:
+    compact(store)
+    stamp(store.table("runs"), b"schema_version", b"2")
+    with pytest.raises(UserError, match=r"runs.parquet: written by a newer petlsparse"):
+        read_table(store, "runs")
+
+
+@pytest.mark.parametrize("damage", [truncate, lambda path: pq.write_table(pq.read_table(path)[:1], path)])
+def test_a_run_whose_rows_are_damaged_is_to_do_again(store: Store, damage: Any) -> None:
+    damage(store.part(B, "topology"))
+    with pytest.warns(UserWarning, match="its rows are damaged"):
+        runs = read_table(store, "runs")
+    assert list(runs["run_id"]) == [A]
+    assert store.record(B) is None
+    assert (store.run_dir(B) / "record.json.corrupt").exists()
+
+
+def test_other_tools_read_the_tables(store: Store) -> None:
+    compact(store)
+    query = f"SELECT run_id, test_accuracy FROM '{store.table('runs')}' ORDER BY run_id"
+    assert duckdb.sql(query).fetchall() == [(A, 90.0), (B, 90.0)]
+    metadata = pq.read_metadata(store.table("runs"))
+    assert metadata.row_group(0).column(0).compression == "ZSTD"
+    assert metadata.metadata[b"schema_version"] == b"1"

@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from petlsparse.errors import UserError
+from petlsparse.tracking import store as module
+from petlsparse.tracking.store import Plan, Store
+from tests.tracking.made import A, B, C, record, topology
+
+
+def test_a_record_is_read_as_written(store: Store) -> None:
+    assert store.record(A) == record(A)
+    assert store.record(B) == record(B, rows={"topology": 2})
+    assert store.record(C) is None
+
+
+def test_records_come_in_the_order_of_the_plan_then_by_id(store: Store) -> None:
+    store.write_record(record(C))
+    store.write_record(record("000000000000"))
+    assert [r.run_id for r in store.records()] == [B, A, "000000000000", C]
+
+
+def test_the_plan_is_read_as_written_and_does_without(store: Store, tmp_path: Path) -> None:
+    plan = Plan("smoke", (A, B), "# text\n", {"seeds": [1, 2]})
+    store.write_plan(plan)
+    assert store.read_plan() == plan
+    (store.path / "plan.json").write_text("{")
+    assert store.read_plan() is None
+    assert store.run_ids() == [A, B]
+
+
+def test_a_plan_of_a_newer_schema_is_refused(store: Store) -> None:
+    path = store.path / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2}))
+    with pytest.raises(UserError, match="newer petlsparse"):
+        store.read_plan()
+
+
+@pytest.mark.parametrize("content", ["", '{"schema_version": 1, "run_id"', "[1, 2]"])
+def test_a_damaged_record_is_set_aside_and_its_run_is_to_do(store: Store, content: str) -> None:
+    path = store.run_dir(A) / "record.json"
+    path.write_text(content)
+    with pytest.warns(UserWarning, match="set aside, the run counts as to do"):
+        assert store.record(A) is None
+    assert (store.run_dir(A) / "record.json.corrupt").read_text() == content
+    assert [r.run_id for r in store.records()] == [B]
+
+
+def test_a_record_without_its_rows_is_set_aside(store: Store) -> None:
+    store.part(B, "topology").unlink()
+    with pytest.warns(UserWarning, match="topology.parquet is missing"):
+        assert store.record(B) is None
+
+
+def test_a_record_never_stands_without_its_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_record(record(C), {"topology": topology(10)})
+    assert store.part(C, "topology").exists()
+    assert store.record(C) is None
+
+
+def test_rows_of_an_earlier_attempt_are_not_counted(store: Store) -> None:
+    store.write_record(record(B, status="failed"))
+    again = store.record(B)
+    assert again is not None
+    assert again.rows == {}
+
+
+def test_forgetting_leaves_the_other_runs(store: Store) -> None:
+    store.forget([A, C])
+    assert not store.run_dir(A).exists()
+    assert [r.run_id for r in store.records()] == [B]
+
+
+def test_the_fingerprint_changes_with_records_and_order_only(store: Store) -> None:
+    before = store.fingerprint()
+    (store.run_dir(A) / "log.txt").write_text("nothing of interest")
+    assert store.fingerprint() == before
+    store.write_plan(Plan("smoke", (A, B)))
+    reordered = store.fingerprint()
+    assert reordered != before
+    store.write_record(record(A, attempts=2))
+    assert store.fingerprint() not in (before, reordered)
+
+
+@pytest.mark.parametrize("where", ["file/store", "/proc/store"])
+def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write the results folder") as caught:
+        Store.create(tmp_path / where)
+    assert str(tmp_path / where) in str(caught.value)
+
+
+def test_a_full_disk_is_a_user_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_json", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        store.write_record(record(C))
+
+
+def test_only_a_results_folder_can_be_opened(store: Store, tmp_path: Path) -> None:
+    assert Store.open(store.path).record(A) is not None
+    with pytest.raises(UserError, match="no such folder"):
+        Store.open(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="not a results folder"):
+        Store.open(tmp_path)
