@@ -44,13 +44,16 @@ def place(outlines: np.ndarray, centre: np.ndarray, radius: np.ndarray, angle: n
 
 
 def fill(vertices: np.ndarray, size: int) -> np.ndarray:
-    """Which pixel centres lie inside each polygon (N, V, 2), by the even-odd rule: bool (N, size, size)."""
+    """Which pixel centres lie inside each polygon (N, V, 2), by the even-odd rule: bool (N, size, size).
+
+    Along every row of pixels an edge changes outside to inside, or back, from the first centre beyond it.
+    """
     middle = np.arange(size) + 0.5
-    inside = np.zeros((len(vertices), size, size), dtype=bool)
+    changes = np.zeros((len(vertices), size, size + 1), dtype=bool)
     for start, end in zip(vertices.swapaxes(0, 1), np.roll(vertices, -1, axis=1).swapaxes(0, 1), strict=True):
-        (x0, y0), (x1, y1) = start.T[..., None], end.T[..., None]
-        spans = (y0 <= middle) != (y1 <= middle)
-        slope = (x1 - x0) / np.where(y1 == y0, 1.0, y1 - y0)
-        crossing = np.where(spans, x0 + (middle - y0) * slope, np.inf)
-        inside ^= middle > crossing[:, :, None]
-    return inside
+        polygon, row = np.nonzero((start[:, 1:] <= middle) != (end[:, 1:] <= middle))
+        (x0, y0), (x1, y1) = start[polygon].T, end[polygon].T
+        crossing = x0 + (middle[row] - y0) * ((x1 - x0) / (y1 - y0))
+        column = np.searchsorted(middle, crossing, side="right")
+        changes[polygon, row, column] ^= True
+    return np.logical_xor.accumulate(changes, axis=-1)[..., :-1]

@@ -41,10 +41,10 @@ def draw(split: str) -> Split:
     centres = scatter(rng, count, MOST, MARGIN, CANVAS - MARGIN, DISTANCE)
     images = np.broadcast_to(integers(rng, 90, 140, (count, 1, 1, 1)), (count, 3, CANVAS, CANVAS)).astype(np.uint8)
     for k in range(MOST):
-        present = k < labels + FEWEST
-        inside = random_shapes(rng, centres[:, k]) & present[:, None, None]
-        colour = COLOURS[integers(rng, 0, len(COLOURS), count)] + integers(rng, -15, 16, (count, 3))
-        np.copyto(images, colour[:, :, None, None].astype(np.uint8), where=inside[:, None])
+        present = np.flatnonzero(k < labels + FEWEST)
+        colour = COLOURS[integers(rng, 0, len(COLOURS), len(present))] + integers(rng, -15, 16, (len(present), 3))
+        image, row, column = np.nonzero(random_shapes(rng, centres[present, k]))
+        images[present[image], :, row, column] = colour[image]
     return Split(torch.from_numpy(images), torch.from_numpy(labels))
 
 
