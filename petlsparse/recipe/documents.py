@@ -11,7 +11,7 @@ from typing import Any
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.nesting import flatten, merge
 from petlsparse.recipe.origins import KeyPath, line_numbers
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of
+from petlsparse.recipe.schema import TAGS, fields_of
 from petlsparse.recipe.shipped import find_recipe
 
 
@@ -77,14 +77,9 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
             if not isinstance(above, Mapping) or not isinstance(below, Mapping):
                 continue
             if tag in above and above[tag] != below.get(tag):
-                fields = kind_fields(merged.get("study"), table, above[tag])
+                fields = fields_of(merged.get("study"), table, above[tag])
                 keep_fields(merged["run"][table], {*fields, *above} if fields else None)
     return merged
-
-
-def kind_fields(study: object, table: str, kind: object) -> tuple[str, ...] | None:
-    """Like `fields_of`, for a study that may be wrong."""
-    return fields_of(study, table, kind) if isinstance(study, str) and study in RUN_TYPES else None
 
 
 def keep_fields(table: dict[str, Any], fields: set[str] | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -15,6 +16,12 @@ def combinations(zips: Sequence[Mapping[str, Sequence[T]]], grid: Mapping[str, S
     axes += [[{key: value} for value in values] for key, values in grid.items()]
     for choice in product(*axes):
         yield {key: value for part in choice for key, value in part.items()}
+
+
+def number_of_combinations(zips: Sequence[Mapping[str, Sequence[T]]], grid: Mapping[str, Sequence[T]]) -> int:
+    """How many `combinations` there are, without making them."""
+    rows = [len(next(iter(group.values()))) for group in zips if group]
+    return prod(rows) * prod(map(len, grid.values()))
 
 
 def matches(settings: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:

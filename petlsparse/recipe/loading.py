@@ -77,7 +77,7 @@ def load_recipe(
     problems = list(override.problems)
     outline, errors = read_outline(override.table)
     problems += [_shape_problem(error, origins) for error in errors]
-    if outline is None or any(_is_all_of_a_method(error["loc"]) for error in errors):
+    if outline is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
     problems += _study_problems(outline.study, study, family)
     runs, found = resolve_runs(outline, origins, names, _unusable_axes(errors, override.table))
@@ -125,8 +125,8 @@ def _shape_problem(error: ErrorDetails, origins: Origins) -> Problem:
     return explain(error, origins.where(error["loc"]), valid)
 
 
-def _is_all_of_a_method(path: KeyPath) -> bool:
-    """Whether without what lies at `path` nearly everything else would seem to be missing."""
+def _leaves_nothing(path: KeyPath) -> bool:
+    """Whether without what lies at `path` everything else would seem to be missing."""
     return path == ("run",) or (path[0] == "arms" and len(path) <= 2)
 
 

@@ -30,7 +30,7 @@ class Origins:
             for file, lines in reversed(self.files):
                 if prefix in lines:
                     return f"{file}:{lines[prefix]}: {show(path)}"
-        return f"{self.files[-1][0]}: {show(path)}"
+        return f"{self.files[-1][0]}: {show(path)}" if path else str(self.files[-1][0])
 
 
 def show(path: KeyPath) -> str:

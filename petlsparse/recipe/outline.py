@@ -40,6 +40,8 @@ def _seeds(value: object) -> tuple[int, ...]:
     if type(value) is int:
         if value < 1:
             raise ValueError("should be at least 1 seed")
+        if value > 100_000:
+            raise ValueError("should be at most 100,000 seeds")
         return tuple(range(1, value + 1))
     if not isinstance(value, list) or not all(type(seed) is int for seed in value):
         raise ValueError("should be a number of seeds (3 means 1, 2, 3) or a list of seeds")

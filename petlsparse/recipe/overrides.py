@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from petlsparse.errors import Problem
-from petlsparse.recipe.documents import keep_fields, kind_fields, overlay, tables
+from petlsparse.recipe.documents import keep_fields, overlay, tables
 from petlsparse.recipe.nesting import nest
 from petlsparse.recipe.origins import KeyPath
-from petlsparse.recipe.schema import TAGS
+from petlsparse.recipe.schema import TAGS, fields_of
 
 _TOP_LEVEL = ("seeds", "output", "launch")
 _Parser: TypeAlias = Callable[[str], Any]
@@ -65,7 +65,7 @@ class Override:
             _remove(holder, key)
             _remove_axis(holder, key)
             if _is_tag(key) and isinstance(holder.get(top), dict):
-                fields = kind_fields(self.table.get("study"), top, value)
+                fields = fields_of(self.table.get("study"), top, value)
                 keep_fields(holder[top], set(fields) if fields else None)
         _remove_axis(self.table, key)
         for run in tables(self.table.get("run")):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from petlsparse.recipe.expansion import combinations
+from petlsparse.recipe.expansion import combinations, number_of_combinations
 from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.outline import Arm, Axes, Outline
@@ -71,19 +71,37 @@ class Point:
 
 
 def points(outline: Outline) -> Iterator[Point]:
-    """Every combination: arms outermost, then groups of zip, then grid axes in the order of the file.
+    """Every combination: arms outermost, then groups of zip, then grid axes in the order of the file."""
+    for arm in _arms(outline):
+        for choice in combinations(arm.zips, arm.grid):
+            yield Point(arm.fixed | choice, arm.excludes)
 
-    An arm's settings go over the shared ones, its axes replace shared axes of the same keys; axes go over settings.
-    """
+
+def number_of_points(outline: Outline) -> int:
+    """How many `points` there are, without making them."""
+    return sum(number_of_combinations(arm.zips, arm.grid) for arm in _arms(outline))
+
+
+@dataclass(frozen=True)
+class _Arm:
+    fixed: dict[str, Setting]
+    zips: list[dict[str, list[Setting]]]
+    grid: dict[str, list[Setting]]
+    excludes: list[dict[str, Any]]
+
+
+def _arms(outline: Outline) -> Iterator[_Arm]:
+    """Each arm with what it shares with all: its settings go over shared ones, its axes replace those of its keys."""
     shared = _settings(outline.run, ("run",))
     arms: list[tuple[Arm, KeyPath]] = [(arm, ("arms", at)) for at, arm in enumerate(outline.arms)]
     for arm, path in arms or [(Arm(), ())]:
         own = arm.axes()
-        zips = _zips(outline, (), own) + _zips(arm, path, set())
-        grid = _grid(outline, (), own) | _grid(arm, path, set())
-        fixed = shared | _settings(arm.settings, path)
-        for choice in combinations(zips, grid):
-            yield Point(fixed | choice, [*outline.exclude, *arm.exclude])
+        yield _Arm(
+            fixed=shared | _settings(arm.settings, path),
+            zips=_zips(outline, (), own) + _zips(arm, path, set()),
+            grid=_grid(outline, (), own) | _grid(arm, path, set()),
+            excludes=[*outline.exclude, *arm.exclude],
+        )
 
 
 def _settings(table: Mapping[str, Any], path: KeyPath) -> dict[str, Setting]:

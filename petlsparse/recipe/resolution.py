@@ -12,9 +12,12 @@ from petlsparse.recipe.fields import Names
 from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.origins import KeyPath, Origins
 from petlsparse.recipe.outline import Outline
-from petlsparse.recipe.points import Point, Setting, points
+from petlsparse.recipe.points import Point, Setting, number_of_points, points
 from petlsparse.recipe.problems import explain, key_of, unknown_key, valid_keys
 from petlsparse.recipe.schema import Run, fields_of, keys_of, validate_run
+
+MAX_SIZE = 100_000
+"""Runs of a recipe, before excludes: beyond this a slip of the pen is likelier than an intention."""
 
 _GIVEN_ELSEWHERE = {
     "seed": "is no setting: give `seeds` at the top of the recipe, or --seeds",
@@ -30,6 +33,9 @@ def resolve_runs(
     `unusable` are keys whose axis is a problem already reported: that they are missing is no other.
     """
     study, seeds = outline.study, outline.seeds
+    size = number_of_points(outline) * len(seeds)
+    if size > MAX_SIZE:
+        return (), [Problem(f"expands to {size:,} runs; at most {MAX_SIZE:,} are possible", origins.where(()))]
     fits = [point.fit(study) for point in points(outline)]
     runs: dict[str, Run] = {}
     problems = [*_unused(fits, study, origins), *_unknown_in_excludes(outline, origins)]

@@ -102,8 +102,8 @@ def validate_run(settings: Mapping[str, Any], names: Names | None = None) -> Run
     return RUN_TYPES[settings["study"]].model_validate(dict(settings), context=names)
 
 
-def fields_of(study: str, table: str, kind: object = None) -> tuple[str, ...] | None:
-    """The settings of a table of a run, of the given kind if it has several; None if there is no such kind."""
+def fields_of(study: object, table: str, kind: object = None) -> tuple[str, ...] | None:
+    """The settings of a table of a run, of the given kind if it has several; None if there is no such table."""
     for model in _models(study, table):
         if table not in TAGS or model.model_fields[TAGS[table]].default == kind:
             return tuple(model.model_fields)
@@ -117,7 +117,9 @@ def keys_of(study: str) -> tuple[str, ...]:
     return (*dict.fromkeys(keys), "seed")
 
 
-def _models(study: str, table: str) -> list[type[Table]]:
-    field = RUN_TYPES[study].model_fields.get(table)
-    models = () if field is None else get_args(field.annotation) or (field.annotation,)
+def _models(study: object, table: str) -> list[type[Table]]:
+    if not isinstance(study, str) or study not in RUN_TYPES or table not in RUN_TYPES[study].model_fields:
+        return []
+    annotation = RUN_TYPES[study].model_fields[table].annotation
+    models = get_args(annotation) or (annotation,)
     return [model for model in models if isinstance(model, type) and issubclass(model, Table)]

@@ -3,7 +3,7 @@ from math import prod
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petlsparse.recipe.expansion import combinations, matches, varying
+from petlsparse.recipe.expansion import combinations, matches, number_of_combinations, varying
 
 KEYS = [f"table.key{number}" for number in range(8)]
 
@@ -33,6 +33,7 @@ def test_the_count_is_the_product_of_the_lengths(axes):
     zips, grid = axes
     expected = prod(map(length, zips)) * prod(map(len, grid.values()))
     assert len(list(combinations(zips, grid))) == expected
+    assert number_of_combinations(zips, grid) == expected
 
 
 @given(axes())

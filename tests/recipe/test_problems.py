@@ -150,6 +150,15 @@ def test_a_mistake_in_all_runs_is_told_once(sparse, problems):
     assert problem.where.endswith('zip[0]."data.name"[0]')
 
 
+def test_a_grid_too_large_to_be_meant_is_refused_before_it_is_expanded(sparse, problems):
+    axis = ", ".join(map(str, range(1, 201)))
+    text = DENSE + f"[grid]\ntraining.batch_size = [{axis}]\noptimizer.lr = [{axis}]\ndata.image_size = [{axis}]\n"
+    (problem,) = problems(sparse, text)
+    assert "expands to 8,000,000 runs" in problem.message
+    (problem,) = problems(sparse, DENSE, seeds="1000000000000")
+    assert "at most 100,000 seeds" in problem.message
+
+
 def test_a_study_is_required_and_checked(load, problems):
     (problem,) = problems(load, "seeds = 1\n")
     assert (problem.message, problem.where.endswith("recipe.toml: study")) == ("is required", True)
