@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.measure import Measurement
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,27 +13,30 @@ from ._console import grid, out
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
-    """Each comparison's table as wide as the terminal allows, and its notes."""
+    """Each comparison's table, as much of it as the terminal has room for, and its notes."""
     for comparison in comparisons:
-        table, left_out = _fitted(columns_of(comparison))
+        columns = columns_of(comparison)
+        shown = _fitting(columns)
         notes = list(comparison.notes)
-        if left_out:
-            notes.append(f"Left out here for width: {', '.join(left_out)}; --format csv has everything.")
+        if missing := [column.header for column in columns if column not in shown]:
+            notes.append(f"No room here for {', '.join(missing)}; --format csv has everything.")
         out.print(Text(comparison.study, style="bold"))
-        out.print(table)
-        out.print(Padding(Text("\n".join(notes), style="dim"), (0, 0, 1, 0)))
+        out.print(_table(shown))
+        out.print(Text("\n".join(notes), style="dim"))
+        out.print()
 
 
-def _fitted(columns: list[Column]) -> tuple[Table, list[str]]:
-    """A table that fits, and the headers of the columns that had to go, the most dispensable first."""
-    left_out: list[str] = []
-    while True:
-        rows = zip(*(column.cells for column in columns), strict=True)
-        headers = [column.header for column in columns]
-        table = grid(headers, rows, right=[column.header for column in columns if column.numeric])
-        dispensable = max(columns, key=lambda column: column.spare)
-        wanted = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
-        if wanted <= out.width or dispensable.spare == 0:
-            return table, left_out
-        columns = [column for column in columns if column is not dispensable]
-        left_out.append(dispensable.header)
+def _fitting(columns: Sequence[Column]) -> list[Column]:
+    """The columns that must be shown, and of the others, the most important first, those that still fit."""
+    shown = [column for column in columns if not column.spare]
+    for column in sorted(columns, key=lambda column: column.spare):
+        more = [each for each in columns if each in shown or each is column]
+        if Measurement.get(out, out.options.update(max_width=10_000), _table(more)).maximum <= out.width:
+            shown = more
+    return shown
+
+
+def _table(columns: Sequence[Column]) -> Table:
+    rows = zip(*(column.cells for column in columns), strict=True)
+    numbers = [column.header for column in columns if column.numeric]
+    return grid([column.header for column in columns], rows, right=numbers)

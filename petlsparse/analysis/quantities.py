@@ -42,12 +42,12 @@ def percent(value: object) -> str:
 
 
 def duration(seconds: object) -> str:
-    """Seconds: 4.2 s, 85 s, 12 min, 3 h 20 min, 2 d 5 h."""
+    """Seconds: 0.04 s, 4.2 s, 85 s, 12 min, 3 h 20 min, 2 d 5 h."""
     number = known(seconds)
     if number is None:
         return MISSING
     if number < 119.5:
-        return f"{number:.1f} s" if number < 9.95 else f"{number:.0f} s"
+        return f"{number:.2g} s" if number < 9.95 else f"{number:.0f} s"
     minutes = round(number / 60)
     if minutes < 120:
         return f"{minutes} min"

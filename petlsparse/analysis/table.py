@@ -17,15 +17,15 @@ class Column:
     cells: tuple[str, ...]
     numeric: bool = True
     spare: int = 0
-    """0 is never left out; of the others, the highest goes first where the page is narrow."""
+    """0 is never left out; of the others, the highest go first where the page is narrow."""
 
 
 _COST_COLUMNS: dict[str, tuple[str, Callable[[object], str], int]] = {
     "trainable_parameters": ("trainable", quantities.count, 0),
-    "active_parameters": ("active", quantities.count, 2),
-    "training_flops": ("train FLOPs", quantities.count, 0),
+    "active_parameters": ("active", quantities.count, 3),
+    "training_flops": ("train FLOPs", quantities.count, 1),
     "wall_seconds": ("time", quantities.duration, 0),
-    "peak_memory_bytes": ("memory", quantities.memory, 1),
+    "peak_memory_bytes": ("memory", quantities.memory, 2),
 }
 
 
@@ -46,7 +46,7 @@ def columns_of(comparison: Comparison) -> list[Column]:
         column("test acc. %", lambda row: score(row.scores["test_accuracy"]) + _mark(row, marked)),
         column("SD", lambda row: quantities.percent(row.scores["test_accuracy"].sd)),
         column("n", lambda row: str(row.scores["test_accuracy"].n)),
-        column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=3),
+        column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=4),
     ]
     if any(_lost(row) for row in rows):
         columns.append(column("not done", _lost, numeric=False))

@@ -53,6 +53,7 @@ def test_label(fields: dict[str, object], varying: tuple[str, ...], label: str) 
         (count(float("nan")), "–"),
         (memory(512 * 1024**2), "512 MiB"),
         (memory(1.5 * 1024**3), "1.50 GiB"),
+        (duration(0.0421), "0.042 s"),
         (duration(4.21), "4.2 s"),
         (duration(85.4), "85 s"),
         (duration(12 * 60), "12 min"),

@@ -1,0 +1,153 @@
+"""A study from the command line: train, run again, amend, heal, start anew."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from petlsparse._cli._study import exit_code
+from petlsparse.launch.events import Summary
+from petlsparse.tracking.store import Store
+
+from .conftest import RECIPE, Cli
+
+PROGRAM = Path(sys.executable).with_name("petlsparse")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A working directory with the recipe trained, and what the command said."""
+    folder = tmp_path_factory.mktemp("first")
+    (folder / "tiny.toml").write_text(RECIPE)
+    command = [PROGRAM, "dst-sweep", "tiny.toml", "--workers", "1"]
+    return folder, subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def trained(first: tuple[Path, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the trained store, in a working directory with the recipe."""
+    shutil.copytree(first[0], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results" / "tiny"
+
+
+def test_trains_compares_and_says_where(first: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = first
+    assert done.returncode == 0, done.stderr
+    assert "4 runs to do, 0 done before" in done.stderr
+    assert "4/4" in done.stderr
+    assert "dst magnitude/random d=0.2" in done.stdout
+    assert "4 runs: 4 done" in done.stdout
+    for name in ("runs", "metrics", "topology"):
+        assert f"results/tiny/{name}.parquet" in done.stdout
+        assert (folder / f"results/tiny/{name}.parquet").exists()
+
+
+def test_the_same_command_again_changes_nothing(trained: Path, cli: Cli) -> None:
+    before = pd.read_parquet(trained / "runs.parquet")
+    answer = cli("dst-sweep", "tiny.toml")
+    assert answer.code == 0
+    assert "0 runs to do, 4 done before" in answer.err
+    pd.testing.assert_frame_equal(pd.read_parquet(trained / "runs.parquet"), before)
+
+
+def test_an_amended_recipe_adds_runs(trained: Path, cli: Cli) -> None:
+    plan = json.loads(cli("plan", "tiny.toml", "--seeds", "3", "--json").out)
+    assert sorted(run["state"] for run in plan) == ["done"] * 4 + ["to do"] * 2
+    assert len({run["run_id"] for run in plan}) == 6
+
+
+def test_plan_estimates_from_finished_runs(trained: Path, cli: Cli) -> None:
+    plan = json.loads(cli("plan", "tiny.toml", "--seeds", "3", "--json").out)
+    runs = pd.read_parquet(trained / "runs.parquet")
+    dense = runs[runs.method_kind == "dense"].wall_seconds.median()
+    seconds = [run["seconds"] for run in plan if run["method"] == "dense"]
+    assert seconds == [pytest.approx(dense)] * 3
+
+
+def test_plan_of_nothing_done_says_unknown_and_what_it_costs(recipe: Path, cli: Cli) -> None:
+    text = cli("plan", recipe).out
+    assert "time unknown" in text
+    # MLP of 64 pixels, 8 hidden and 10 output units: 64*8 + 8 + 8*10 + 10 = 610 parameters.
+    assert "610" in text
+    assert all(axis in text for axis in ("method.kind", "seed"))
+    assert not Path("results").exists()
+
+
+def test_dry_run_shows_the_plan_and_trains_nothing(recipe: Path, cli: Cli) -> None:
+    answer = cli("dst-sweep", recipe, "--dry-run", "--json")
+    assert answer.code == 0
+    assert [run["state"] for run in json.loads(answer.out)] == ["to do"] * 4
+    assert not Path("results").exists()
+
+
+def test_json_is_a_list_of_this_recipes_runs(trained: Path, cli: Cli) -> None:
+    answer = cli("dst-sweep", "tiny.toml", "--json", "--seeds", "1", "--progress", "none")
+    runs = json.loads(answer.out)
+    assert len(runs) == 2
+    assert {run["status"] for run in runs} == {"done"}
+    assert all(len(run["run_id"]) == 12 for run in runs)
+    assert answer.err == ""
+
+
+def test_fresh_sets_the_old_results_aside(trained: Path, cli: Cli) -> None:
+    answer = cli("dst-sweep", "tiny.toml", "--fresh", "--limit", "0")
+    assert answer.code == 0
+    (aside,) = trained.parent.glob("tiny.before-*")
+    assert str(aside.name) in answer.err
+    assert len(list(aside.glob("runs/*/record.json"))) == 4
+    assert list(trained.glob("runs/*/record.json")) == []
+
+
+# -- what is damaged is mended ---------------------------------------------------------------------------------------
+
+
+def test_truncated_tables_are_made_again_from_the_records(trained: Path, cli: Cli) -> None:
+    before = cli("compare", trained).out
+    table = trained / "runs.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    assert cli("compare", trained) == (0, before, "")
+    assert len(pd.read_parquet(table)) == 4
+
+
+def test_a_damaged_record_is_set_aside_and_its_run_is_to_do(trained: Path, cli: Cli) -> None:
+    record = min(trained.glob("runs/*/record.json"))
+    record.write_text(record.read_text()[:50])
+    answer = cli("plan", "tiny.toml", "--json")
+    assert [run["run_id"] for run in json.loads(answer.out) if run["state"] == "to do"] == [record.parent.name]
+    assert "set aside" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_damaged_checkpoint_costs_only_time(trained: Path, cli: Cli) -> None:
+    store, run_id = Store(trained), Store(trained).run_ids()[0]
+    before = store.record(run_id)
+    store.forget([run_id])
+    store.run_dir(run_id).mkdir()
+    (store.run_dir(run_id) / "checkpoint.safetensors").write_bytes(b"cut short")
+    assert cli("dst-sweep", "tiny.toml", "--workers", "1").code == 0
+    after = store.record(run_id)
+    assert before is not None
+    assert after is not None
+    assert after.metrics == before.metrics
+    assert "checkpoint" in str(after.provenance["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("statuses", "interrupted", "code"),
+    [
+        (["done", "diverged"], False, 0),
+        (["done", "pending"], False, 0),
+        (["done", "failed"], False, 1),
+        (["done", "interrupted"], True, 130),
+        (["failed", "interrupted"], True, 130),
+    ],
+)
+def test_exit_code(statuses: list[str], interrupted: bool, code: int) -> None:
+    summary = Summary(statuses=dict(zip("abc", statuses, strict=False)), interrupted=interrupted)
+    assert exit_code(summary) == code
