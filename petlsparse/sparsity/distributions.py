@@ -59,19 +59,19 @@ def er(shapes: Sequence[Shape], density: float) -> list[float]:
 
 
 def _proportional(raw: Sequence[float], shapes: Sequence[Shape], density: float) -> list[float]:
-    """Densities epsilon * raw with the right total; a layer that would exceed 1 is made dense and epsilon solved again.
+    """Densities epsilon * raw with the right total, none above 1.
 
-    Of several layers above 1 only those with the largest raw density are made dense at a time, as in the code of
-    2306.12230: the others may come down again.
+    Layers that would exceed 1 are made dense and epsilon solved again for the others. It only grows thereby, so the
+    order in which layers become dense (2306.12230: the largest raw density first) makes no difference.
     """
     sizes = [math.prod(shape) for shape in shapes]
-    dense: set[int] = set()
-    while len(dense) < len(sizes):
-        sparse = [i for i in range(len(sizes)) if i not in dense]
-        budget = density * sum(sizes) - sum(sizes[i] for i in dense)
-        epsilon = budget / sum(raw[i] * sizes[i] for i in sparse)
-        largest = max(raw[i] for i in sparse)
-        if epsilon * largest <= 1:
+    sparse = set(range(len(sizes)))
+    epsilon = 0.0
+    while sparse:
+        in_dense_layers = sum(sizes) - sum(sizes[i] for i in sparse)
+        epsilon = (density * sum(sizes) - in_dense_layers) / sum(raw[i] * sizes[i] for i in sparse)
+        overfull = {i for i in sparse if epsilon * raw[i] > 1}
+        if not overfull:
             break
-        dense |= {i for i in sparse if raw[i] == largest}
-    return [1.0 if i in dense else epsilon * raw[i] for i in range(len(sizes))]
+        sparse -= overfull
+    return [epsilon * raw[i] if i in sparse else 1.0 for i in range(len(sizes))]

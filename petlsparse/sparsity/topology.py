@@ -36,7 +36,7 @@ class LayerUpdate(NamedTuple):
 
 
 def drop_count(drop_fraction: float, active: int) -> int:
-    """ceil(drop_fraction * active), blind to rounding errors: 0.1 of 30 is 3."""
+    """ceil(drop_fraction * active), blind to rounding errors: 0.07 of 100 is 7."""
     return math.ceil(round(drop_fraction * active, 6))
 
 

@@ -19,7 +19,7 @@ class TopologyUpdates:
     Attributes:
         criterion: which active weights go.
         growth: which inactive ones come.
-        generator: source of randomness of both.
+        generator: source of randomness of both; not seeded like that of the initial masks, or it draws them again.
         total_steps: length of the training.
         update_period: an update after every so many steps; the first at step `update_period`.
         drop_fraction: share of a layer's active weights replaced at an update, at the start.
