@@ -110,11 +110,13 @@ def train(
 
 def preflight(recipe: "LoadedRecipe", store: "Store") -> None:
     """Load each data set and model once: what is missing is one message now, not a failure of every run later."""
+    from petlsparse.recipe import SparseRun
     from petlsparse.studies import describe
 
     todo = [run for run in recipe.runs if not ((record := store.record(run.run_id)) and record.final)]
     with _console.err.status("looking at data and models ..."):
-        for run in {(run.data, getattr(run, "network", None) or run.backbone): run for run in todo}.values():
+        models = [run.network if isinstance(run, SparseRun) else run.backbone for run in todo]
+        for run in {(run.data, model): run for run, model in zip(todo, models, strict=True)}.values():
             describe(run)
 
 
@@ -134,6 +136,8 @@ def show_results(recipe: "LoadedRecipe", folder: Path, summary: "Summary", *, js
     _console.out.print(f"{len(recipe.runs)} runs: {counts}")
     for path in sorted(folder.glob("*.parquet")):
         _console.out.print(f"  {path}", style="dim", highlight=False)
+    if summary.counts["failed"]:
+        _console.warn(f"petlsparse show RUN_ID --log --out {folder} tells why a run failed")
     if summary.interrupted:
         _console.warn("interrupted; the same command again continues")
 

@@ -48,7 +48,7 @@ def _section(title: str, values: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(title, style="bold"))
     for name, value in flatten(values, ".").items():
-        shown = f"{value:.6g}" if isinstance(value, float) else value
+        shown = "–" if value is None else f"{value:.6g}" if isinstance(value, float) else value
         table.add_row(Text(f"  {name}"), Text(str(shown)))
     return table
 

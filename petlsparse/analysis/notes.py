@@ -19,8 +19,10 @@ def notes_on(
 def _numbers(rows: Sequence[Row]) -> str:
     counts = sorted({row.scores["test_accuracy"].n for row in rows})
     n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    if counts[-1] < 2:
-        return f"Test accuracy in percent; n = {n} seed per row, so no interval."
+    if counts[-1] == 0:
+        return "No run is done."
+    if counts[-1] == 1:
+        return "Test accuracy of one seed, n = 1: no interval."
     alone = " A row with n = 1 has none." if counts[0] < 2 else ""
     return f"Mean ± half-width of the 95 % Student-t interval over n = {n} seeds; SD is the sample's.{alone}"
 
@@ -41,8 +43,8 @@ def _variation(
     implied: Sequence[str],
 ) -> str:
     varies = [*(["method"] if len({row.method for row in rows}) > 1 else []), *columns]
-    seeds = listing(sorted({record["seed"] for record in records}))
-    seeds = f"over seeds {seeds} (initialisation, data order, draws)"
+    numbers = sorted({record["seed"] for record in records})
+    seeds = f"over {'seeds' if len(numbers) > 1 else 'seed'} {listing(numbers)} (initialisation, data order, draws)"
     follows = f"; {listing(implied)} set along with them" if implied else ""
     return f"Rows vary {listing(varies)}{follows}; {seeds}." if varies else f"Replicated {seeds}."
 

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from petlsparse.analysis.outlook import axes, outlook, total_seconds
+from petlsparse.recipe import Recipe, Run, load_recipe
+
+RECIPE = """
+study = "dst-sweep"
+seeds = 3
+run.data.name = "digits"
+run.network.name = "mlp"
+run.optimizer = { name = "sgd", lr = 0.1 }
+run.training.duration = "1 epoch"
+
+[[arms]]
+method = { kind = "dense" }
+
+[[arms]]
+method = { kind = "static" }
+grid = { "method.density" = [0.1, 0.2] }
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    (tmp_path / "small.toml").write_text(RECIPE)
+    return load_recipe(tmp_path / "small.toml")
+
+
+def cost(run: Run) -> dict[str, float]:
+    return {"trainable_parameters": getattr(run.method, "density", 1.0) * 1000}
+
+
+def seconds(run: Run) -> float:
+    return 10.0 if run.method.kind == "dense" else 4.0
+
+
+def test_arms_states_costs_and_times(recipe: Recipe) -> None:
+    statuses = ["done", "diverged", "failed", "interrupted"]
+    recorded = {run.run_id: status for run, status in zip(recipe.runs, statuses, strict=False)}
+    dense, sparse, denser = outlook(recipe.runs, recorded, cost, seconds)
+    assert [arm.method for arm in (dense, sparse, denser)] == ["dense", "static d=0.1", "static d=0.2"]
+    assert dict(dense.counts) == {"done": 2, "failed": 1}  # diverged is a result
+    assert dict(sparse.counts) == {"to do": 3}  # interrupted is not
+    assert [arm.cost["trainable_parameters"] for arm in (dense, sparse, denser)] == [1000.0, 100.0, 200.0]
+    # One dense run of 10 s is left, and six static runs of 4 s: 34 s for one worker, 17 s for two.
+    assert [arm.seconds_left for arm in (dense, sparse, denser)] == [10.0, 12.0, 12.0]
+    assert total_seconds([dense, sparse, denser], workers=2) == 17.0
+
+
+def test_one_unknown_time_makes_the_total_unknown(recipe: Recipe) -> None:
+    arms = outlook(recipe.runs, {}, cost, lambda run: None if run.method.kind == "dense" else 4.0)
+    assert total_seconds(arms, workers=1) is None
+
+
+def test_what_is_done_takes_no_time_even_if_nobody_knows_how_long_it_took(recipe: Recipe) -> None:
+    arms = outlook(recipe.runs, {run.run_id: "done" for run in recipe.runs}, cost, lambda run: None)
+    assert total_seconds(arms, workers=1) == 0.0
+
+
+def test_axes_are_the_values_that_vary_and_the_seeds(recipe: Recipe) -> None:
+    assert axes(recipe.runs, recipe.varies) == {
+        "method.kind": ["dense", "static"],
+        "method.density": [0.1, 0.2],
+        "seed": [1, 2, 3],
+    }
