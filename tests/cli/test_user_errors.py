@@ -74,7 +74,7 @@ FLAG_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "--axis without values": (("--axis", "optimizer.lr="), ("--axis", "optimizer.lr")),
     "--seeds that are none": (("--seeds", "many"), ("seeds", "many")),
     "an unknown device": (("--device", "gpu"), ("device", "gpu", "cuda")),
-    "a device that is not there": (("--device", "cuda:99"), ("cuda:99",)),
+    "a device that is not there": (("--device", "cuda:99"), ("device", "CUDA")),
     "no workers": (("--workers", "0"), ("--workers",)),
     "text for a number": (("--limit", "some"), ("--limit", "valid integer")),
     "an unknown style of progress": (("--progress", "fancy"), ("--progress", "plain")),
