@@ -4,10 +4,10 @@
 
 | labels | what | training images |
 |---|---|---|
-| 0-9 | one garment of Fashion-MNIST, anywhere, any size, turned, mirrored, coloured: which garment | 54,000 |
+| 0-9 | one garment of Fashion-MNIST, anywhere, any size, turned, mirrored, coloured: which garment | 36,000 |
 | 10-18 | 2 to 10 small garments: how many | 24,000 |
-| 19-42 | one pointer (arrow, wedge, pin, tee): its direction in 24 parts of the circle | 16,000 |
-| 43-106 | one irregular blob: its cell in an 8x8 grid | 16,000 |
+| 19-42 | one pointer (arrow, wedge, pin, tee, chevron): its direction in 24 parts of the circle | 30,000 |
+| 43-106 | one irregular blob: its cell in an 8x8 grid | 20,000 |
 
 The kinds prepare for locating, turning and counting without showing the downstream tasks: their objects (heart,
 drop, L; disc, square, triangle, pentagram), canvases, bins and images are others. Garments come from the full
@@ -33,7 +33,7 @@ from petlsparse.data.streams import Stream, balanced_labels, integers, stream, u
 from petlsparse.data.types import Source, Split
 
 CANVAS = 32
-EXAMPLES = {"train": (54_000, 24_000, 16_000, 16_000), "val": (1_000,) * 4, "test": (1_000,) * 4}
+EXAMPLES = {"train": (36_000, 24_000, 30_000, 20_000), "val": (1_000,) * 4, "test": (1_000,) * 4}
 _CHUNK = 4096  # images drawn at once: bounds the floating-point temporaries
 
 ARROW = polygons.outline((1.0, 0.0), (0.2, 0.7), (0.2, 0.25), (-1.0, 0.25), (-1.0, -0.25), (0.2, -0.25), (0.2, -0.7))
@@ -45,7 +45,8 @@ PIN = polygons.outline(
 TEE = polygons.outline(
     (1.0, 0.8), (0.5, 0.8), (0.5, 0.2), (-1.0, 0.2), (-1.0, -0.2), (0.5, -0.2), (0.5, -0.8), (1.0, -0.8)
 )
-POINTERS = polygons.stack((ARROW, WEDGE, PIN, TEE))
+CHEVRON = polygons.outline((1.0, 0.0), (-0.2, 1.0), (-0.9, 1.0), (0.2, 0.0), (-0.9, -1.0), (-0.2, -1.0))
+POINTERS = polygons.stack((ARROW, WEDGE, PIN, TEE, CHEVRON))
 
 Pictures = np.ndarray
 """Garments, uint8 (M, 28, 28)."""
@@ -66,9 +67,10 @@ def numbers(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> D
     labels = balanced_labels(rng, count, 9)
     centres = scatter(rng, count, 10, 3.0, CANVAS - 3.0, 5.0)
     layers = []
+    width = uniform(rng, 5.5, 11, count)
     for k in range(10):
         which = integers(rng, 0, len(pictures), count)
-        coverage = _one_garment(rng, pictures[which], centres[:, k], uniform(rng, 6, 11, count))
+        coverage = _one_garment(rng, pictures[which], centres[:, k], width * uniform(rng, 0.85, 1.15, count))
         layers.append(coverage * (k < labels + 2)[:, None, None])
     return _paint(rng, layers), labels
 
@@ -78,7 +80,7 @@ def directions(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -
     labels = balanced_labels(rng, count, 24)
     angle = 2 * np.pi * (labels + rng.random(count)) / 24
     shapes = POINTERS[integers(rng, 0, len(POINTERS), count)]
-    placed = polygons.place(shapes, uniform(rng, 5, CANVAS - 5, (count, 2)), uniform(rng, 2.5, 7, count), angle)
+    placed = polygons.place(shapes, uniform(rng, 6, CANVAS - 6, (count, 2)), uniform(rng, 3, 7.5, count), angle)
     return _paint(rng, [_smooth(placed)]), labels
 
 

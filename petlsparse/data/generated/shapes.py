@@ -2,7 +2,8 @@
 
 VTAB-1k style (arXiv 1910.04867): 800 training, 200 validation and 3,000 test images, 3 to 10 shapes, label = number
 minus 3, all labels equally frequent. Shapes may overlap, but centres keep their distance, so that a good part of
-each one can be seen. Deviation from Clevr: flat shapes instead of rendered solids.
+each one can be seen. Sizes differ between
+images more than within one: the coloured area alone does not tell the number. Deviation from Clevr: flat shapes instead of rendered solids.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ FEWEST, MOST = 3, 10
 EXAMPLES = {"train": 800, "val": 200, "test": 3000}
 DISTANCE = 10.0
 MARGIN = 7.0
-RADIUS = (4.5, 7.5)
+RADIUS = (3.5, 7.0)  # of the image; a shape deviates from it by a seventh at most
+DEVIATION = (6 / 7, 8 / 7)
 
 DISC = polygons.star((1.0,) * 16)
 SQUARE = polygons.star((1.0,) * 4)
@@ -40,19 +42,21 @@ def draw(split: str) -> Split:
     labels = balanced_labels(rng, count, MOST - FEWEST + 1)
     centres = scatter(rng, count, MOST, MARGIN, CANVAS - MARGIN, DISTANCE)
     images = np.broadcast_to(integers(rng, 90, 140, (count, 1, 1, 1)), (count, 3, CANVAS, CANVAS)).astype(np.uint8)
+    radius = uniform(rng, *RADIUS, count)
     for k in range(MOST):
         present = np.flatnonzero(k < labels + FEWEST)
         colour = COLOURS[integers(rng, 0, len(COLOURS), len(present))] + integers(rng, -15, 16, (len(present), 3))
-        image, row, column = np.nonzero(random_shapes(rng, centres[present, k]))
+        image, row, column = np.nonzero(random_shapes(rng, centres[present, k], radius[present]))
         images[present[image], :, row, column] = colour[image]
     return Split(torch.from_numpy(images), torch.from_numpy(labels))
 
 
-def random_shapes(rng: Stream, centre: np.ndarray) -> np.ndarray:
-    """One random shape at each centre (N, 2): bool (N, CANVAS, CANVAS)."""
+def random_shapes(rng: Stream, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """A random shape at each centre (N, 2), of about the given radius (N,): bool (N, CANVAS, CANVAS)."""
     count = len(centre)
     shapes = SHAPES[integers(rng, 0, len(SHAPES), count)]
-    placed = polygons.place(shapes, centre, uniform(rng, *RADIUS, count), uniform(rng, 0, 2 * np.pi, count))
+    radius = radius * uniform(rng, *DEVIATION, count)
+    placed = polygons.place(shapes, centre, radius, uniform(rng, 0, 2 * np.pi, count))
     return polygons.fill(placed, CANVAS)
 
 
