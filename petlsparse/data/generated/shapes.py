@@ -2,8 +2,8 @@
 
 VTAB-1k style (arXiv 1910.04867): 800 training, 200 validation and 3,000 test images, 3 to 10 shapes, label = number
 minus 3, all labels equally frequent. Shapes may overlap, but centres keep their distance, so that a good part of
-each one can be seen. Sizes differ between
-images more than within one: the coloured area alone does not tell the number. Deviation from Clevr: flat shapes instead of rendered solids.
+each one can be seen. Sizes differ between images more than within one: the coloured area alone does not tell the
+number. Deviation from Clevr: flat shapes instead of rendered solids.
 """
 
 from __future__ import annotations
