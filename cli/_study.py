@@ -92,8 +92,8 @@ def train(
 
     from ._progress import shown
 
+    preflight(recipe, Store(folder))
     store = Store.create(folder)
-    preflight(recipe, store)
     with shown(progress, run_labels(recipe.runs)) as listener:
         return execute_plan(
             recipe,
@@ -113,7 +113,8 @@ def preflight(recipe: "LoadedRecipe", store: "Store") -> None:
     from petlsparse.recipe import SparseRun
     from petlsparse.studies import describe
 
-    todo = [run for run in recipe.runs if not ((record := store.record(run.run_id)) and record.final)]
+    known = store.run_ids() if (store.path / "runs").is_dir() else []
+    todo = [run for run in recipe.runs if run.run_id not in known]
     with _console.err.status("looking at data and models ..."):
         models = [run.network if isinstance(run, SparseRun) else run.backbone for run in todo]
         for run in {(run.data, model): run for run, model in zip(todo, models, strict=True)}.values():

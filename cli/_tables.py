@@ -15,25 +15,27 @@ from ._console import grid, out
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
     """Each comparison's table, as much of it as the terminal has room for, and its notes."""
     for comparison in comparisons:
-        columns = columns_of(comparison)
-        shown = _fitting(columns)
+        table, missing = fitted(columns_of(comparison))
         notes = list(comparison.notes)
-        if missing := [column.header for column in columns if column not in shown]:
+        if missing:
             notes.append(f"No room here for {', '.join(missing)}; --format csv has everything.")
         out.print(Text(comparison.study, style="bold"))
-        out.print(_table(shown))
+        out.print(table)
         out.print(Text("\n".join(notes), style="dim"))
         out.print()
 
 
-def _fitting(columns: Sequence[Column]) -> list[Column]:
-    """The columns that must be shown, and of the others, the most important first, those that still fit."""
+def fitted(columns: Sequence[Column]) -> tuple[Table, list[str]]:
+    """A table of the columns that must be shown and, the most important first, of others while they fit.
+
+    Also the headers of those that do not.
+    """
     shown = [column for column in columns if not column.spare]
     for column in sorted(columns, key=lambda column: column.spare):
         more = [each for each in columns if each in shown or each is column]
         if Measurement.get(out, out.options.update(max_width=10_000), _table(more)).maximum <= out.width:
             shown = more
-    return shown
+    return _table(shown), [column.header for column in columns if column not in shown]
 
 
 def _table(columns: Sequence[Column]) -> Table:

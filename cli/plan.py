@@ -12,14 +12,16 @@ from ._options import Axes, Device, Json, Out, PerGpu, Recipe, Seeds, Sets, Work
 
 if TYPE_CHECKING:
     from petlsparse.analysis.outlook import ArmOutlook
+    from petlsparse.analysis.table import Column
     from petlsparse.recipe import Recipe as LoadedRecipe
 
 COSTS = {
-    "trainable_parameters": "trainable",
-    "active_parameters": "active",
-    "training_flops": "train FLOPs",
-    "inference_flops": "infer FLOPs",
+    "trainable_parameters": ("trainable", 0),
+    "active_parameters": ("active", 2),
+    "training_flops": ("train FLOPs", 1),
+    "inference_flops": ("infer FLOPs", 3),
 }
+"""Column of the `runs` table -> its heading, and how dispensable it is where there is little room."""
 
 
 def plan(
@@ -66,9 +68,10 @@ def show_plan(
     from petlsparse.launch.devices import places
     from petlsparse.recipe import Run
     from petlsparse.studies import describe, probe_seconds
+    from petlsparse.tracking.store import Store
 
     crew = places(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
-    recorded = load_runs([folder]) if (folder / "runs").exists() else []
+    recorded = load_runs([folder]) if (folder / "runs").is_dir() and Store(folder).run_ids() else []
 
     def seconds(run: Run) -> float | None:
         estimate = estimated_seconds(run.flat(), crew[0].device, recorded)
@@ -99,28 +102,42 @@ def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
 def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", workers: int) -> None:
     from petlsparse.analysis.notes import listing
     from petlsparse.analysis.outlook import STATES, axes, total_seconds
-    from petlsparse.analysis.quantities import count, duration
-    from petlsparse.analysis.table import heading
+    from petlsparse.analysis.quantities import duration
 
-    _console.out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.study}, {recipe.path}"))
+    from ._tables import fitted
+
+    _console.out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.study}, {recipe.path}"), soft_wrap=True)
     varied = axes(recipe.runs, recipe.varies)
     _console.out.print(_console.grid(["axis", "values"], [(key, listing(values)) for key, values in varied.items()]))
-    columns = list(arms[0].settings)
-    rows = [
-        (
-            *arm.settings.values(),
-            arm.method,
-            *(arm.counts[state] or "" for state in STATES),
-            *(count(arm.cost.get(name)) for name in COSTS),
-            "" if arm.seconds_left == 0 else "unknown" if arm.seconds is None else duration(arm.seconds),
-        )
-        for arm in arms
-    ]
-    numbers = [*STATES, *COSTS.values(), "time/run"]
-    headers = [*(heading(name) for name in columns), "method", *numbers]
-    _console.out.print(_console.grid(headers, rows, right=numbers))
+    table, _ = fitted(_columns(arms))
+    _console.out.print(table)
     totals = {state: sum(arm.counts[state] for arm in arms) for state in STATES}
     states = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
     left = total_seconds(arms, workers)
     expected = "time unknown" if left is None else f"about {duration(left)}"
-    _console.out.print(f"{len(recipe.runs)} runs: {states}; {expected} with {workers} at a time, in {folder}")
+    text = f"{len(recipe.runs)} runs: {states}; {expected} with {workers} at a time, in {folder}"
+    _console.out.print(text, soft_wrap=True)
+
+
+def _columns(arms: "Sequence[ArmOutlook]") -> "list[Column]":
+    from petlsparse.analysis.outlook import STATES
+    from petlsparse.analysis.quantities import count, duration
+    from petlsparse.analysis.table import Column, heading
+
+    def time(arm: "ArmOutlook") -> str:
+        return "" if arm.seconds_left == 0 else "unknown" if arm.seconds is None else duration(arm.seconds)
+
+    return [
+        *(Column(heading(name), tuple(arm.settings[name] for arm in arms), numeric=False) for name in arms[0].settings),
+        Column("method", tuple(arm.method for arm in arms), numeric=False),
+        *(
+            Column(state, tuple(str(arm.counts[state] or "") for arm in arms))
+            for state in STATES
+            if any(arm.counts[state] for arm in arms)
+        ),
+        *(
+            Column(header, tuple(count(arm.cost.get(name)) for arm in arms), spare=spare)
+            for name, (header, spare) in COSTS.items()
+        ),
+        Column("time/run", tuple(time(arm) for arm in arms)),
+    ]

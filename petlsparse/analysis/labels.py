@@ -1,7 +1,7 @@
 """Short names of methods for tables: `dst magnitude/random d=0.1`, `random-12 r=8 draw=3`."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from .quantities import known
 
@@ -43,20 +43,22 @@ def _dst(fields: Fields) -> tuple[str, tuple[str, ...]]:
 
 def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
     placement = str(fields["placement"])
-    said = ["placement", "rank"]
-    if placement == "explicit":
-        edges = json.loads(str(fields["edges"]))
-        shown = [f"{source}→{target}" for source, target in edges[:_EDGES_SHOWN]]
-        more = len(edges) - len(shown)
-        placement = " ".join([*shown, f"+{more} more"] if more else shown)
-        said.append("edges")
-    elif known(fields.get("count")) is not None:
-        placement = f"{placement.removesuffix('-k')}-{setting(fields['count'])}"
-        said.append("count")
-        if placement.startswith("random") and fields.get("edge_kind") not in (None, "any"):
-            placement += f" {fields['edge_kind']}"
-            said.append("edge_kind")
-    return f"{placement} r={setting(fields['rank'])}", tuple(said)
+    said = ["placement", "rank", "edges", "count", "edge_kind"]
+    if placement == "random":
+        kind = fields.get("edge_kind") or "any"
+        label = f"random-{setting(fields['count'])}" + ("" if kind == "any" else f" {kind}")
+    else:
+        said.append("draw")  # means nothing here
+        label = _explicit(json.loads(str(fields["edges"]))) if placement == "explicit" else placement
+        if known(fields.get("count")) is not None:
+            label = f"{placement.removesuffix('-k')}-{setting(fields['count'])}"
+    return f"{label} r={setting(fields['rank'])}", tuple(said)
+
+
+def _explicit(edges: Sequence[tuple[int, int]]) -> str:
+    shown = [f"{source}→{target}" for source, target in edges[:_EDGES_SHOWN]]
+    more = len(edges) - len(shown)
+    return " ".join([*shown, f"+{more} more"] if more else shown)
 
 
 _LABELS: dict[str, Callable[[Fields], tuple[str, tuple[str, ...]]]] = {

@@ -44,7 +44,7 @@ class ArmOutlook:
 def axes(runs: Iterable[Run], varies: Iterable[str]) -> dict[str, list[Any]]:
     """The values that each of the dotted keys `varies`, and the seed, take over the runs, in order."""
     settings = [flatten(run.settings()) for run in runs]
-    values = {key: [each[key] for each in settings if each.get(key) is not None] for key in [*varies, "seed"]}
+    values = {key: [each[key] for each in settings if each.get(key) not in (None, [])] for key in [*varies, "seed"]}
     return {key: list({str(value): value for value in found}.values()) for key, found in values.items()}
 
 

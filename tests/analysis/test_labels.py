@@ -19,7 +19,11 @@ from petlsparse.analysis.quantities import count, duration, memory, percent
             ("update_period", "criterion"),
             "dst set/gradient d=0.1 update_period=800",
         ),
-        ({"kind": "adapters", "placement": "all-parallel", "rank": 8, "count": None}, (), "all-parallel r=8"),
+        (
+            {"kind": "adapters", "placement": "all-parallel", "rank": 8, "count": None, "edges": "[]", "draw": 0},
+            ("count", "edges", "draw", "rank"),
+            "all-parallel r=8",
+        ),
         ({"kind": "adapters", "placement": "first-k", "rank": 8.0, "count": 3.0}, (), "first-3 r=8"),
         (
             {"kind": "adapters", "placement": "random", "rank": 8, "count": 12, "edge_kind": "recurrent", "draw": 2},
