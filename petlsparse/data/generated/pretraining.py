@@ -5,9 +5,9 @@
 | labels | what | training images |
 |---|---|---|
 | 0-9 | one garment of Fashion-MNIST, anywhere, any size, turned, mirrored, coloured: which garment | 36,000 |
-| 10-18 | 2 to 10 small garments: how many | 24,000 |
+| 10-18 | 2 to 10 small garments, or blobs: how many | 30,000 |
 | 19-42 | one pointer (arrow, wedge, pin, tee, chevron): its direction in 24 parts of the circle | 30,000 |
-| 43-106 | one irregular blob: its cell in an 8x8 grid | 20,000 |
+| 43-106 | one irregular blob: its cell in an 8x8 grid | 14,000 |
 
 The kinds prepare for locating, turning and counting without showing the downstream tasks: their objects (heart,
 drop, L; disc, square, triangle, pentagram), canvases, bins and images are others. Garments come from the full
@@ -29,12 +29,12 @@ from petlsparse.data.files.places import FASHION_MNIST
 from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.generated.warp import warp
-from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform
+from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform, unit_vectors
 from petlsparse.data.types import Source, Split
 
 CANVAS = 32
-EXAMPLES = {"train": (36_000, 24_000, 30_000, 20_000), "val": (1_000,) * 4, "test": (1_000,) * 4}
-_CHUNK = 4096  # images drawn at once: bounds the floating-point temporaries
+EXAMPLES = {"train": (36_000, 30_000, 30_000, 14_000), "val": (1_000,) * 4, "test": (1_000,) * 4}
+_CHUNK = 4096  # images drawn at once: bounds the temporaries; part of what the images are
 
 ARROW = polygons.outline((1.0, 0.0), (0.2, 0.7), (0.2, 0.25), (-1.0, 0.25), (-1.0, -0.25), (0.2, -0.25), (0.2, -0.7))
 WEDGE = polygons.outline((1.3, 0.0), (-0.7, 0.6), (-0.7, -0.6))
@@ -63,15 +63,18 @@ def garments(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> 
 
 
 def numbers(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
-    """2 to 10 small garments that keep their distance; the label is their number."""
+    """2 to 10 small objects that keep their distance, all garments or all blobs; the label is their number."""
     labels = balanced_labels(rng, count, 9)
     centres = scatter(rng, count, 10, 3.0, CANVAS - 3.0, 5.0)
+    dressed = rng.random(count) < 0.5
     layers = []
-    width = uniform(rng, 5.5, 11, count)
     for k in range(10):
-        which = integers(rng, 0, len(pictures), count)
-        coverage = _one_garment(rng, pictures[which], centres[:, k], width * uniform(rng, 0.85, 1.15, count))
-        layers.append(coverage * (k < labels + 2)[:, None, None])
+        coverage = np.zeros((count, CANVAS, CANVAS), dtype=np.float32)
+        worn, drawn = (np.flatnonzero(chosen & (k < labels + 2)) for chosen in (dressed, ~dressed))
+        which = integers(rng, 0, len(pictures), len(worn))
+        coverage[worn] = _one_garment(rng, pictures[which], centres[worn, k], uniform(rng, 6, 11, len(worn)))
+        coverage[drawn] = _blob(rng, centres[drawn, k], uniform(rng, 1.5, 4, len(drawn)))
+        layers.append(coverage)
     return _paint(rng, layers), labels
 
 
@@ -89,11 +92,7 @@ def places(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Dr
     labels = balanced_labels(rng, count, 64)
     cell = np.stack([labels % 8, labels // 8], axis=-1)
     centre = 4 + (CANVAS - 8) * (cell + rng.random((count, 2))) / 8
-    corners = 2 * np.pi * np.arange(7) / 7
-    shapes = np.stack([np.cos(corners), np.sin(corners)], axis=-1) * uniform(rng, 0.5, 1.5, (count, 7, 1))
-    shapes -= shapes.mean(axis=1, keepdims=True)
-    placed = polygons.place(shapes, centre, uniform(rng, 2, 6, count), uniform(rng, 0, 2 * np.pi, count))
-    return _paint(rng, [_smooth(placed)]), labels
+    return _paint(rng, [_blob(rng, centre, uniform(rng, 2, 6, count))]), labels
 
 
 KINDS: tuple[tuple[Callable[[Stream, Pictures, np.ndarray, int], Drawing], int], ...] = (
@@ -140,6 +139,15 @@ def _draw_test(garment: Source) -> Split:
 def _one_garment(rng: Stream, pictures: Pictures, centre: np.ndarray, width: np.ndarray) -> np.ndarray:
     count = len(pictures)
     return warp(pictures, CANVAS, centre, width, uniform(rng, -0.6, 0.6, count), rng.random(count) < 0.5)
+
+
+def _blob(rng: Stream, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """An irregular polygon with seven corners around each centre (N, 2): coverage (N, CANVAS, CANVAS)."""
+    count = len(centre)
+    corners = np.stack(unit_vectors(2 * np.pi * np.arange(7) / 7), axis=-1)
+    shapes = corners * uniform(rng, 0.5, 1.5, (count, 7, 1))
+    shapes -= shapes.mean(axis=1, keepdims=True)
+    return _smooth(polygons.place(shapes, centre, radius, uniform(rng, 0, 2 * np.pi, count)))
 
 
 def _smooth(placed: np.ndarray) -> np.ndarray:
