@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from petlsparse.data import load_data
 from petlsparse.data.generated import pretraining
@@ -79,11 +80,14 @@ def test_directions_turn_the_same_pointer() -> None:
     assert np.median(along) > 1.2
 
 
-def test_numbers_are_how_many_garments_can_be_told_apart() -> None:
-    """White squares for garments, alone in their image: the area grows with the label."""
+def test_numbers_are_how_many_objects_there_are() -> None:
+    """White squares for garments: with blobs, no image shows more regions than its label says."""
     white = np.full((1, 28, 28), 255, np.uint8), np.zeros(1, np.int64)
     images, labels = pretraining.numbers(stream("test"), *white, 400)
-    area = foreground(images).mean((1, 2))
-    means = [area[labels == label].mean() for label in range(9)]
-    assert (np.diff(means) > 0).all()
+    masks = foreground(images)
+    regions = np.array([ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks])
+    assert (regions <= labels + 2).all()
+    assert (regions == labels + 2)[labels == 0].mean() > 0.5
+    area = masks.mean((1, 2))
+    assert (np.diff([area[labels == label].mean() for label in range(9)]) > 0).all()
     assert np.bincount(labels).tolist() == [45, 45, 45, 45, 44, 44, 44, 44, 44]
