@@ -24,13 +24,13 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare the methods in one or several results folders: mean, interval and cost over seeds."""
-    from petlsparse.analysis.compare import compare
+    from petlsparse.analysis.compare import compare as compare_runs
     from petlsparse.analysis.formats import FORMATS
     from petlsparse.analysis.load import load_runs
 
     from ._tables import print_comparisons
 
-    comparisons = compare(load_runs(stores))
+    comparisons = compare_runs(load_runs(stores))
     style = Format.json if json else format
     if style is Format.rich:
         print_comparisons(comparisons)
