@@ -105,7 +105,8 @@ def toy_training(
     checkpoint: Path | None = None,
     **extra: Any,
 ) -> Training:
-    method = Plain(toy_network(dropout))
+    device = extra.pop("device", torch.device("cpu"))
+    method = Plain(toy_network(dropout).to(device))
     precision = extra.pop("precision", "float32")
     return Training(
         method,
@@ -115,7 +116,7 @@ def toy_training(
         augment=extra.pop("augment", None),
         settings=Settings(batch, steps, evaluate_every, checkpoint_every, precision=precision),
         seed=7,
-        device=torch.device("cpu"),
+        device=device,
         checkpoint=checkpoint,
         **extra,
     )
