@@ -114,8 +114,11 @@ def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", w
     totals = {state: sum(arm.counts[state] for arm in arms) for state in STATES}
     states = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
     left = total_seconds(arms, workers)
-    expected = "time unknown" if left is None else f"about {duration(left)}"
-    text = f"{len(recipe.runs)} runs: {states}; {expected} with {workers} at a time, in {folder}"
+    if left is None:
+        states += f"; time unknown with {workers} at a time"
+    elif left:
+        states += f"; about {duration(left)} with {workers} at a time"
+    text = f"{len(recipe.runs)} runs: {states}, in {folder}"
     _console.out.print(text, soft_wrap=True)
 
 

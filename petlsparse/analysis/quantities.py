@@ -47,7 +47,7 @@ def duration(seconds: object) -> str:
     if number is None:
         return MISSING
     if number < 119.5:
-        return f"{number:.2g} s" if number < 9.95 else f"{number:.0f} s"
+        return f"{number:.2g} s" if number < 0.95 else f"{number:.1f} s" if number < 9.95 else f"{number:.0f} s"
     minutes = round(number / 60)
     if minutes < 120:
         return f"{minutes} min"
