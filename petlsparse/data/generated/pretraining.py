@@ -63,17 +63,22 @@ def garments(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> 
 
 
 def numbers(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
-    """2 to 10 small objects that keep their distance, all garments or all blobs; the label is their number."""
+    """2 to 10 small objects that keep their distance, all garments or all blobs; the label is their number.
+
+    Sizes differ between images more than within one: area does not tell the number.
+    """
     labels = balanced_labels(rng, count, 9)
     centres = scatter(rng, count, 10, 3.0, CANVAS - 3.0, 5.0)
     dressed = rng.random(count) < 0.5
+    size = np.where(dressed, uniform(rng, 5.5, 11, count), uniform(rng, 1.5, 4, count))
     layers = []
     for k in range(10):
         coverage = np.zeros((count, CANVAS, CANVAS), dtype=np.float32)
         worn, drawn = (np.flatnonzero(chosen & (k < labels + 2)) for chosen in (dressed, ~dressed))
         which = integers(rng, 0, len(pictures), len(worn))
-        coverage[worn] = _one_garment(rng, pictures[which], centres[worn, k], uniform(rng, 6, 11, len(worn)))
-        coverage[drawn] = _blob(rng, centres[drawn, k], uniform(rng, 1.5, 4, len(drawn)))
+        own_size = size * uniform(rng, 0.85, 1.15, count)
+        coverage[worn] = _one_garment(rng, pictures[which], centres[worn, k], own_size[worn])
+        coverage[drawn] = _blob(rng, centres[drawn, k], own_size[drawn])
         layers.append(coverage)
     return _paint(rng, layers), labels
 
