@@ -44,6 +44,8 @@ def places(device: str = "auto", workers: int | None = None, per_gpu: int = 1) -
     if kind == "cpu":
         return [Place("cpu", ONE_THREAD)] * (workers or usable_cores())
     visible = visible_gpus()
+    if not visible:
+        raise UserError(Problem("no CUDA device was found", where="device", valid=("cpu",)))
     if kind != "cuda":
         visible = [_chosen(visible, int(kind.removeprefix("cuda:")))]
     environments = [ONE_THREAD | REPRODUCIBLE | {"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible * per_gpu]
@@ -56,7 +58,7 @@ def resolve_device(device: str) -> str:
         return "cuda" if any(node.exists() for node in GPU_NODES) and visible_gpus() else "cpu"
     if device == "cpu" or re.fullmatch(r"cuda(:\d+)?", device):
         return device
-    raise UserError(Problem("unknown device", value=device, valid=("auto", "cpu", "cuda", "cuda:N")))
+    raise UserError(Problem("unknown device", where="device", value=device, valid=("auto", "cpu", "cuda", "cuda:N")))
 
 
 def visible_gpus() -> list[str]:
@@ -78,5 +80,5 @@ def usable_cores() -> int:
 def _chosen(visible: Sequence[str], index: int) -> str:
     if index >= len(visible):
         valid = tuple(f"cuda:{i}" for i in range(len(visible)))
-        raise UserError(Problem("no such CUDA device", value=f"cuda:{index}", valid=("cpu", *valid)))
+        raise UserError(Problem("no such CUDA device", where="device", value=f"cuda:{index}", valid=("cpu", *valid)))
     return visible[index]

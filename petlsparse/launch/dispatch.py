@@ -95,6 +95,7 @@ class Dispatch:
     def _bury(self, task: _Task, reason: str, *, passing: bool = True) -> None:
         """A worker ended without handing over an outcome."""
         task.worker.renew()
+        task.job.beat.unlink(missing_ok=True)
         self._idle.append((task.number, task.worker))
         record = self.store.record(task.job.run_id)
         if record is not None and record.final:  # it had just finished

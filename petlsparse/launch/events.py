@@ -69,6 +69,9 @@ class Retried:
     error: str
 
 
+PENDING = "pending"
+"""The status of a run without a record."""
+
 Event = Waiting | Planned | Started | Progressed | Finished | Failed | Retried
 
 

@@ -45,18 +45,19 @@ class Interruption:
 
 
 class ShouldStop:
-    """Whether `stop_file` exists. Cheap enough to ask at every step: it looks at most ten times a second."""
+    """Whether `stop_file` has appeared. Cheap enough to ask at every step: it looks at most ten times a second."""
 
     def __init__(self, stop_file: Path) -> None:
         self.stop_file = stop_file
         self._next = 0.0
+        self._stop = False
 
     def __call__(self) -> bool:
-        """Look, if it is time to."""
-        if (now := time.monotonic()) < self._next:
-            return False
-        self._next = now + CHECK_SECONDS
-        return self.stop_file.exists()
+        """Look, if it is time to; once seen, it stays."""
+        if not self._stop and (now := time.monotonic()) >= self._next:
+            self._next = now + CHECK_SECONDS
+            self._stop = self.stop_file.exists()
+        return self._stop
 
 
 @contextmanager

@@ -6,18 +6,18 @@ same command again: results are kept, stopped runs go on from their checkpoint, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from ..recipe.loading import Recipe
 from ..recipe.schema import Run
 from ..tracking import provenance
 from ..tracking.compaction import compact
-from ..tracking.record import Record
+from ..tracking.record import FINAL
 from ..tracking.store import Plan, Store
 from .crew import hire
 from .dispatch import Dispatch
-from .events import Event, Planned, Summary, Waiting
+from .events import PENDING, Event, Planned, Summary, Waiting
 from .interruption import Interruption
 from .worker import Job
 
@@ -75,11 +75,11 @@ def execute_plan(
         if fresh:
             store.forget(run_ids)
         store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
-        records = {run_id: record for run_id in run_ids if (record := store.record(run_id)) is not None}
-        todo = [run for run in recipe.runs if not (run.run_id in records and records[run.run_id].final)]
+        statuses, attempts = _standing(store, run_ids)
+        todo = [run for run in recipe.runs if statuses[run.run_id] not in FINAL]
         finished = len(run_ids) - len(todo)
         todo = sorted(todo[:limit], key=estimate, reverse=True) if estimate else todo[:limit]
-        jobs = _jobs(recipe, todo, records, store, studies)
+        jobs = _jobs(recipe, todo, attempts, store, studies)
         on_event(Planned(tuple(job.run_id for job in jobs), finished))
         with Interruption(store.stop_file) as interruption:
             dispatch = Dispatch(store, crew, retry, interruption, on_event)
@@ -89,12 +89,21 @@ def execute_plan(
                     dispatch.execute(jobs)
             finally:
                 compact(store)
-    before = {run_id: records[run_id].status if run_id in records else "pending" for run_id in run_ids}
-    return Summary(before | dispatch.statuses, interruption.requested)
+    return Summary(statuses | dispatch.statuses, interruption.requested)
+
+
+def _standing(store: Store, run_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """Status and attempts of every run so far."""
+    statuses, attempts = {}, {}
+    for run_id in run_ids:
+        record = store.record(run_id)
+        statuses[run_id] = record.status if record else PENDING
+        attempts[run_id] = record.attempts if record else 0
+    return statuses, attempts
 
 
 def _jobs(
-    recipe: Recipe, runs: list[Run], records: Mapping[str, Record], store: Store, studies: Mapping[str, str]
+    recipe: Recipe, runs: list[Run], attempts: Mapping[str, int], store: Store, studies: Mapping[str, str]
 ) -> list[Job]:
     common = provenance.of_command()
     return [
@@ -104,7 +113,7 @@ def _jobs(
             recipe=recipe.name,
             studies=dict(studies),
             store=str(store.path.absolute()),
-            attempt=records[run.run_id].attempts + 1 if run.run_id in records else 1,
+            attempt=attempts[run.run_id] + 1,
             checkpoint_every=recipe.output.checkpoint_every,
             keep=recipe.output.keep,
             provenance=common,

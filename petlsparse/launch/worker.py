@@ -94,7 +94,7 @@ def run_one(job: Job, listener: Callable[[Progress], None] = lambda _: None) -> 
         _append(log, f"--- attempt {job.attempt}, {started}, process {os.getpid()}\n")
         if job.own_output:
             _print_to(log)
-        beat(Progress(0, 0, 0))
+        beat.write(Progress(0, 0, 0))  # says which process it is
 
         def report(progress: Progress) -> None:
             if beat(progress):

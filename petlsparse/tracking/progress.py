@@ -46,10 +46,14 @@ class ProgressFile:
         if (now := time.monotonic()) < self._next:
             return False
         self._next = now + self.interval
+        self.write(progress)
+        return True
+
+    def write(self, progress: Progress) -> None:
+        """Write it in any case."""
         finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
         content = [os.getpid(), progress.step, progress.total_steps, progress.epoch, finite]
         write_json(self.path, content, durable=False)
-        return True
 
 
 def read_beat(path: Path) -> Beat | None:

@@ -135,6 +135,8 @@ class Store:
             record = Record.from_json(path.read_bytes(), where=str(path))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise UserError(Problem(f"cannot read the record: {error.strerror}", str(path))) from error
         except CorruptRecord as error:
             self.set_aside(run_id, str(error))
             return None

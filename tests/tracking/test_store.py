@@ -88,6 +88,12 @@ def test_the_fingerprint_changes_with_records_and_order_only(store: Store) -> No
     assert store.fingerprint() not in (before, reordered)
 
 
+def test_a_record_that_cannot_be_opened_is_a_user_error(store: Store) -> None:
+    (store.run_dir(C) / "record.json").mkdir(parents=True)
+    with pytest.raises(UserError, match="cannot read the record"):
+        store.record(C)
+
+
 @pytest.mark.parametrize("where", ["file/store", "/proc/store"])
 def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").touch()

@@ -1,0 +1,80 @@
+"""Recipes of fake runs, executed here or as a command of their own: `python fakes.py STORE TROUBLE...`."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from petlsparse.launch.events import Event, Summary
+from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe.loading import Recipe
+from petlsparse.recipe.outline import Launch, Output
+from petlsparse.recipe.schema import SparseRun
+from petlsparse.tracking.store import Store
+
+STUDIES = {"dst-sweep": "fake_studies:execute"}
+"""Found by workers on sys.path, which they inherit."""
+
+
+def fake_run(seed: int, trouble: int = 1) -> SparseRun:
+    return SparseRun.model_validate(
+        {
+            "data": {"name": "none"},
+            "network": {"name": "none"},
+            "method": {"kind": "dense"},
+            "optimizer": {"name": "sgd", "lr": trouble},
+            "training": {"duration": "1 epoch"},
+            "seed": seed,
+        }
+    )
+
+
+def fake_runs(troubles: Iterable[int]) -> list[SparseRun]:
+    """A run into each trouble, seeds from 1."""
+    return [fake_run(seed, trouble) for seed, trouble in enumerate(troubles, 1)]
+
+
+def fake_recipe(runs: Sequence[SparseRun], **launch: int) -> Recipe:
+    return Recipe("fake", "dst-sweep", "", Path("fake.toml"), "# text", {}, tuple(runs), (), Output(), Launch(**launch))
+
+
+class Executed:
+    """What became of a plan, and everything that was told on the way."""
+
+    def __init__(self, runs: Sequence[SparseRun], store: Path, **options: Any) -> None:
+        self.store, self.runs = Store.create(store), list(runs)
+        self.events: list[Event] = []
+        options = {"studies": STUDIES, "device": "cpu", "workers": 2, "on_event": self.events.append} | options
+        self.summary: Summary = execute_plan(fake_recipe(runs), self.store, **options)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def statuses(self) -> list[str]:
+        """In the order of the recipe."""
+        return [self.summary.statuses[run.run_id] for run in self.runs]
+
+    def attempts(self) -> list[int]:
+        records = {record.run_id: record for record in self.store.records()}
+        return [records[run.run_id].attempts for run in self.runs]
+
+    def log(self, run: SparseRun) -> str:
+        return (self.store.run_dir(run.run_id) / "log.txt").read_text()
+
+
+def main(store: str, *troubles: str) -> None:
+    sys.path.insert(0, str(Path(__file__).parent))
+    summary = execute_plan(
+        fake_recipe(fake_runs(map(int, troubles))),
+        Store.create(store),
+        studies=STUDIES,
+        device="cpu",
+        workers=2,
+        on_event=lambda event: sys.stdout.write(f"{type(event).__name__}\n") and sys.stdout.flush(),
+    )
+    sys.stdout.write(f"{'interrupted' if summary.interrupted else 'complete'} {dict(summary.counts)}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
