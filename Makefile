@@ -38,7 +38,7 @@ smoke: $(INSTALLED)  ## the smoke recipe of each study, what CI runs
 tables: $(INSTALLED)  ## comparison tables of OUT (or of all results/*), without training
 	$(PETLSPARSE) compare $(or $(OUT),$(patsubst %/runs.parquet,%,$(wildcard results/*/runs.parquet)))
 
-test: lint  ## linters, types and the default tests
+test: $(DEVELOPING)  ## the default tests
 	$(VENV)/bin/pytest
 
 lint: $(DEVELOPING)  ## ruff and mypy

@@ -120,12 +120,12 @@ class Live(Lines):
 
 
 def brief(metrics: Mapping[str, float]) -> str:
-    """`loss 0.31 acc 91.2 %`, of what is known."""
+    """`loss 0.31 val 91.2 %`, of what is known: the training loss, the validation accuracy."""
     parts = []
-    if (loss := known(metrics.get("loss"))) is not None:
+    if (loss := known(metrics.get("train_loss"))) is not None:
         parts.append(f"loss {loss:.3g}")
-    if (accuracy := known(metrics.get("accuracy"))) is not None:
-        parts.append(f"acc {accuracy:.1f} %")
+    if (accuracy := known(metrics.get("val_accuracy"))) is not None:
+        parts.append(f"val {accuracy:.1f} %")
     return " ".join(parts)
 
 

@@ -16,13 +16,14 @@ from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, save_checkpoint
-from petlsparse.training.loop import Settings, Training, steps_per_epoch
+from petlsparse.training.loop import Training
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 from petlsparse.training.method import Method
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import Row, RunResult
 from petlsparse.training.schedules import SCHEDULES, with_warmup
 from petlsparse.training.seeding import deterministic_algorithms
+from petlsparse.training.settings import Settings, steps_per_epoch
 
 
 @dataclass(frozen=True)

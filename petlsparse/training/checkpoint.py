@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,20 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dic
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header["facts"])  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise BrokenCheckpoint(f"{path}: {error}") from error
+
+
+def pack(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Groups of tensors as one flat dict, named "group/member"."""
+    return {f"{group}/{name}": tensor for group, members in groups.items() for name, tensor in members.items()}
+
+
+def unpack(tensors: Mapping[str, Tensor]) -> defaultdict[str, dict[str, Tensor]]:
+    """The inverse of `pack`; a group that had no member reads as empty."""
+    groups: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in tensors.items():
+        group, _, member = name.partition("/")
+        groups[group][member] = tensor
+    return groups
 
 
 def learned_tensors(model: nn.Module) -> dict[str, Tensor]:

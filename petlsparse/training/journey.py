@@ -1,8 +1,9 @@
-"""Where a training stands: step, clock, history, best epoch. Plain data that a checkpoint stores as JSON."""
+"""Where a training stands: step, clock, history, best evaluation. Plain data that a checkpoint stores as JSON."""
 
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,23 +21,41 @@ class Journey:
     best_step: int = 0
     best_epoch: int = 0
     best: list[float] = field(default_factory=list)
+    """Loss and accuracy at the best evaluation so far; empty before the first."""
     history: list[HistoryRow] = field(default_factory=list)
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._clock = time.perf_counter()
+        self.latest: dict[str, float] = {}
+        """The newest value of every metric, as "val_accuracy"."""
+
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> Journey:
-        """Rebuild from a checkpoint's JSON."""
+        """Rebuild from a checkpoint's JSON; the clock starts now."""
         journey = cls(**facts)
-        journey.history = [(row[0], row[1], row[2], row[3], row[4]) for row in facts["history"]]
+        journey.history = []
+        for step, epoch, split, metric, value in facts["history"]:
+            journey.history.append((step, epoch, split, metric, value))
+            journey.latest[f"{split}_{metric}"] = value
         return journey
 
     def facts(self) -> dict[str, Any]:
         """The JSON form."""
         return asdict(self)
 
+    def lap(self, *, training: bool = False) -> None:
+        """Book the time since the last lap. Call it right after the device was waited for, or CUDA time is missed."""
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        if training:
+            self.train_seconds += now - self._clock
+        self._clock = now
+
     def note(self, epoch: int, split: str, **metrics: float) -> None:
         """Add one history row per metric at the current step."""
         self.history += [(self.step, epoch, split, name, value) for name, value in metrics.items()]
+        self.latest |= {f"{split}_{name}": value for name, value in metrics.items()}
 
     def collect(self, rows: dict[str, list[Row]]) -> None:
         """Add the rows a method recorded."""
@@ -51,7 +70,20 @@ class Journey:
         """Remember the current step as the best one."""
         self.best_step, self.best_epoch, self.best = self.step, epoch, [score.loss, score.accuracy]
 
+    def metrics(self, epochs: int) -> dict[str, float]:
+        """Final metrics as the `runs` table names them, those of the test split aside."""
+        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        metrics = {f"{name}_last": self.latest[name] for name in names if name in self.latest}
+        if self.best:
+            loss, accuracy = self.best
+            metrics |= {"val_loss_best": loss, "val_accuracy_best": accuracy}
+            metrics |= {"best_step": self.best_step, "best_epoch": self.best_epoch}
+        return {"steps": self.step, "epochs": epochs, **metrics}
 
-def finite(*values: float) -> bool:
-    """Whether training is still a number."""
-    return all(math.isfinite(value) for value in values)
+    def cost(self, examples: int) -> dict[str, float]:
+        """Times so far, for so many training examples seen."""
+        return {
+            "wall_seconds": self.seconds,
+            "train_seconds": self.train_seconds,
+            "examples_per_second": examples / self.train_seconds if self.train_seconds else math.nan,
+        }

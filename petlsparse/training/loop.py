@@ -6,12 +6,11 @@ evaluate on validation, remember the best weights, write a checkpoint. The test 
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +21,12 @@ from petlsparse.data.augment import normalise
 from petlsparse.data.types import Dataset, Split
 from petlsparse.training import checkpoint as ckpt
 from petlsparse.training.evaluation import Score, evaluate
-from petlsparse.training.journey import Journey, finite
+from petlsparse.training.journey import Journey
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
 from petlsparse.training.seeding import derived_seed, stream
+from petlsparse.training.settings import Settings, steps_per_epoch
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 images (B, C, H, W) on the device and a CPU generator -> images of the same shape"""
@@ -35,30 +35,23 @@ Report = Callable[[int, int, int, dict[str, float]], None]
 """step, total steps, epoch, latest metrics"""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How long, how often and with what arithmetic to train."""
-
-    batch_size: int
-    total_steps: int
-    evaluate_every: int
-    checkpoint_every: int
-    precision: Literal["float32", "bf16"] = "float32"
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "total_steps", "evaluate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-
-
-def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """Optimizer steps in one pass over the data; the last, partial batch counts."""
-    return -(-examples // batch_size)
-
-
 class Training:
-    """One run of one method: `run()` trains to the end, or until asked to stop, from wherever the checkpoint stands."""
+    """One run of one method: `run()` trains to the end, or until asked to stop, from where the checkpoint stands.
+
+    Args:
+        method: what to train; its model is on `device` already.
+        dataset: moved to `device` whole, as uint8; the test split only at the end.
+        optimizer: over the method's parameters; its learning rate is the base of `schedule`.
+        schedule: optimizer step (from 1) -> factor on the base learning rate.
+        augment: applied to every training batch; None leaves the images as they are.
+        settings: lengths and arithmetic.
+        seed: of the streams "order", "augment" and "dropout".
+        device: where everything happens.
+        checkpoint: file to continue from and to save to; None does neither.
+        pixel_mean, pixel_std: normalisation per channel, of pixels in 0..1; by default the data set's own.
+        report: told after every step.
+        should_stop: asked after every step.
+    """
 
     def __init__(
         self,
@@ -85,46 +78,44 @@ class Training:
         self.train, self.val = dataset.train.to(device), dataset.val.to(device)
         self.epoch_steps = steps_per_epoch(len(self.train), settings.batch_size)
         self.base_lr: float = optimizer.param_groups[0]["lr"]
+        self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         self.journey = Journey()
         self.best_tensors: dict[str, Tensor] = {}
         self.last_tensors: dict[str, Tensor] = {}
-        self.clock = time.perf_counter()
-        # Sums since the last evaluation, kept on the device: reading them would make the step wait for the GPU.
+        # Sums since the last evaluation stay on the device: reading them at every step would make it wait.
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self.seen = 0
-        self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         method.bind(optimizer)
 
     def run(self) -> RunResult:
-        """Train to the end. Returns status "interrupted" right after a checkpoint when asked to stop."""
+        """Train to the end. Returns status "interrupted" right after a checkpoint when asked to stop.
+
+        Raises BrokenCheckpoint when the checkpoint cannot be used.
+        """
         self.resume()
         self.model.train()
-        self.clock = time.perf_counter()
         for epoch, batch in self.batches():
             self.step(epoch, batch)
-            ends_epoch = self.journey.step % self.epoch_steps == 0
-            if ends_epoch:
-                self.method.after_epoch(epoch)
-            self.journey.collect(self.method.rows())
             if not self.milestone(epoch):
-                return RunResult(status="diverged", **self.outcome())
+                return self.result("diverged")
             if self.journey.step < self.settings.total_steps and self.should_stop():
                 self.save()
                 return RunResult(status="interrupted")
         return self.finish()
 
     def batches(self) -> Iterator[tuple[int, Split]]:
-        """(epoch, batch) from the step after the current one to the last; the order depends on seed and epoch only."""
-        size, journey = self.settings.batch_size, self.journey
-        while journey.step < self.settings.total_steps:
+        """(epoch, batch) from the current step to the last. The order depends on seed and epoch alone."""
+        journey, total = self.journey, self.settings.total_steps
+        while journey.step < total:
             epoch, within = divmod(journey.step, self.epoch_steps)
             order = torch.randperm(len(self.train), generator=stream(self.seed, "order", epoch)).to(self.device)
-            for chunk in torch.split(order, size)[within : within + self.settings.total_steps - journey.step]:
-                yield epoch + 1, Split(self.train.images[chunk], self.train.labels[chunk])
+            chunks = torch.split(order, self.settings.batch_size)
+            for chunk in chunks[within : within + total - journey.step]:
+                yield epoch + 1, self.train.take(chunk)
 
     def step(self, epoch: int, batch: Split) -> None:
-        """One optimizer step with the method's two hooks around it."""
+        """One optimizer step with the method's hooks around it."""
         index = self.journey.step + 1
         images = batch.images
         if self.augment is not None:
@@ -141,6 +132,9 @@ class Training:
         self.method.after_backward(index)
         self.optimizer.step()
         self.method.after_step(index)
+        if index % self.epoch_steps == 0:
+            self.method.after_epoch(epoch)
+        self.journey.collect(self.method.rows())
         self.loss_sum += loss.detach() * len(batch)
         self.correct += (logits.detach().argmax(1) == batch.labels).sum()
         self.seen += len(batch)
@@ -151,101 +145,65 @@ class Training:
         step, last = self.journey.step, self.settings.total_steps
         if (step % self.settings.evaluate_every == 0 or step == last) and not self.evaluate(epoch):
             return False
-        if self.checkpoint is not None and step % self.settings.checkpoint_every == 0 and step < last:
+        if step % self.settings.checkpoint_every == 0 and step < last:
             self.save()
-        self.report(step, last, epoch, {metric: value for *_, metric, value in self.journey.history[-5:]})
+        self.report(step, last, epoch, self.journey.latest)
         return True
 
     def evaluate(self, epoch: int) -> bool:
-        """Close the training sums, score the validation split, remember the best weights."""
+        """Close the training sums, score the validation split, remember the best weights. False if not a number."""
         train = Score(self.loss_sum.item() / self.seen, 100 * self.correct.item() / self.seen)
-        self.lap(training=True)
+        self.journey.lap(training=True)
         self.journey.note(epoch, "train", lr=self.optimizer.param_groups[0]["lr"], **train._asdict())
         self.loss_sum.zero_()
         self.correct.zero_()
         self.seen = 0
-        if not finite(train.loss):
+        if not math.isfinite(train.loss):
             return False
         if len(self.val):
             val = self.score(self.val)
             self.journey.note(epoch, "val", **val._asdict())
-            if not finite(val.loss):
+            if not math.isfinite(val.loss):
                 return False
             if self.journey.improves(val):
                 self.journey.crown(epoch, val)
                 self.best_tensors = self.snapshot()
-        self.lap(training=False)
+        self.journey.lap()
         return True
 
     def finish(self) -> RunResult:
-        """Read the test split, once: with the last weights and with the best ones on validation."""
-        self.last_tensors = self.snapshot()
+        """Read the test split, once, and score it with the last weights and with the best ones on validation."""
         test = self.dataset.test().to(self.device)
-        last = self.score(test)
-        best = last
+        last = best = self.score(test)
+        self.last_tensors = self.snapshot()
         if self.best_tensors and self.journey.best_step < self.journey.step:
             ckpt.load_learned_tensors(self.model, self.best_tensors)
             best = self.score(test)
             ckpt.load_learned_tensors(self.model, self.last_tensors)
-        epoch = -(-self.journey.step // self.epoch_steps)
-        self.journey.note(epoch, "test", **last._asdict())
-        outcome = self.outcome()
-        outcome["metrics"] |= {
-            "test_accuracy": best.accuracy,
-            "test_loss": best.loss,
-            "test_accuracy_last": last.accuracy,
-            "test_loss_last": last.loss,
-        }
-        return RunResult(status="done", **outcome)
+        self.journey.note(self.epochs(), "test", **last._asdict())
+        of_best = {"test_accuracy": best.accuracy, "test_loss": best.loss}
+        of_last = {"test_accuracy_last": last.accuracy, "test_loss_last": last.loss}
+        return self.result("done", **of_best, **of_last)
 
-    def outcome(self) -> dict[str, Any]:
-        """Metrics, history, rows and cost so far, as fields of RunResult."""
-        journey = self.journey
-        latest = {(split, metric): value for _, _, split, metric, value in journey.history}
-        metrics = {
-            "steps": journey.step,
-            "epochs": -(-journey.step // self.epoch_steps),
-            "train_loss_last": latest.get(("train", "loss")),
-            "train_accuracy_last": latest.get(("train", "accuracy")),
-            "val_loss_last": latest.get(("val", "loss")),
-            "val_accuracy_last": latest.get(("val", "accuracy")),
-        }
-        if journey.best:
-            metrics |= {
-                "val_loss_best": journey.best[0],
-                "val_accuracy_best": journey.best[1],
-                "best_step": journey.best_step,
-                "best_epoch": journey.best_epoch,
-            }
-        self.lap(training=False)
-        cost = {
-            "wall_seconds": journey.seconds,
-            "train_seconds": journey.train_seconds,
-            "examples_per_second": self.examples() / journey.train_seconds,
-        }
-        return {
-            "metrics": {name: value for name, value in metrics.items() if value is not None},
-            "history": journey.history,
-            "rows": journey.rows,
-            "cost": cost,
-        }
+    def result(self, status: Literal["done", "diverged"], **test: float) -> RunResult:
+        """What the run hands back, as it stands now."""
+        self.journey.lap()
+        return RunResult(
+            status=status,
+            metrics={**self.journey.metrics(self.epochs()), **test},
+            history=self.journey.history,
+            rows=self.journey.rows,
+            cost=self.journey.cost(self.examples()),
+        )
+
+    def epochs(self) -> int:
+        """Epochs begun so far."""
+        return -(-self.journey.step // self.epoch_steps)
 
     def examples(self) -> int:
         """Training examples seen so far."""
         epochs, steps = divmod(self.journey.step, self.epoch_steps)
         return epochs * len(self.train) + min(steps * self.settings.batch_size, len(self.train))
-
-    def lap(self, *, training: bool) -> None:
-        """Book the time since the last lap. Called right after the device was waited for, so CUDA time counts."""
-        now = time.perf_counter()
-        self.journey.seconds += now - self.clock
-        if training:
-            self.journey.train_seconds += now - self.clock
-        self.clock = now
-
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of what training changed so far."""
-        return {name: tensor.clone() for name, tensor in ckpt.learned_tensors(self.model).items()}
 
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 autocast when asked for; float32 is the reference."""
@@ -257,36 +215,36 @@ class Training:
         """Loss and accuracy of the current weights on a split."""
         return evaluate(self.model, split, mean=self.mean, std=self.std, autocast=self.autocast)
 
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of what training changed so far."""
+        return {name: tensor.clone() for name, tensor in ckpt.learned_tensors(self.model).items()}
+
     def save(self) -> None:
         """Write everything needed to continue bit-identically."""
         if self.checkpoint is None:
             return
-        self.lap(training=True)
-        groups = {
+        self.journey.lap(training=True)
+        tensors = {
             "model": ckpt.learned_tensors(self.model),
             "optimizer": ckpt.optimizer_tensors(self.optimizer),
             "method": self.method.state(),
             "best": self.best_tensors,
             "sums": {"loss": self.loss_sum, "correct": self.correct},
         }
-        tensors = {f"{group}/{name}": t for group, members in groups.items() for name, t in members.items()}
-        ckpt.save_checkpoint(self.checkpoint, tensors, {"journey": self.journey.facts(), "seen": self.seen})
+        ckpt.save_checkpoint(self.checkpoint, ckpt.pack(tensors), {"journey": self.journey.facts(), "seen": self.seen})
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one. Raises BrokenCheckpoint when it cannot be read."""
+        """Go on from the checkpoint, if there is one. Raises BrokenCheckpoint when it cannot be used."""
         if self.checkpoint is None or not self.checkpoint.exists():
             return
-        tensors, facts = ckpt.load_checkpoint(self.checkpoint, self.device)
-        groups: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            group, _, member = name.partition("/")
-            groups.setdefault(group, {})[member] = tensor
-        ckpt.load_learned_tensors(self.model, groups["model"])
-        ckpt.load_optimizer_tensors(self.optimizer, groups.get("optimizer", {}))
-        self.method.load_state(groups.get("method", {}))
-        self.method.rows()  # what construction recorded is in the checkpoint's history already
-        self.best_tensors = groups.get("best", {})
-        self.loss_sum.copy_(groups["sums"]["loss"])
-        self.correct.copy_(groups["sums"]["correct"])
+        packed, facts = ckpt.load_checkpoint(self.checkpoint, self.device)
+        tensors = ckpt.unpack(packed)
+        ckpt.load_learned_tensors(self.model, tensors["model"])
+        ckpt.load_optimizer_tensors(self.optimizer, tensors["optimizer"])
+        self.method.load_state(tensors["method"])
+        self.method.rows()  # what construction recorded is among the checkpoint's rows already
+        self.best_tensors = tensors["best"]
+        self.loss_sum.copy_(tensors["sums"]["loss"])
+        self.correct.copy_(tensors["sums"]["correct"])
         self.seen = facts["seen"]
         self.journey = Journey.from_facts(facts["journey"])

@@ -115,7 +115,7 @@ def test_completion_of_recipes_runs_and_stores(run_ids: Ids) -> None:
 EVENTS = [
     events.Planned(("a" * 12, "b" * 12), 3),
     events.Started("a" * 12, 1, 0),
-    events.Progressed("a" * 12, Progress(5, 10, 1, {"loss": 0.5, "accuracy": 80.0})),
+    events.Progressed("a" * 12, Progress(5, 10, 1, {"train_loss": 0.5, "val_accuracy": 80.0})),
     events.Retried("a" * 12, "Traceback\nMemoryError: first time"),
     events.Started("a" * 12, 2, 0),
     events.Finished("a" * 12, "done", {"test_accuracy": 93.125}, 12.0),

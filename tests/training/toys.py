@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.data.types import Dataset, Split
-from petlsparse.training.loop import Settings, Training
+from petlsparse.training.loop import Training
 from petlsparse.training.optimizers import sgd
 from petlsparse.training.schedules import with_warmup
+from petlsparse.training.settings import Settings
 
 MEAN, STD = (0.5,), (0.25,)
 

@@ -1,0 +1,28 @@
+"""How long, how often and with what arithmetic to train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Plain numbers, all lengths in optimizer steps. Raises ValueError where one is below 1."""
+
+    batch_size: int
+    total_steps: int
+    evaluate_every: int
+    checkpoint_every: int
+    precision: Literal["float32", "bf16"] = "float32"
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "total_steps", "evaluate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Optimizer steps in one pass over the data; the last, partial batch counts."""
+    return -(-examples // batch_size)
