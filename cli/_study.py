@@ -109,16 +109,12 @@ def train(
 
 
 def preflight(recipe: "LoadedRecipe", store: "Store") -> None:
-    """Load each data set and model once: what is missing is one message now, not a failure of every run later."""
-    from petlsparse.recipe import SparseRun
-    from petlsparse.studies import describe
+    """What cannot work is one message now, not a failure of every run later."""
+    from petlsparse.studies import check
 
     known = store.run_ids() if (store.path / "runs").is_dir() else []
-    todo = [run for run in recipe.runs if run.run_id not in known]
     with _console.err.status("looking at data and models ..."):
-        models = [run.network if isinstance(run, SparseRun) else run.backbone for run in todo]
-        for run in {(run.data, model): run for run, model in zip(todo, models, strict=True)}.values():
-            describe(run)
+        check(run for run in recipe.runs if run.run_id not in known)
 
 
 def show_results(recipe: "LoadedRecipe", folder: Path, summary: "Summary", *, json: bool) -> None:

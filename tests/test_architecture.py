@@ -72,7 +72,6 @@ REGISTRIES = [
     ("sparsity", "DISTRIBUTIONS"),
     ("sparsity", "DROP_SCHEDULES"),
     ("sparsity", "GROWTHS"),
-    ("studies", "ASSEMBLERS"),
     ("studies", "STUDIES"),
 ]
 

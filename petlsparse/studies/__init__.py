@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -15,10 +16,7 @@ STUDIES = {
     "dst-sweep": "petlsparse.studies.dst_sweep:execute",
 }
 
-ASSEMBLERS = {
-    "adapter-search": "petlsparse.studies.adapter_search:assemble",
-    "dst-sweep": "petlsparse.studies.dst_sweep:assemble",
-}
+"""Study name -> "module:execute"; the module has `assemble` and `check_method` too."""
 
 
 def names() -> Mapping[str, Collection[str]]:
@@ -47,15 +45,47 @@ def describe(run: Run) -> dict[str, float]:
     """
     import torch
 
-    from petlsparse.registry import resolve
-
-    cost: dict[str, float] = resolve(ASSEMBLERS, run.study, "study")(run, torch.device("cpu")).cost
+    cost: dict[str, float] = _module(run).assemble(run, torch.device("cpu")).cost
     return cost
+
+
+def check(runs: Iterable[Run]) -> None:
+    """Whether runs can be assembled: every data set and model is loaded once, every method tried on its model.
+
+    Raises UserError with the problems found, so that they are told before training and not by run after run.
+    """
+    import torch
+
+    from petlsparse.errors import Problem, UserError
+
+    groups: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        model = run.backbone if run.study == "adapter-search" else run.network
+        groups.setdefault((run.data, model), []).append(run)
+    problems: list[Problem] = []
+    for alike in groups.values():
+        study = _module(alike[0])
+        try:
+            model = study.assemble(alike[0], torch.device("cpu")).method.model
+        except UserError as error:
+            problems += error.problems
+            continue
+        for method in dict.fromkeys(run.method for run in alike):
+            try:
+                study.check_method(method, model)
+            except UserError as error:
+                problems += error.problems
+    if problems:
+        raise UserError(*dict.fromkeys(problems))
 
 
 def probe_seconds(run: Run, device: torch.device) -> float:
     """Seconds the whole run would take on this device, extrapolated from a few real steps."""
-    from petlsparse.registry import resolve
     from petlsparse.studies.execution import extrapolated_seconds
 
-    return extrapolated_seconds(resolve(ASSEMBLERS, run.study, "study"), run, device)
+    return extrapolated_seconds(_module(run).assemble, run, device)
+
+
+def _module(run: Run) -> Any:
+    """The module of the run's study."""
+    return import_module(STUDIES[run.study].partition(":")[0])

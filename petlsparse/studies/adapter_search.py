@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 
+from petlsparse.adapters.edges import Edge
 from petlsparse.adapters.flops import flops_per_example
 from petlsparse.adapters.method import Transfer, edge_rows
 from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
@@ -15,7 +16,7 @@ from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.loading import load_data
 from petlsparse.errors import Problem, UserError
-from petlsparse.recipe.methods import Adapters, FullFinetuning
+from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.execution import Assembly, examples_seen
 from petlsparse.studies.execution import execute as execute_assembled
@@ -72,20 +73,30 @@ def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> PlacedAda
     if not isinstance(settings, Adapters):
         return place(edges=())
     return place(
-        edges=select_edges(
-            settings.placement,
-            backbone.nodes,
-            edges=settings.edges,
-            count=settings.count,
-            edge_kind=settings.edge_kind,
-            draw=settings.draw,
-        ),
+        edges=_edges(settings, backbone),
         rank=settings.rank,
         activation=settings.activation,
         layer_norm=settings.layer_norm,
         bias=settings.bias,
         scale=settings.scale,
     )
+
+
+def _edges(settings: Adapters, backbone: ResidualStream) -> tuple[Edge, ...]:
+    return select_edges(
+        settings.placement,
+        backbone.nodes,
+        edges=settings.edges,
+        count=settings.count,
+        edge_kind=settings.edge_kind,
+        draw=settings.draw,
+    )
+
+
+def check_method(settings: AdapterMethod, model: PlacedAdapters | FullFineTuning) -> None:
+    """Raises UserError if the method asks for edges that the model's backbone does not have."""
+    if isinstance(settings, Adapters):
+        _edges(settings, model.stream)
 
 
 execute = partial(execute_assembled, assemble)

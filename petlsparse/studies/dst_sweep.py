@@ -10,7 +10,7 @@ from torch import nn
 
 from petlsparse.data.loading import load_data
 from petlsparse.networks import build_network
-from petlsparse.recipe.methods import Dense, Dst
+from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
@@ -65,8 +65,7 @@ def _method(
     settings = run.method
     if isinstance(settings, Dense):
         return DenseTraining(network), {}, 0.0
-    shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
-    counts = layer_counts(shapes, settings.density, settings.distribution)
+    counts = _counts(settings, network)
     sparse = partial(SparseTraining, network, counts, mask_generator=stream(run.seed, "masks"))
     if not isinstance(settings, Dst):
         return sparse(), counts, 0.0
@@ -87,6 +86,17 @@ def _method(
     )
     share = updates.count / steps if growth.reads_gradient else 0.0
     return sparse(updates=updates, state=settings.state), counts, share
+
+
+def _counts(settings: Static | Dst, network: nn.Module) -> dict[str, int]:
+    shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
+    return layer_counts(shapes, settings.density, settings.distribution)
+
+
+def check_method(settings: SparseMethod, model: nn.Module) -> None:
+    """Raises UserError if the method asks for a density that the network cannot have."""
+    if not isinstance(settings, Dense):
+        _counts(settings, model)
 
 
 execute = partial(execute_assembled, assemble)

@@ -101,6 +101,10 @@ COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "typo in a recipe to show": (("recipes", "show", "dst-smok"), ("dst-smok", "dst-smoke")),
     "a folder to copy to that is not there": (("recipes", "copy", "dst-smoke", "no/where.toml"), ("no",)),
     "a copy onto a file": (("recipes", "copy", "dst-smoke", "tiny.toml"), ("tiny.toml", "--force")),
+    "an edge that the backbone has not": (
+        ("adapter-search", "adapter-smoke", "--set", "backbone.pretrained=false", "--set", "method.edges=[[0, 99]]"),
+        ("method.edges", "0..12"),
+    ),
     "images that are not there": (
         ("dst-sweep", "tiny.toml", "--set", "data.name=folder:nowhere", "--set", "data.image_size=8"),
         ("nowhere",),

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from petlsparse.errors import UserError
-from petlsparse.studies import describe, probe_seconds
+from petlsparse.studies import check, describe, probe_seconds
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 METHODS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -125,3 +125,15 @@ def test_adapters_refuse_an_image_size_that_is_not_the_backbones() -> None:
 def test_a_network_that_cannot_take_the_images_is_refused_with_the_reason() -> None:
     with pytest.raises(UserError, match="3x32x32"):
         describe(make(SPARSE, network={"name": "vit-micro"}))
+
+
+def test_a_check_tells_the_problems_of_all_methods_at_once() -> None:
+    far = {"kind": "adapters", "placement": "explicit", "edges": [[0, 99]]}
+    many = {"kind": "adapters", "placement": "first-k", "count": 13}
+    with pytest.raises(UserError) as caught:
+        check([make(ADAPTED), make(ADAPTED, method=far), make(ADAPTED, method=many), make(SPARSE)])
+    assert [problem.where for problem in caught.value.problems] == ["method.edges", "method.count"]
+
+
+def test_a_check_accepts_what_can_run() -> None:
+    check([make(base, method=method) for base, method in METHODS])
