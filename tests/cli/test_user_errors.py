@@ -102,7 +102,10 @@ COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a folder to copy to that is not there": (("recipes", "copy", "dst-smoke", "no/where.toml"), ("no",)),
     "a copy onto a file": (("recipes", "copy", "dst-smoke", "tiny.toml"), ("tiny.toml", "--force")),
     "an edge that the backbone has not": (
-        ("adapter-search", "adapter-smoke", "--set", "backbone.pretrained=false", "--set", "method.edges=[[0, 99]]"),
+        (
+            *("adapter-search", "adapter-smoke", "--set", "backbone.pretrained=false"),
+            *("--set", 'method={kind="adapters", placement="explicit", edges=[[0, 99]]}'),
+        ),
         ("method.edges", "0..12"),
     ),
     "images that are not there": (
