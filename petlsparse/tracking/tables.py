@@ -103,6 +103,7 @@ PROVENANCE = (
     _about("numpy_version", "string", "package version"),
     _about("pandas_version", "string", "package version"),
     _about("data_fingerprint", "string", "12 hex of the hash of the data used", incidental=False),
+    _about("backbone_fingerprint", "string", "12 hex of the hash of the pre-trained weights", incidental=False),
     _about("warnings", "string", "JSON list of what went wrong without harm"),
 )
 
@@ -148,7 +149,7 @@ TOPOLOGY = Table(
     (
         RUN_ID,
         Column("step", "int64", "step", "optimizer steps done"),
-        Column("layer", "string", "", "name of the masked parameter"),
+        Column("layer", "string", "", "name of the masked layer in the network"),
         Column("density", "float64", "fraction", "active weights / all weights of the layer"),
         Column("active", "int64", "weight", "active weights"),
         Column("pruned", "int64", "weight", "weights deactivated by this update"),
