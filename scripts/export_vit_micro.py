@@ -29,8 +29,8 @@ def main(store: Path) -> None:
     origin = {
         "run_id": facts["run_id"],
         "recipe": record["recipe"],
-        "petlsparse": record["provenance"]["versions"]["petlsparse"],
-        "torch": record["provenance"]["versions"]["torch"],
+        "petlsparse": record["provenance"]["petlsparse_version"],
+        "torch": record["provenance"]["torch_version"],
         "test_accuracy_last": str(record["metrics"]["test_accuracy_last"]),
     }
     TARGET.parent.mkdir(exist_ok=True)

@@ -35,6 +35,7 @@ def assemble(run: Run, device: torch.device) -> Assembly:
     if run.data.image_size not in (None, backbone.image_size):
         message = f"images take the size of the backbone, {backbone.image_size}; set backbone.image_size instead"
         raise UserError(Problem(message, "data.image_size", str(run.data.image_size)))
+    fingerprint = backbone.fingerprint  # before anything is trained
     dataset = load_data(
         run.data.name,
         train_examples=run.data.train_examples,
@@ -58,6 +59,7 @@ def assemble(run: Run, device: torch.device) -> Assembly:
         },
         pixel_mean=backbone.mean,
         pixel_std=backbone.std,
+        provenance={"backbone_fingerprint": fingerprint},
         final_rows=lambda: {"edges": edge_rows(model)},
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,8 @@ class Assembly:
     pixel_mean: tuple[float, ...] | None = None
     pixel_std: tuple[float, ...] | None = None
     """What the network expects pixels to be normalised with; None means the data set's own."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Where the weights come from, for the record."""
     final_rows: Callable[[], dict[str, list[Row]]] = dict
     """Rows to record once training is over, by table."""
 
@@ -146,7 +148,7 @@ def execute(
         if keep in ("best", "both"):
             best = training.best_tensors or training.last_tensors
             save_checkpoint(run_dir / "best.safetensors", best, {"run_id": run.run_id})
-    extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings}
+    extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings, **assembly.provenance}
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(device)}
     rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
     return replace(result, rows=rows, cost=cost, provenance_extra=extra)
