@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from petlsparse.analysis.labels import method_label, setting
+from petlsparse.analysis.rows import Record
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.tables import RUNS
-
-from .labels import method_label, setting
-from .rows import Record
 
 SECTIONS = ("data", "backbone", "network", "method", "optimizer", "schedule", "training")
 _ALWAYS_SHOWN = ("data_name", "backbone_name", "network_name")

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from .arms import Arm, group
-from .notes import notes_on
-from .rows import COSTS, SCORES, Comparison, Record, Row
-from .statistics import summarise
+from petlsparse.analysis.arms import Arm, group
+from petlsparse.analysis.notes import notes_on
+from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Record, Row
+from petlsparse.analysis.statistics import summarise
 
 
 def compare(records: Iterable[Record]) -> list[Comparison]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
-from .rows import Record
+from petlsparse.analysis.rows import Record
 
 _ALIKE = (
     "study",

@@ -5,8 +5,8 @@ import io
 import json
 from collections.abc import Callable, Sequence
 
-from .rows import Comparison
-from .table import columns_of, records_of
+from petlsparse.analysis.rows import Comparison
+from petlsparse.analysis.table import columns_of, records_of
 
 _LATEX = str.maketrans(
     {

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from .quantities import known
+from petlsparse.analysis.quantities import known
 
 Fields = Mapping[str, object]
 _EDGES_SHOWN = 3

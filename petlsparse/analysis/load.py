@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from petlsparse.analysis.rows import Record
 from petlsparse.errors import Problem, UserError
 from petlsparse.tracking.compaction import read_table
-
-from .rows import Record
 
 
 def load_runs(stores: Iterable[Path | str]) -> list[Record]:

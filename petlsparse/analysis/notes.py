@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from .rows import Record, Row
+from petlsparse.analysis.rows import Record, Row
 
 
 def notes_on(

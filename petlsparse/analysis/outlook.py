@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from petlsparse.analysis.arms import group
 from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.schema import Run
-
-from .arms import group
 
 TO_DO = "to do"
 _STATES = {"done": "done", "diverged": "done", "failed": "failed"}

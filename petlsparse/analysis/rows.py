@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .statistics import Summary
+from petlsparse.analysis.statistics import Summary
 
 Record = Mapping[str, Any]
 """A row of the `runs` table, missing values None."""

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import quantities
-from .rows import COSTS, SCORES, Comparison, Row
-from .statistics import Summary
+from petlsparse.analysis import quantities
+from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Row
+from petlsparse.analysis.statistics import Summary
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from ..tracking.progress import Beat, Progress
-from .devices import Place, places, resolve_device
-from .events import Event, Progressed
-from .interruption import shielded
-from .worker import Job, Outcome, initialise, run_one
+from petlsparse.launch.devices import Place, places, resolve_device
+from petlsparse.launch.events import Event, Progressed
+from petlsparse.launch.interruption import shielded
+from petlsparse.launch.worker import Job, Outcome, initialise, run_one
+from petlsparse.tracking.progress import Beat, Progress
 
 DEATHS = (ProcessExpired, BrokenProcessPool, CancelledError)
 """What a future raises when the worker ended before the run did."""

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 
-from ..errors import UserError
-from ..tracking.progress import Progress, read_beat
-from ..tracking.store import Store
-from .crew import DEATHS, Worker, describe_death, dismiss
-from .events import Event, Failed, Finished, Progressed, Retried, Started
-from .interruption import Interruption
-from .worker import Job, Outcome, failure
+from petlsparse.errors import UserError
+from petlsparse.launch.crew import DEATHS, Worker, describe_death, dismiss
+from petlsparse.launch.events import Event, Failed, Finished, Progressed, Retried, Started
+from petlsparse.launch.interruption import Interruption
+from petlsparse.launch.worker import Job, Outcome, failure
+from petlsparse.tracking.progress import Progress, read_beat
+from petlsparse.tracking.store import Store
 
 POLL_SECONDS = 0.1
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..tracking.lock import Holder
-from ..tracking.progress import Progress
+from petlsparse.tracking.lock import Holder
+from petlsparse.tracking.progress import Progress
 
 
 @dataclass(frozen=True)

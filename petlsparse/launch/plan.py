@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
-from ..recipe.loading import Recipe
-from ..recipe.schema import Run
-from ..tracking import provenance
-from ..tracking.compaction import compact
-from ..tracking.record import FINAL
-from ..tracking.store import Plan, Store
-from .crew import hire
-from .dispatch import Dispatch
-from .events import PENDING, Event, Planned, Summary, Waiting
-from .interruption import Interruption
-from .worker import Job
+from petlsparse.launch.crew import hire
+from petlsparse.launch.dispatch import Dispatch
+from petlsparse.launch.events import PENDING, Event, Planned, Summary, Waiting
+from petlsparse.launch.interruption import Interruption
+from petlsparse.launch.worker import Job
+from petlsparse.recipe.loading import Recipe
+from petlsparse.recipe.schema import Run
+from petlsparse.tracking import provenance
+from petlsparse.tracking.compaction import compact
+from petlsparse.tracking.record import FINAL
+from petlsparse.tracking.store import Plan, Store
 
 RETRY = 1
 

@@ -15,16 +15,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import UserError
-from ..recipe.durations import Duration
-from ..recipe.schema import validate_run
-from ..registry import resolve
-from ..tracking import provenance
-from ..tracking.atomic import TEMPORARY
-from ..tracking.progress import Progress, ProgressFile
-from ..tracking.record import FINAL, Record
-from ..tracking.store import Store
-from .interruption import ShouldStop
+from petlsparse.errors import UserError
+from petlsparse.launch.interruption import ShouldStop
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.schema import validate_run
+from petlsparse.registry import resolve
+from petlsparse.tracking import provenance
+from petlsparse.tracking.atomic import TEMPORARY
+from petlsparse.tracking.progress import Progress, ProgressFile
+from petlsparse.tracking.record import FINAL, Record
+from petlsparse.tracking.store import Store
 
 ERROR_CHARACTERS = 4000
 """How much of a traceback's end a record keeps; the log has all of it."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from ..errors import Problem, UserError, unknown_name
-from ..recipe.identity import canonical_json
-from ..recipe.nesting import flatten
-from .parts import (
+from petlsparse.errors import Problem, UserError, unknown_name
+from petlsparse.recipe.identity import canonical_json
+from petlsparse.recipe.nesting import flatten
+from petlsparse.tracking.parts import (
     columns_to_arrow,
     concatenate,
     identity_columns,
@@ -21,9 +21,9 @@ from .parts import (
     schema_version,
     write_parquet,
 )
-from .record import SCHEMA_VERSION, Record, refuse_newer
-from .store import Store
-from .tables import COST, HISTORY, IDENTITY, METRICS, PARTS, PROVENANCE, RUNS, SCHEMA, TABLES
+from petlsparse.tracking.record import SCHEMA_VERSION, Record, refuse_newer
+from petlsparse.tracking.store import Store
+from petlsparse.tracking.tables import COST, HISTORY, IDENTITY, METRICS, PARTS, PROVENANCE, RUNS, SCHEMA, TABLES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .compaction import read_table
-from .store import Store
-from .tables import TABLES
+from petlsparse.tracking.compaction import read_table
+from petlsparse.tracking.store import Store
+from petlsparse.tracking.tables import TABLES
 
 
 def same_results(one: Store | Path | str, other: Store | Path | str) -> bool:

@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from ..errors import Problem, UserError
-from .atomic import write_json
-from .provenance import utc_now
+from petlsparse.errors import Problem, UserError
+from petlsparse.tracking.atomic import write_json
+from petlsparse.tracking.provenance import utc_now
 
 POLL_SECONDS = 0.25
 

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .atomic import replacing
-from .record import SCHEMA_VERSION
-from .tables import RUN_ID, SCHEMA, Table
+from petlsparse.tracking.atomic import replacing
+from petlsparse.tracking.record import SCHEMA_VERSION
+from petlsparse.tracking.tables import RUN_ID, SCHEMA, Table
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 METADATA = b"schema_version"

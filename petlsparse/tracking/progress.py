@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .atomic import write_json
+from petlsparse.tracking.atomic import write_json
 
 
 @dataclass(frozen=True)

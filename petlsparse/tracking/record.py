@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..errors import Problem, UserError
+from petlsparse.errors import Problem, UserError
 
 SCHEMA_VERSION = 1
 

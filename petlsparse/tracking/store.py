@@ -22,11 +22,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from ..errors import Problem, UserError
-from .atomic import write_json
-from .lock import Holder, hold
-from .record import SCHEMA_VERSION, CorruptRecord, Record, refuse_newer
-from .tables import PARTS
+from petlsparse.errors import Problem, UserError
+from petlsparse.tracking.atomic import write_json
+from petlsparse.tracking.lock import Holder, hold
+from petlsparse.tracking.record import SCHEMA_VERSION, CorruptRecord, Record, refuse_newer
+from petlsparse.tracking.tables import PARTS
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Store:
         with self._writing():
             self.run_dir(record.run_id).mkdir(parents=True, exist_ok=True)
             if rows:
-                from .parts import write_part
+                from petlsparse.tracking.parts import write_part
 
                 for name, content in rows.items():
                     write_part(self.part(record.run_id, name), PARTS[name], record.run_id, content)
