@@ -23,9 +23,17 @@ def columns_to_arrow(table: Table, columns: Mapping[str, Sequence[Any]]) -> pa.T
     Columns the table does not document come last, in the type of their values.
     """
     rows = len(next(iter(columns.values()), ()))
-    documented = {c.name: pa.array(columns.get(c.name, [None] * rows), TYPES[c.dtype]) for c in table.columns}
+    documented = {c.name: _typed(columns.get(c.name, [None] * rows), c.dtype) for c in table.columns}
     others = {name: _inferred(values) for name, values in columns.items() if name not in documented}
     return pa.table({**documented, **others})
+
+
+def _typed(values: Sequence[Any], dtype: str) -> pa.Array:
+    if (
+        dtype == "float64"
+    ):  # Arrow refuses integers that a float cannot hold exactly, such as the FLOPs of a large model
+        values = [value if value is None else float(value) for value in values]
+    return pa.array(values, TYPES[dtype])
 
 
 def _inferred(values: Sequence[Any]) -> pa.Array:

@@ -60,6 +60,12 @@ def test_types_do_not_depend_on_the_records(store: Store, tmp_path: Path) -> Non
             assert none.field(column.name).type == full.field(column.name).type
 
 
+def test_a_large_whole_number_fits_a_column_of_floats(store: Store) -> None:
+    flops = 10_500_000_000_000_001  # above 2^53: no float is equal to it
+    store.write_record(record(A, cost={"training_flops": flops}))
+    assert list(read_table(store, "runs").set_index("run_id").loc[[A], "training_flops"]) == [1.05e16]
+
+
 def test_settings_are_named_as_the_run_names_them(store: Store) -> None:
     run = SparseRun.model_validate(
         {
