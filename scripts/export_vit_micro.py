@@ -13,9 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from safetensors.torch import save_file
-
-from petlsparse.training.checkpoint import load_checkpoint
+from safetensors.torch import load_file, save_file
 
 TARGET = Path(__file__).parent.parent / "petlsparse" / "backbones" / "bundled" / "vit-micro.safetensors"
 
@@ -23,11 +21,11 @@ TARGET = Path(__file__).parent.parent / "petlsparse" / "backbones" / "bundled" /
 def main(store: Path) -> None:
     """Export the only run of `store`."""
     (weights,) = store.glob("runs/*/last.safetensors")
-    tensors, facts = load_checkpoint(weights)
+    tensors = load_file(weights)
     record = json.loads((weights.parent / "record.json").read_text())
     backbone = {name: tensor for name, tensor in sorted(tensors.items()) if not name.startswith("head.")}
     origin = {
-        "run_id": facts["run_id"],
+        "run_id": record["run_id"],
         "recipe": record["recipe"],
         "petlsparse": record["provenance"]["petlsparse_version"],
         "torch": record["provenance"]["torch_version"],

@@ -6,6 +6,8 @@ CPU and then moved, so that a run sees the same crops on every device.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -38,9 +40,14 @@ def normalise(
     images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """(pixel / 255 - mean) / std per channel, computed in float32: images uint8 (B, C, H, W) -> dtype (B, C, H, W)."""
-    centre = torch.tensor(mean, device=images.device).view(-1, 1, 1)
-    scale = torch.tensor(std, device=images.device).view(-1, 1, 1)
+    centre, scale = _per_channel(mean, images.device), _per_channel(std, images.device)
     return images.float().div_(255).sub_(centre).div_(scale).to(dtype)
+
+
+@lru_cache(maxsize=16)
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Made once per device: a copy to a GPU at every batch would make it wait."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 def _reflected_window(count: int, side: int, generator: torch.Generator) -> Tensor:

@@ -9,17 +9,17 @@ import torch
 
 from petlsparse.adapters.edges import Edge
 from petlsparse.adapters.flops import flops_per_example
-from petlsparse.adapters.method import Transfer, edge_rows
+from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
 from petlsparse.adapters.placements import select_edges
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
-from petlsparse.data.loading import load_data
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
 from petlsparse.recipe.schema import AdapterRun, Run
-from petlsparse.studies.execution import Assembly, examples_seen
+from petlsparse.studies.execution import Assembly, examples_of, shared_data
 from petlsparse.studies.execution import execute as execute_assembled
+from petlsparse.training.method import Plain
 from petlsparse.training.seeding import stream
 
 
@@ -36,8 +36,8 @@ def assemble(run: Run, device: torch.device) -> Assembly:
         message = f"images take the size of the backbone, {backbone.image_size}; set backbone.image_size instead"
         raise UserError(Problem(message, "data.image_size", str(run.data.image_size)))
     fingerprint = backbone.fingerprint  # before anything is trained
-    dataset = load_data(
-        run.data.name,
+    dataset = shared_data(
+        name=run.data.name,
         train_examples=run.data.train_examples,
         image_size=backbone.image_size,
         channels=backbone.channels,
@@ -48,14 +48,14 @@ def assemble(run: Run, device: torch.device) -> Assembly:
     total = sum(p.numel() for p in model.parameters())
     flops = flops_per_example(model)
     return Assembly(
-        Transfer(model),
+        Plain(model),
         dataset,
         cost={
             "trainable_parameters": trainable,
             "total_parameters": total,
             "active_parameters": total,
             "inference_flops": flops.inference,
-            "training_flops": flops.training * examples_seen(run, len(dataset.train)),
+            "training_flops": flops.training * examples_of(run, dataset),
         },
         pixel_mean=backbone.mean,
         pixel_std=backbone.std,

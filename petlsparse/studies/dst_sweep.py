@@ -8,28 +8,27 @@ from typing import cast
 import torch
 from torch import nn
 
-from petlsparse.data.loading import load_data
 from petlsparse.networks import build_network
 from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
-from petlsparse.sparsity.dense_training import DenseTraining
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.updates import TopologyUpdates
-from petlsparse.studies.execution import Assembly, examples_seen, total_steps
+from petlsparse.studies.execution import Assembly, examples_of, shared_data, total_steps
 from petlsparse.studies.execution import execute as execute_assembled
+from petlsparse.training.method import Plain
 from petlsparse.training.seeding import seeded, stream
 
 
 def assemble(run: Run, device: torch.device) -> Assembly:
     """Data, network and method of a run, on the device."""
     run = cast("SparseRun", run)
-    dataset = load_data(
-        run.data.name, train_examples=run.data.train_examples, image_size=run.data.image_size, fit=run.data.fit
+    dataset = shared_data(
+        name=run.data.name, train_examples=run.data.train_examples, image_size=run.data.image_size, fit=run.data.fit
     )
     shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
     with seeded(run.seed, "init"):
@@ -53,18 +52,16 @@ def assemble(run: Run, device: torch.device) -> Assembly:
             "total_parameters": total,
             "active_parameters": total - inactive,
             "inference_flops": inference_flops(macs, densities),
-            "training_flops": per_example * examples_seen(run, len(dataset.train)),
+            "training_flops": per_example * examples_of(run, dataset),
         },
     )
 
 
-def _method(
-    run: SparseRun, network: nn.Module, steps: int
-) -> tuple[DenseTraining | SparseTraining, dict[str, int], float]:
+def _method(run: SparseRun, network: nn.Module, steps: int) -> tuple[Plain | SparseTraining, dict[str, int], float]:
     """The method, the active weights of each layer it makes sparse, and its dense gradients per optimizer step."""
     settings = run.method
     if isinstance(settings, Dense):
-        return DenseTraining(network), {}, 0.0
+        return Plain(network), {}, 0.0
     counts = _counts(settings, network)
     sparse = partial(SparseTraining, network, counts, mask_generator=stream(run.seed, "masks"))
     if not isinstance(settings, Dst):

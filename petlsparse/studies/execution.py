@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from petlsparse.data import AUGMENTATIONS
+from petlsparse.data.loading import load_data
 from petlsparse.data.types import Dataset
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.checkpoint import BrokenCheckpoint, save_checkpoint
+from petlsparse.training.arithmetic import reference_arithmetic
+from petlsparse.training.checkpoint import BrokenCheckpoint, save_tensors
 from petlsparse.training.loop import Training
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 from petlsparse.training.method import Method
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import Row, RunResult
 from petlsparse.training.schedules import SCHEDULES, with_warmup
-from petlsparse.training.seeding import deterministic_algorithms
-from petlsparse.training.settings import Settings, steps_per_epoch
+from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Assembly:
     pixel_std: tuple[float, ...] | None = None
     """What the network expects pixels to be normalised with; None means the data set's own."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """Where the weights come from, for the record."""
+    """Fingerprints of what the result rests on besides settings and data, by column of the `runs` table."""
     final_rows: Callable[[], dict[str, list[Row]]] = dict
     """Rows to record once training is over, by table."""
 
@@ -51,11 +55,21 @@ def total_steps(run: Run, examples: int) -> int:
     return run.training.duration.steps(steps_per_epoch(examples, run.training.batch_size))
 
 
-def examples_seen(run: Run, examples: int) -> int:
+def examples_of(run: Run, dataset: Dataset) -> int:
     """Training examples the whole run looks at."""
-    epoch_steps = steps_per_epoch(examples, run.training.batch_size)
-    epochs, rest = divmod(total_steps(run, examples), epoch_steps)
-    return epochs * examples + min(rest * run.training.batch_size, examples)
+    examples = len(dataset.train)
+    return examples_seen(total_steps(run, examples), examples, run.training.batch_size)
+
+
+@lru_cache(maxsize=2)
+def _loaded(place: tuple[str | None, str], settings: tuple[tuple[str, Any], ...]) -> Dataset:
+    return load_data(**dict(settings))
+
+
+def shared_data(**settings: Any) -> Dataset:
+    """`load_data`, once for the many runs that a process executes on the same data."""
+    place = os.environ.get("PETLSPARSE_DATA"), str(Path.cwd())
+    return _loaded(place, tuple(settings.items()))
 
 
 def prepare(
@@ -87,7 +101,7 @@ def prepare(
         settings=Settings(
             batch_size=run.training.batch_size,
             total_steps=steps,
-            evaluate_every=max(run.training.evaluate_every.steps(epoch_steps), 1),
+            evaluate_every=run.training.evaluate_every.steps(epoch_steps),
             checkpoint_every=checkpoint_every.steps(epoch_steps) if checkpoint_every else steps,
             precision=run.training.precision,
             label_smoothing=run.training.label_smoothing,
@@ -95,6 +109,7 @@ def prepare(
         seed=run.seed,
         device=device,
         checkpoint=checkpoint,
+        fingerprints=assembly.provenance,
         pixel_mean=assembly.pixel_mean,
         pixel_std=assembly.pixel_std,
         report=lambda step, total, epoch, metrics: progress(Progress(step, total, epoch, metrics)),
@@ -135,7 +150,7 @@ def execute(
         return training, training.run(), assembly
 
     warnings: list[str] = []
-    with deterministic_algorithms(run.training.deterministic):
+    with reference_arithmetic(deterministic=run.training.deterministic):
         try:
             training, result, assembly = attempt()
         except BrokenCheckpoint as error:
@@ -144,10 +159,10 @@ def execute(
             training, result, assembly = attempt()
     if result.status == "done":
         if keep in ("last", "both"):
-            save_checkpoint(run_dir / "last.safetensors", training.last_tensors, {"run_id": run.run_id})
+            save_tensors(run_dir / "last.safetensors", training.last_tensors, {"run_id": run.run_id})
         if keep in ("best", "both"):
             best = training.best_tensors or training.last_tensors
-            save_checkpoint(run_dir / "best.safetensors", best, {"run_id": run.run_id})
+            save_tensors(run_dir / "best.safetensors", best, {"run_id": run.run_id})
     extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings, **assembly.provenance}
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(device)}
     rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
@@ -171,6 +186,6 @@ def extrapolated_seconds(assemble: Assembler, run: Run, device: torch.device, st
     clock = time.perf_counter()
     training.evaluate(epoch=1)
     evaluation_seconds = time.perf_counter() - clock
-    every = max(run.training.evaluate_every.steps(steps_per_epoch(examples, run.training.batch_size)), 1)
+    every = run.training.evaluate_every.steps(steps_per_epoch(examples, run.training.batch_size))
     full = total_steps(run, examples)
     return step_seconds * full + evaluation_seconds * -(-full // every)

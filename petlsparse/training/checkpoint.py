@@ -1,8 +1,9 @@
-"""One file holds everything a run needs to go on: tensors as safetensors, the rest as JSON in its header. No pickle."""
+"""One file holds everything a run needs to go on: tensors as safetensors, the rest as JSON beside them. No pickle."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,31 +17,41 @@ from torch.optim import Optimizer
 
 from petlsparse.tracking.atomic import write_bytes
 
-FORMAT = 1
+FORMAT = "1"
+FACTS = "facts"
+"""Name of the tensor that holds the JSON, compressed: headers of safetensors files have a size limit."""
 
 
 class BrokenCheckpoint(Exception):
-    """The file is truncated, damaged or of another format; the run has to start again."""
+    """The file is truncated, damaged, or not this run's; the run has to start again."""
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write atomically: a reader finds the old file or the new one, never a part of it."""
-    header = {"format": str(FORMAT), "facts": json.dumps(facts)}
+    compressed = zlib.compress(json.dumps(facts).encode(), level=1)
+    content = {**tensors, FACTS: torch.frombuffer(bytearray(compressed), dtype=torch.uint8)}
+    save_tensors(path, content, {"format": FORMAT})
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically, with `about` in its header."""
     # Tied or viewed storage is refused by safetensors, so every tensor is written as its own contiguous copy.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, metadata=header))
+    write_bytes(path, save(plain, metadata=dict(about)))
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a file written by `save_checkpoint`. Raises BrokenCheckpoint."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            header = file.metadata() or {}
-            if header.get("format") != str(FORMAT):
-                raise BrokenCheckpoint(f"{path}: checkpoint format {header.get('format')!r}, expected {FORMAT}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header["facts"])  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+            found = (file.metadata() or {}).get("format")
+            if found != FORMAT:
+                raise BrokenCheckpoint(f"{path}: checkpoint format {found!r}, expected {FORMAT!r}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(zlib.decompress(tensors.pop(FACTS).cpu().numpy().tobytes()))
+    except (SafetensorError, OSError, ValueError, KeyError, zlib.error) as error:
         raise BrokenCheckpoint(f"{path}: {error}") from error
+    return tensors, facts
 
 
 def pack(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -7,10 +7,11 @@ evaluate on validation, remember the best weights, write a checkpoint. The test 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
 from petlsparse.training.seeding import derived_seed, stream
-from petlsparse.training.settings import Settings, steps_per_epoch
+from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 images (B, C, H, W) on the device and a CPU generator -> images of the same shape"""
@@ -47,6 +48,8 @@ class Training:
         settings: lengths and arithmetic.
         seed: of the streams "order", "augment" and "dropout".
         device: where everything happens.
+        fingerprints: of what the run's result rests on besides its settings (data, pre-trained weights); a checkpoint
+            made with others is not continued.
         checkpoint: file to continue from and to save to; None does neither.
         pixel_mean, pixel_std: normalisation per channel, of pixels in 0..1; by default the data set's own.
         report: told after every step.
@@ -65,6 +68,7 @@ class Training:
         seed: int,
         device: torch.device,
         checkpoint: Path | None = None,
+        fingerprints: Mapping[str, str] = MappingProxyType({}),
         pixel_mean: tuple[float, ...] | None = None,
         pixel_std: tuple[float, ...] | None = None,
         report: Report = lambda *_: None,
@@ -73,6 +77,7 @@ class Training:
         self.method, self.model = method, method.model
         self.dataset, self.optimizer, self.schedule, self.augment = dataset, optimizer, schedule, augment
         self.settings, self.seed, self.device, self.checkpoint = settings, seed, device, checkpoint
+        self.fingerprints = {"data": dataset.fingerprint, **fingerprints}
         self.mean, self.std = pixel_mean or dataset.mean, pixel_std or dataset.std
         self.report, self.should_stop = report, should_stop
         self.train, self.val = dataset.train.to(device), dataset.val.to(device)
@@ -193,17 +198,12 @@ class Training:
             metrics={**self.journey.metrics(self.epochs()), **test},
             history=self.journey.history,
             rows=self.journey.rows,
-            cost=self.journey.cost(self.examples()),
+            cost=self.journey.cost(examples_seen(self.journey.step, len(self.train), self.settings.batch_size)),
         )
 
     def epochs(self) -> int:
         """Epochs begun so far."""
         return -(-self.journey.step // self.epoch_steps)
-
-    def examples(self) -> int:
-        """Training examples seen so far."""
-        epochs, steps = divmod(self.journey.step, self.epoch_steps)
-        return epochs * len(self.train) + min(steps * self.settings.batch_size, len(self.train))
 
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 autocast when asked for; float32 is the reference."""
@@ -223,22 +223,33 @@ class Training:
         """Write everything needed to continue bit-identically."""
         if self.checkpoint is None:
             return
-        self.journey.lap(training=True)
-        tensors = {
+        groups = {
             "model": ckpt.learned_tensors(self.model),
             "optimizer": ckpt.optimizer_tensors(self.optimizer),
             "method": self.method.state(),
             "best": self.best_tensors,
             "sums": {"loss": self.loss_sum, "correct": self.correct},
         }
-        ckpt.save_checkpoint(self.checkpoint, ckpt.pack(tensors), {"journey": self.journey.facts(), "seen": self.seen})
+        tensors = {name: tensor.cpu() for name, tensor in ckpt.pack(groups).items()}  # waits for the device
+        self.journey.lap(training=True)
+        facts = {"journey": self.journey.facts(), "seen": self.seen, "fingerprints": self.fingerprints}
+        ckpt.save_checkpoint(self.checkpoint, tensors, facts)
+        self.journey.lap()
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one. Raises BrokenCheckpoint when it cannot be used."""
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         packed, facts = ckpt.load_checkpoint(self.checkpoint, self.device)
-        tensors = ckpt.unpack(packed)
+        if facts.get("fingerprints") != self.fingerprints:
+            raise ckpt.BrokenCheckpoint(f"{self.checkpoint}: made with other data or weights than there are now")
+        try:
+            self.restore(ckpt.unpack(packed), facts)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise ckpt.BrokenCheckpoint(f"{self.checkpoint}: {error!r}") from error
+
+    def restore(self, tensors: Mapping[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
+        """Put a checkpoint's content in place."""
         ckpt.load_learned_tensors(self.model, tensors["model"])
         ckpt.load_optimizer_tensors(self.optimizer, tensors["optimizer"])
         self.method.load_state(tensors["method"])

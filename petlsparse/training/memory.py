@@ -15,6 +15,7 @@ _STATUS = Path("/proc/self/status")
 def reset_peak_memory(device: torch.device) -> None:
     """Forget earlier peaks. Workers are long-lived, so without this a run would be billed for its predecessors."""
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # statistics of a device that was never touched are refused
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:

@@ -51,3 +51,40 @@ class Method(Protocol):
     def rows(self) -> dict[str, list[dict[str, object]]]:
         """Rows recorded since the last call, by table name ("topology", "edges")."""
         ...
+
+
+class Plain:
+    """The method without a method: trains whatever of a model is trainable, by the optimizer alone.
+
+    Dense training, adapters in a frozen backbone, linear probe and full fine-tuning are all of this kind.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All that require a gradient."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def bind(self, optimizer: Optimizer) -> None:
+        """Nothing to remember."""
+
+    def after_backward(self, step: int) -> None:
+        """Nothing to do."""
+
+    def after_step(self, step: int) -> None:
+        """Nothing to do."""
+
+    def after_epoch(self, epoch: int) -> None:
+        """Nothing to do."""
+
+    def state(self) -> dict[str, Tensor]:
+        """None beyond weights and optimizer."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing to load."""
+
+    def rows(self) -> dict[str, list[dict[str, object]]]:
+        """None."""
+        return {}

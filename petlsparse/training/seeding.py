@@ -7,7 +7,6 @@ A resumed run therefore needs no generator state for them, and one purpose can n
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,21 +26,10 @@ def stream(seed: int, purpose: str, *index: int) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int, purpose: str, *index: int) -> Iterator[None]:
-    """Run a block (a library's own weight initialisation) under the named stream, leaving the global one untouched."""
-    with torch.random.fork_rng():
+    """Run a block (a library's own weight initialisation, on the CPU) under the named stream.
+
+    The global generator is left as it was. GPUs are not touched: forking theirs would open a context on each.
+    """
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, purpose, *index))
         yield
-
-
-@contextmanager
-def deterministic_algorithms(strict: bool) -> Iterator[None]:
-    """Refuse operations whose result depends on scheduling (matters on CUDA; CPU kernels already repeat)."""
-    before = torch.are_deterministic_algorithms_enabled()
-    if strict:
-        # cuBLAS reads this when its first handle is made; a value set by the user is respected.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(strict)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

@@ -26,3 +26,9 @@ class Settings:
 def steps_per_epoch(examples: int, batch_size: int) -> int:
     """Optimizer steps in one pass over the data; the last, partial batch counts."""
     return -(-examples // batch_size)
+
+
+def examples_seen(steps: int, examples: int, batch_size: int) -> int:
+    """Training examples looked at in so many steps over a data set of so many examples."""
+    epochs, rest = divmod(steps, steps_per_epoch(examples, batch_size))
+    return epochs * examples + min(rest * batch_size, examples)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from petlsparse.training.seeding import deterministic_algorithms
+from petlsparse.training.arithmetic import reference_arithmetic
 from tests.training.toys import toy_training
 
 pytestmark = pytest.mark.gpu
@@ -15,7 +15,7 @@ CUDA = torch.device("cuda")
 
 
 def test_strict_mode_resumes_bit_identically(tmp_path: Path) -> None:
-    with deterministic_algorithms(strict=True):
+    with reference_arithmetic(deterministic=True):
         whole = toy_training(device=CUDA)
         expected = whole.run()
         cut = toy_training(device=CUDA, checkpoint=tmp_path / "checkpoint.safetensors")
