@@ -39,7 +39,7 @@ def inventory() -> list[Row]:
         Row("sprites-location", "generated", True, None, (800, 200, 3_000), 16, sprites),
         Row("sprites-orientation", "generated", True, None, (800, 200, 3_000), 16, sprites),
         Row("shapes-count", "generated", True, None, (800, 200, 3_000), 8, (3, 64, 64)),
-        Row("pretraining-mix", "generated", True, None, (110_000, 4_000, 4_000), 107, (3, 32, 32)),
+        _on_disk(FASHION_MNIST, (110_000, 4_000, 4_000), 107, (3, 32, 32), name="pretraining-mix", source="generated"),
         _on_disk(FASHION_MNIST, (54_000, 6_000, 10_000), 10, grey),
         _on_disk(CIFAR10, (45_000, 5_000, 10_000), 10, (3, 32, 32)),
         _on_disk(CIFAR100, (45_000, 5_000, 10_000), 100, (3, 32, 32)),
@@ -47,9 +47,17 @@ def inventory() -> list[Row]:
     ]
 
 
-def _on_disk(place: OnDisk, examples: tuple[int, int, int], classes: int, shape: tuple[int, int, int]) -> Row:
+def _on_disk(
+    place: OnDisk,
+    examples: tuple[int, int, int],
+    classes: int,
+    shape: tuple[int, int, int],
+    *,
+    name: str = "",
+    source: str = "disk",
+) -> Row:
     path = place.find()
-    return Row(place.name, "disk", path is not None, path, examples, classes, shape, place.supply)
+    return Row(name or place.name, source, path is not None, path, examples, classes, shape, place.supply)
 
 
 def _folders() -> list[Row]:

@@ -11,8 +11,8 @@
 
 The kinds prepare for locating, turning and counting without showing the downstream tasks: their objects (heart,
 drop, L; disc, square, triangle, pentagram), canvases, bins and images are others. Garments come from the full
-Fashion-MNIST when it is on disk, else from the bundled 10,000; training images use only the training part,
-validation and test images only the validation and test parts.
+Fashion-MNIST, which has to be on disk; training images use only its training part, validation and test images only its
+validation and test parts.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from functools import cache, partial
 import numpy as np
 import torch
 
-from petlsparse.data.files.bundled import fashion_mnist_10k
 from petlsparse.data.files.fashion_mnist import fashion_mnist
-from petlsparse.data.files.places import FASHION_MNIST
 from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.generated.warp import warp
@@ -125,16 +123,15 @@ def draw(garments_from: Split, split: str) -> Split:
 
 @cache
 def pretraining_mix() -> Source:
-    """Train 110,000, val 4,000, test 4,000; 32x32 colour, 107 classes."""
-    garment = _garments()
+    """Train 110,000, val 4,000, test 4,000; 32x32 colour, 107 classes.
+
+    Raises UserError when Fashion-MNIST is not found.
+    """
+    garment = fashion_mnist()
     parts = (draw(garment.train, "train"), draw(garment.val, "val"))
     classes = sum(classes for _, classes in KINDS)
     test = partial(_draw_test, garment)
     return Source(classes, *parts, test, mean=(0.5,) * 3, std=(0.5,) * 3)
-
-
-def _garments() -> Source:
-    return fashion_mnist_10k() if FASHION_MNIST.find() is None else fashion_mnist()
 
 
 def _draw_test(garment: Source) -> Split:
