@@ -1,4 +1,4 @@
-"""Executing a plan: what has no result yet goes to workers, longest first, until all is done or somebody stops it.
+"""Executing a plan: what has no result yet goes to workers until all is done or somebody stops it.
 
 A run's result depends on its settings alone, so neither order nor number of workers matters. To resume is to run the
 same command again: results are kept, stopped runs go on from their checkpoint, failed ones are tried again.
@@ -34,7 +34,6 @@ def execute_plan(
     per_gpu: int | None = None,
     retry: int | None = None,
     limit: int | None = None,
-    fresh: bool = False,
     estimate: Callable[[Run], float] | None = None,
     patience: float | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
@@ -51,8 +50,7 @@ def execute_plan(
         retry: further executions, in this command, of a run whose worker died or ran out of memory, each from its
             checkpoint (default 1). Other failures, and earlier commands' failures, are tried once per command.
         limit: execute at most this many runs, the first in the recipe's order.
-        fresh: delete what is stored of the recipe's runs first.
-        estimate: expected cost of a run, in any unit; the costliest start first.
+        estimate: expected cost of a run, in any unit; the costliest start first. Without it the recipe's order stays.
         patience: seconds to wait for a store that another command holds; None waits for ever.
         on_event: is told what happens, in this thread.
 
@@ -72,15 +70,14 @@ def execute_plan(
     retry = next(number for number in (retry, launch.retry, RETRY) if number is not None)
     run_ids = tuple(run.run_id for run in recipe.runs)
     with store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))):
-        if fresh:
-            store.forget(run_ids)
         store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
         statuses, attempts = _standing(store, run_ids)
+        finished = [run_id for run_id in run_ids if statuses[run_id] in FINAL]
+        store.tidy(finished)
         todo = [run for run in recipe.runs if statuses[run.run_id] not in FINAL]
-        finished = len(run_ids) - len(todo)
         todo = sorted(todo[:limit], key=estimate, reverse=True) if estimate else todo[:limit]
         jobs = _jobs(recipe, todo, attempts, store, studies)
-        on_event(Planned(tuple(job.run_id for job in jobs), finished))
+        on_event(Planned(tuple(job.run_id for job in jobs), len(finished)))
         with Interruption(store.stop_file) as interruption:
             dispatch = Dispatch(store, crew, retry, interruption, on_event)
             try:

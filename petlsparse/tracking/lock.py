@@ -12,7 +12,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,23 +57,37 @@ def hold(
     """Hold the store at `folder` alone.
 
     While another command holds it, call `on_wait` once with its holder (None: unknown), then wait up to `wait`
-    seconds (None: for ever). Raises UserError that names the holder when the time is up.
+    seconds (None: for ever). Raises UserError that names the holder when the time is up, and one when the folder
+    cannot be locked.
     """
     lock, introduction = FileLock(folder / ".lock"), folder / ".holder.json"
     try:
-        lock.acquire(timeout=0)
+        acquire(lock)
     except Timeout:
         on_wait(_read_holder(introduction))
         try:
-            lock.acquire(timeout=-1 if wait is None else wait, poll_interval=POLL_SECONDS)
+            acquire(lock, -1 if wait is None else wait)
         except Timeout:
             raise UserError(_held(folder, _read_holder(introduction))) from None
     try:
-        write_json(introduction, asdict(Holder.this_process()), durable=False)
+        with suppress(OSError):  # advice, no more
+            write_json(introduction, asdict(Holder.this_process()), durable=False)
         yield
     finally:
-        introduction.unlink(missing_ok=True)
+        with suppress(OSError):
+            introduction.unlink(missing_ok=True)
         lock.release()
+
+
+def acquire(lock: FileLock, timeout: float = 0) -> None:
+    """Take `lock` within so many seconds (-1: whenever), or raise Timeout; UserError where it cannot be taken."""
+    try:
+        lock.acquire(timeout=timeout, poll_interval=POLL_SECONDS)
+    except Timeout:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(Problem(f"cannot lock the results folder: {reason}", where=lock.lock_file)) from error
 
 
 def _read_holder(path: Path) -> Holder | None:

@@ -9,6 +9,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -41,11 +42,9 @@ def of_worker(device: str, threads: int) -> dict[str, Any]:
     facts: dict[str, Any] = {"device": device, "threads": threads}
     torch = sys.modules.get("torch")
     if torch is not None and device.startswith("cuda"):
-        facts |= {
-            "device_name": torch.cuda.get_device_name(device),
-            "cuda": torch.version.cuda,
-            "driver": _driver(),
-        }
+        facts |= {"cuda": torch.version.cuda, "driver": _driver()}
+        with suppress(Exception):  # a GPU in trouble does not say its name; the record must tell of the trouble
+            facts["device_name"] = torch.cuda.get_device_name(device)
     return facts
 
 

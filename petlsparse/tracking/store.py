@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,8 +22,8 @@ from typing import Any
 from filelock import FileLock
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.tracking.atomic import write_json
-from petlsparse.tracking.lock import Holder, hold
+from petlsparse.tracking.atomic import TEMPORARY, write_json
+from petlsparse.tracking.lock import Holder, acquire, hold
 from petlsparse.tracking.record import SCHEMA_VERSION, CorruptRecord, Record, refuse_newer
 from petlsparse.tracking.tables import PARTS
 
@@ -95,8 +94,12 @@ class Store:
         """
         with self._writing():
             self.run_dir(run_id).mkdir(parents=True, exist_ok=True)
-        with FileLock(self.run_dir(run_id) / ".lock"):
+        lock = FileLock(self.run_dir(run_id) / ".lock")
+        acquire(lock, -1)
+        try:
             yield self.run_dir(run_id)
+        finally:
+            lock.release()
 
     # -- plan --------------------------------------------------------------------------------------------------------
 
@@ -185,14 +188,18 @@ class Store:
         with suppress(OSError):  # in a folder that may only be read, the damaged record is passed over each time
             path.replace(path.with_name("record.json.corrupt"))
 
-    def forget(self, run_ids: Iterable[str]) -> None:
-        """Delete all that is stored of these runs."""
+    def tidy(self, finished: Iterable[str]) -> None:
+        """Remove what killed writers left: temporary files, and the working files of finished runs.
+
+        For the holder of the lock. Who makes a table meanwhile to read it does without the file.
+        """
+        leftovers = list(self.path.glob(TEMPORARY))
+        for run_id in finished:
+            folder = self.run_dir(run_id)
+            leftovers += [folder / "checkpoint.safetensors", folder / "progress.json", *folder.glob(TEMPORARY)]
         with self._writing():
-            for run_id in run_ids:
-                # Records first: a record whose run is half deleted must not be found.
-                (self.run_dir(run_id) / "record.json").unlink(missing_ok=True)
-                if self.run_dir(run_id).exists():
-                    shutil.rmtree(self.run_dir(run_id))
+            for path in leftovers:
+                path.unlink(missing_ok=True)
 
     def fingerprint(self) -> str:
         """Changes with the plan's order and with any record: what tables were made from."""

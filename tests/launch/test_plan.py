@@ -72,12 +72,19 @@ def test_an_amended_recipe_adds_runs_and_keeps_the_others(tmp_path: Path) -> Non
     assert list(read_table(amended.store, "runs")["run_id"]) == expected
 
 
-def test_fresh_starts_again(tmp_path: Path) -> None:
-    runs = [fake_run(1), fake_run(1, Trouble.RAISE)]
-    Executed(runs, tmp_path / "store", workers=0)
-    again = Executed(runs, tmp_path / "store", workers=0, fresh=True)
-    assert len(again.of(Started)) == 2
-    assert again.attempts() == [1, 1]
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    """Killed right after the record of the first run was written, and while a table was."""
+    runs = [fake_run(1), fake_run(2, Trouble.RAISE)]
+    store = Executed(runs, tmp_path / "store", workers=0).store
+    finished, failed = (store.run_dir(run.run_id) for run in runs)
+    names = ("checkpoint.safetensors", "progress.json", ".record.json.1-1.tmp")
+    leftovers = [finished / name for name in names] + [store.path / ".runs.parquet.1-1.tmp"]
+    for path in leftovers:
+        path.touch()
+    assert (failed / "checkpoint.safetensors").exists()
+    Executed(runs, store.path, workers=0, limit=0)
+    assert [path for path in leftovers if path.exists()] == []
+    assert (failed / "checkpoint.safetensors").exists()  # its run is to do
 
 
 def test_a_damaged_record_costs_its_own_run_only(tmp_path: Path) -> None:

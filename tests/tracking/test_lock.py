@@ -98,3 +98,15 @@ def test_one_process_at_a_time_writes_a_run(store: Store, tmp_path: Path) -> Non
     # Each has at least one other to wait for: they start within a fraction of the time that one is inside.
     writers = [subprocess.Popen([sys.executable, "-c", script, str(store.path)]) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
+
+
+def test_a_folder_that_cannot_be_locked_is_a_user_error(store: Store) -> None:
+    (store.path / ".lock").mkdir()
+    with pytest.raises(UserError, match=r"\.lock: cannot lock the results folder"), store.lock(wait=0):
+        pytest.fail("the lock is a folder")
+
+
+def test_a_holder_that_cannot_introduce_itself_works_all_the_same(store: Store) -> None:
+    (store.path / ".holder.json" / "full").mkdir(parents=True)
+    with store.lock(wait=0):
+        assert (store.path / ".holder.json" / "full").exists()

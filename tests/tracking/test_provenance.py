@@ -61,3 +61,13 @@ def test_the_driver_is_found_in_what_the_kernel_says(tmp_path: Path, monkeypatch
     assert provenance._driver() == "580.95.05"
     file.unlink()
     assert provenance._driver() is None
+
+
+def test_a_gpu_in_trouble_does_not_hide_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> str:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr("torch.cuda.get_device_name", broken)
+    facts = provenance.of_worker("cuda:0", 1)
+    assert (facts["device"], facts["threads"]) == ("cuda:0", 1)
+    assert facts.get("device_name") is None

@@ -71,12 +71,6 @@ def test_rows_of_an_earlier_attempt_are_not_counted(store: Store) -> None:
     assert again.rows == {}
 
 
-def test_forgetting_leaves_the_other_runs(store: Store) -> None:
-    store.forget([A, C])
-    assert not store.run_dir(A).exists()
-    assert [r.run_id for r in store.records()] == [B]
-
-
 def test_the_fingerprint_changes_with_records_and_order_only(store: Store) -> None:
     before = store.fingerprint()
     (store.run_dir(A) / "log.txt").write_text("nothing of interest")
@@ -100,6 +94,12 @@ def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path: Path, where: 
     with pytest.raises(UserError, match="cannot write the results folder") as caught:
         Store.create(tmp_path / where)
     assert str(tmp_path / where) in str(caught.value)
+
+
+def test_a_run_that_cannot_be_locked_is_a_user_error(store: Store) -> None:
+    (store.run_dir(A) / ".lock").mkdir()
+    with pytest.raises(UserError, match="cannot lock the results folder"), store.run_lock(A):
+        pytest.fail("the lock is a folder")
 
 
 def test_a_full_disk_is_a_user_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
