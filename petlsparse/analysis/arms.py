@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from petlsparse.analysis.labels import method_label, setting
+from petlsparse.analysis.labels import method_labels, setting
 from petlsparse.analysis.rows import Record
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.tables import RUNS
@@ -47,7 +47,8 @@ def group(records: Sequence[Record]) -> Grouping:
     first = [runs[0] for runs in groups]
     varies = [name for name in names if len({record[name] for record in first}) > 1]
     columns = _columns(varies, first)
-    labels = _method_labels(first, [name for name in names if name.startswith("method_")])
+    method = [name for name in names if name.startswith("method_")]
+    labels = method_labels([{name.removeprefix("method_"): arm[name] for name in method} for arm in first])
     arms = [
         Arm(label, {name: setting(runs[0][name]) for name in columns}, tuple(runs))
         for label, runs in zip(labels, groups, strict=True)
@@ -86,13 +87,3 @@ def _columns(varies: Sequence[str], arms: Sequence[Record]) -> tuple[str, ...]:
 def _determined(name: str, by: Sequence[str], arms: Sequence[Record]) -> bool:
     values: dict[tuple[Any, ...], Any] = {}
     return all(values.setdefault(tuple(arm[key] for key in by), arm[name]) == arm[name] for arm in arms)
-
-
-def _method_labels(arms: Sequence[Record], names: Sequence[str]) -> list[str]:
-    methods = [{name.removeprefix("method_"): arm[name] for name in names} for arm in arms]
-    values: dict[tuple[str, str], set[Any]] = {}
-    for fields in methods:
-        for name, value in fields.items():
-            values.setdefault((fields["kind"], name), set()).add(value)
-    varying = {kind: {n for k, n in values if k == kind and len(values[k, n]) > 1} for kind, _ in values}
-    return [method_label(fields, varying[fields["kind"]]) for fields in methods]

@@ -1,5 +1,6 @@
 """Short names of methods for tables: `dst magnitude/random d=0.1`, `random-12 r=8 draw=3`."""
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -23,9 +24,40 @@ def method_label(fields: Fields, varying: Collection[str] = ()) -> str:
     return " ".join([head, *(f"{name}={setting(fields[name])}" for name in unsaid)])
 
 
+def method_labels(methods: Sequence[Fields]) -> list[str]:
+    """Name several methods of one study, by the settings without their `method_` prefix.
+
+    Different methods get different names: two that would read the same, such as long lists of edges, get six hex of
+    the hash of their settings, which do not depend on what they are compared with.
+    """
+    values: dict[tuple[object, str], set[object]] = {}
+    for fields in methods:
+        for name, value in fields.items():
+            values.setdefault((fields["kind"], name), set()).add(value)
+    varying = {kind: {n for k, n in values if k == kind and len(values[k, n]) > 1} for kind, _ in values}
+    labels = [method_label(fields, varying[fields["kind"]]) for fields in methods]
+    hashes = [_hash(fields) for fields in methods]
+    meanings: dict[str, set[str]] = {}
+    for label, meant in zip(labels, hashes, strict=True):
+        meanings.setdefault(label, set()).add(meant)
+    return [
+        f"{label} #{meant[:6]}" if len(meanings[label]) > 1 else label
+        for label, meant in zip(labels, hashes, strict=True)
+    ]
+
+
+def _hash(fields: Fields) -> str:
+    text = json.dumps({name: setting(value) for name, value in sorted(fields.items()) if value is not None})
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def setting(value: object) -> str:
-    """A setting's value as a table shows it; without the `.0` that missing neighbours give integers."""
-    return f"{value:g}" if known(value) is not None and not isinstance(value, bool) else str(value)
+    """A setting's value as a table shows it: every digit, without the `.0` that missing neighbours give integers."""
+    if known(value) is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and not (value.is_integer() and abs(value) < 2**53):
+        return repr(float(value))
+    return str(int(value))  # type: ignore[call-overload]
 
 
 def _plain(fields: Fields) -> tuple[str, tuple[str, ...]]:

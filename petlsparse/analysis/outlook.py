@@ -73,7 +73,14 @@ def outlook(
 
 
 def total_seconds(arms: Iterable[ArmOutlook], workers: int) -> float | None:
-    """Expected time for all that is left with so many workers, evenly spread; None when any part is unknown."""
-    parts = [arm.seconds_left for arm in arms]
-    known = [part for part in parts if part is not None]
-    return sum(known) / workers if len(known) == len(parts) else None
+    """Expected time for all that is left with so many workers; None when any part is unknown.
+
+    Runs spread evenly, but one run keeps one worker: no less than the longest of them.
+    """
+    total = longest = 0.0
+    for arm in arms:
+        if arm.seconds_left is None:
+            return None
+        if arm.seconds_left and arm.seconds:
+            total, longest = total + arm.seconds_left, max(longest, arm.seconds)
+    return max(total / workers, longest)

@@ -9,7 +9,6 @@ from petlsparse.analysis.statistics import Summary
 Record = Mapping[str, Any]
 """A row of the `runs` table, missing values None."""
 
-STATUSES = ("done", "failed", "diverged", "interrupted")
 SCORES = ("test_accuracy", "val_accuracy_best", "test_loss")
 COSTS = (
     "trainable_parameters",

@@ -7,6 +7,7 @@ from typing import Any
 from petlsparse.analysis import quantities
 from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Row
 from petlsparse.analysis.statistics import Summary
+from petlsparse.tracking.record import STATUSES
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def records_of(comparison: Comparison) -> list[dict[str, Any]]:
             summary = row.scores[name]
             record |= {f"{name}_{part}": getattr(summary, part) for part in ("mean", "sd", "low", "high")}
         record["n"] = row.scores["test_accuracy"].n
-        record |= {status: row.statuses.get(status, 0) for status in ("done", "failed", "diverged", "interrupted")}
+        record |= {status: row.statuses.get(status, 0) for status in STATUSES}
         record["weights"] = "best on validation" if row.selected else "last"
         record |= {name: row.costs[name] for name in COSTS}
         record["run_ids"] = list(row.run_ids)

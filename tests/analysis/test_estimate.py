@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from petlsparse.analysis.estimate import estimated_seconds
+from petlsparse.analysis.estimate import estimated_seconds, expected_seconds
+from petlsparse.recipe import Run, load_recipe
 
 Make = Callable[..., dict[str, Any]]
 
@@ -26,6 +28,41 @@ def test_falls_back_to_the_same_kind_and_then_to_any_method(record: Make) -> Non
     assert estimated_seconds(wanted, "cpu", [dense]) == 8.0
 
 
+@pytest.fixture
+def dense_and_sparse(tmp_path: Path) -> tuple[Run, ...]:
+    """Two seeds of each of two methods."""
+    (tmp_path / "small.toml").write_text(
+        """
+        study = "dst-sweep"
+        seeds = 2
+        run.data.name = "digits"
+        run.network.name = "mlp"
+        run.optimizer = { name = "sgd", lr = 0.1 }
+        run.training.duration = "1 epoch"
+        arms = [{ method = { kind = "dense" } }, { method = { kind = "static", density = 0.1 } }]
+        """
+    )
+    return load_recipe(tmp_path / "small.toml").runs
+
+
+def finished(run: Run, seconds: float) -> dict[str, Any]:
+    return {**run.flat(), "status": "done", "device": "cpu", "wall_seconds": seconds}
+
+
+def test_what_is_expected_of_every_run(dense_and_sparse: tuple[Run, ...]) -> None:
+    dense, dense_again, sparse, sparse_again = dense_and_sparse
+    recorded = [finished(dense, 3.0), finished(sparse, 7.0)]
+    expected = {dense_again.run_id: 3.0, sparse_again.run_id: 7.0}
+    assert expected_seconds([dense_again, sparse_again], "cpu", recorded) == expected
+
+
+def test_nothing_is_expected_unless_all_is_known(dense_and_sparse: tuple[Run, ...]) -> None:
+    dense, *others = dense_and_sparse
+    assert expected_seconds(others, "cuda:0", [finished(dense, 3.0)]) == {}
+    longer = dense.model_copy(update={"training": dense.training.model_copy(update={"batch_size": 8})})
+    assert expected_seconds([*others, longer], "cpu", [finished(dense, 3.0)]) == {}
+
+
 @pytest.mark.parametrize(
     "difference",
     [
@@ -33,7 +70,17 @@ def test_falls_back_to_the_same_kind_and_then_to_any_method(record: Make) -> Non
         {"device": "cuda:0"},
         {"data_name": "cifar10"},
         {"network_name": "lenet5"},
+        {"network_widths": "[8]"},
+        {"network_dropout": 0.5},
+        {"data_train_examples": 100},
+        {"data_image_size": 16},
+        {"data_augment": "flip"},
+        {"data_fit": "train+val"},
+        {"backbone_image_size": 64},
         {"training_duration": "6 epochs"},
+        {"training_evaluate_every": "1 step"},
+        {"training_precision": "bf16"},
+        {"training_deterministic": False},
         {"study": "adapter-search"},
     ],
 )

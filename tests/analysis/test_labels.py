@@ -1,6 +1,6 @@
 import pytest
 
-from petlsparse.analysis.labels import method_label
+from petlsparse.analysis.labels import method_label, method_labels, setting
 from petlsparse.analysis.quantities import count, duration, memory, percent
 
 
@@ -44,6 +44,46 @@ from petlsparse.analysis.quantities import count, duration, memory, percent
 )
 def test_label(fields: dict[str, object], varying: tuple[str, ...], label: str) -> None:
     assert method_label(fields, varying) == label
+
+
+EXPLICIT = {"kind": "adapters", "placement": "explicit", "rank": 4, "draw": 0}
+ALIKE = [{**EXPLICIT, "edges": f"[[0,1],[0,2],[0,3],[0,{last}]]"} for last in (4, 5)]
+
+
+def test_methods_that_would_read_the_same_are_told_apart() -> None:
+    first, second, third = method_labels([*ALIKE, {**EXPLICIT, "edges": "[[0,1]]"}])
+    assert first != second
+    assert first.startswith("0→1 0→2 0→3 +1 more r=4 #")
+    assert third == "0→1 r=4"
+
+
+def test_what_tells_methods_apart_does_not_depend_on_their_company() -> None:
+    sparse = dict.fromkeys(["density", "criterion"])
+    among_others = [{**fields, **sparse, "rank": 4.0} for fields in ALIKE]
+    assert method_labels([*among_others[::-1], {**sparse, "kind": "linear-probe"}])[:2] == method_labels(ALIKE)[::-1]
+
+
+def test_the_same_method_twice_keeps_its_short_name() -> None:
+    assert method_labels([ALIKE[0], ALIKE[0]]) == ["0→1 0→2 0→3 +1 more r=4"] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12345678, "12345678"),
+        (12345679.0, "12345679"),
+        (0.1234567, "0.1234567"),
+        (0.05, "0.05"),
+        (1e-5, "1e-05"),
+        (1e300, "1e+300"),
+        (2**70, str(2**70)),
+        (True, "True"),
+        (None, "None"),
+        ("[1]", "[1]"),
+    ],
+)
+def test_a_setting_shows_every_digit(value: object, text: str) -> None:
+    assert setting(value) == text
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,17 @@ def test_arms_states_costs_and_times(recipe: Recipe) -> None:
     assert total_seconds([dense, sparse, denser], workers=2) == 17.0
 
 
+def test_more_workers_than_runs_do_not_hurry_the_longest(recipe: Recipe) -> None:
+    statuses = {run.run_id: "done" for run in recipe.runs if run.seed > 1}
+    arms = outlook(recipe.runs, statuses, cost, seconds)  # runs of 10, 4 and 4 s are left
+    assert [total_seconds(arms, workers) for workers in (1, 2, 3, 16)] == [18.0, 10.0, 10.0, 10.0]
+
+
+def test_a_long_run_that_is_done_is_over(recipe: Recipe) -> None:
+    statuses = {run.run_id: "done" for run in recipe.runs if run.method.kind == "dense"}
+    assert total_seconds(outlook(recipe.runs, statuses, cost, seconds), workers=6) == 4.0
+
+
 def test_one_unknown_time_makes_the_total_unknown(recipe: Recipe) -> None:
     arms = outlook(recipe.runs, {}, cost, lambda run: None if run.method.kind == "dense" else 4.0)
     assert total_seconds(arms, workers=1) is None
