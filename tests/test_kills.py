@@ -16,8 +16,10 @@ import pytest
 
 from petlsparse.tracking.equality import differences
 from petlsparse.tracking.progress import read_beat
+from tests.launch.test_interruption import is_worker
 
-Kill = Callable[[subprocess.Popen[bytes], random.Random], None]
+Kill = Callable[[subprocess.Popen[bytes], random.Random], bool]
+"""Kills something of a command; False if there was nothing to kill."""
 
 ENDLESS = 100  # commands; a test that needs more makes no progress between kills
 
@@ -69,14 +71,22 @@ def start(study: str, recipe: Path, out: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def kill_everything(command: subprocess.Popen[bytes], chance: random.Random) -> None:
+def kill_everything(command: subprocess.Popen[bytes], chance: random.Random) -> bool:
+    if command.poll() is not None:
+        return False
     os.killpg(command.pid, signal.SIGKILL)
+    return True
 
 
-def kill_a_worker(command: subprocess.Popen[bytes], chance: random.Random) -> None:
-    workers = psutil.Process(command.pid).children(recursive=True)
-    if workers:
+def kill_a_worker(command: subprocess.Popen[bytes], chance: random.Random) -> bool:
+    try:
+        workers = [child for child in psutil.Process(command.pid).children() if is_worker(child)]
+        if not workers:
+            return False
         chance.choice(workers).kill()
+    except psutil.NoSuchProcess:  # just ended
+        return False
+    return True
 
 
 def killed_while_training(command: subprocess.Popen[bytes], out: Path, kill: Kill, chance: random.Random) -> bool:
@@ -84,8 +94,7 @@ def killed_while_training(command: subprocess.Popen[bytes], out: Path, kill: Kil
     while command.poll() is None:
         if any(read_beat(path) for path in out.glob("runs/*/progress.json")):
             time.sleep(chance.uniform(0, 3))
-            if command.poll() is None:
-                kill(command, chance)
+            if kill(command, chance):
                 return True
         time.sleep(0.05)
     return False
