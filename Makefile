@@ -1,6 +1,6 @@
 # Everything below works on a machine with nothing but Python 3.11+ and make.
 #   make demo
-#   make dst-sweep RECIPE=mlp-smoke OUT=results/mine WORKERS=2
+#   make dst-sweep RECIPE=dst-smoke OUT=results/mine WORKERS=2
 PYTHON  ?= python3
 RECIPE  ?=
 OUT     ?=
@@ -10,6 +10,7 @@ VENV       := .venv
 PETLSPARSE := $(VENV)/bin/petlsparse
 INSTALLED  := $(VENV)/.installed
 DEVELOPING := $(VENV)/.installed-dev
+STORES      = $(foreach made,$(wildcard results/*/runs.parquet),$(if $(findstring .before-,$(made)),,$(dir $(made))))
 FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS))
 
 export OMP_NUM_THREADS ?= 1
@@ -36,7 +37,7 @@ smoke: $(INSTALLED)  ## the smoke recipe of each study, what CI runs
 	$(PETLSPARSE) adapter-search adapter-smoke $(if $(WORKERS),--workers $(WORKERS))
 
 tables: $(INSTALLED)  ## comparison tables of OUT (or of all results/*), without training
-	$(PETLSPARSE) compare $(or $(OUT),$(patsubst %/runs.parquet,%,$(wildcard results/*/runs.parquet)))
+	$(PETLSPARSE) compare $(or $(OUT),$(STORES))
 
 test: $(DEVELOPING)  ## the default tests
 	$(VENV)/bin/pytest
@@ -52,7 +53,7 @@ clean:  ## remove the virtual environment and caches; results stay
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "petlsparse needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 $(INSTALLED): pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --editable .

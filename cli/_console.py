@@ -17,8 +17,8 @@ PIPE_WIDTH = 120
 
 
 def _console(stderr: bool) -> Console:
-    """A console as wide as the terminal; `COLUMNS`, or else 120, in a pipe."""
-    console = Console(stderr=stderr, highlight=False)
+    """A console as wide as the terminal; `COLUMNS`, or else 120, in a pipe. Text is printed as it stands."""
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     return console

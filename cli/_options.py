@@ -48,7 +48,13 @@ PerGpu = Annotated[
     int | None, typer.Option("--per-gpu", min=1, help="Runs at a time on each GPU.", rich_help_panel=_EXECUTION)
 ]
 Retry = Annotated[
-    int | None, typer.Option("--retry", min=0, help="Attempts after a failure.", rich_help_panel=_EXECUTION)
+    int | None,
+    typer.Option(
+        "--retry",
+        min=0,
+        help="Further attempts of a run whose worker died or that lacked memory or a file; 1 unless given.",
+        rich_help_panel=_EXECUTION,
+    ),
 ]
 Limit = Annotated[
     int | None,

@@ -1,6 +1,6 @@
 """What both study commands do: plan, train what is missing, compare."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +27,13 @@ from ._options import (
     Sets,
     Workers,
 )
-from .plan import default_out, show_plan
+from .plan import crew_of, default_out, recorded_runs, show_plan
 
 if TYPE_CHECKING:
     from petlsparse.analysis.rows import Record
     from petlsparse.launch.events import Summary
     from petlsparse.recipe import Recipe as LoadedRecipe
+    from petlsparse.recipe import Run
     from petlsparse.tracking.store import Store
 
 
@@ -63,9 +64,7 @@ def study_command(study: str, text: str) -> Callable[..., None]:
         if dry_run:
             show_plan(loaded, folder, device, workers, per_gpu, probe=False, json=json)
             return
-        if fresh:
-            set_aside(folder)
-        summary = train(loaded, folder, device, workers, per_gpu, retry, limit, progress)
+        summary = train(loaded, folder, device, workers, per_gpu, retry, limit, progress, fresh=fresh)
         show_results(loaded, folder, summary, json=json)
         if code := exit_code(summary):
             raise typer.Exit(code)
@@ -83,17 +82,32 @@ def train(
     retry: int | None = None,
     limit: int | None = None,
     progress: ProgressStyle = ProgressStyle.auto,
+    *,
+    fresh: bool = False,
 ) -> "Summary":
-    """Bring the recipe's runs to a result in the store at `folder`, showing progress."""
+    """Bring the recipe's runs to a result in the store at `folder`, showing progress.
+
+    Nothing is written or, with `fresh`, set aside before it is clear that the command can work.
+    """
     from petlsparse.analysis.arms import run_labels
+    from petlsparse.analysis.estimate import expected_seconds
     from petlsparse.launch.plan import execute_plan
     from petlsparse.studies import STUDIES
+    from petlsparse.tracking.record import FINAL
     from petlsparse.tracking.store import Store
 
     from ._progress import shown
 
-    preflight(recipe, Store(folder))
+    place, *_ = crew_of(recipe, device, workers, per_gpu)
+    records = [] if fresh else recorded_runs(folder)
+    finished = {record["run_id"]: record["status"] for record in records if record["status"] in FINAL}
+    todo = [run for run in recipe.runs if run.run_id not in finished]
+    preflight(todo)
+    seconds = expected_seconds(todo, place.device, records)
+    if fresh:
+        set_aside(folder)
     store = Store.create(folder)
+    kept_otherwise(recipe, store, finished)
     with shown(progress, run_labels(recipe.runs)) as listener:
         return execute_plan(
             recipe,
@@ -104,17 +118,29 @@ def train(
             per_gpu=per_gpu,
             retry=retry,
             limit=limit,
+            estimate=lambda run: seconds.get(run.run_id, 0.0),
             on_event=listener,
         )
 
 
-def preflight(recipe: "LoadedRecipe", store: "Store") -> None:
+def preflight(runs: "Iterable[Run]") -> None:
     """What cannot work is one message now, not a failure of every run later."""
     from petlsparse.studies import check
 
-    known = store.run_ids() if (store.path / "runs").is_dir() else []
     with _console.err.status("looking at data and models ..."):
-        check(run for run in recipe.runs if run.run_id not in known)
+        check(runs)
+
+
+def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
+    """Say so if the recipe wants weights kept that finished runs have not."""
+    wanted = [f"{name}.safetensors" for name in ("best", "last") if recipe.output.keep in (name, "both")]
+    done = [run.run_id for run in recipe.runs if finished.get(run.run_id) == "done"]
+    lacking = [run_id for run_id in done if not all((store.run_dir(run_id) / name).exists() for name in wanted)]
+    if lacking:
+        _console.warn(
+            f'{len(lacking)} finished runs have no {" and ".join(wanted)}: output.keep = "{recipe.output.keep}" '
+            "is for the runs to come, the others keep what they kept"
+        )
 
 
 def show_results(recipe: "LoadedRecipe", folder: Path, summary: "Summary", *, json: bool) -> None:
@@ -162,6 +188,8 @@ def set_aside(folder: Path) -> None:
 
     if not folder.exists():
         return
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UserError(Problem("the working directory cannot be set aside: go elsewhere for --fresh", str(folder)))
     aside = folder.with_name(f"{folder.name}.before-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     with Store.open(folder).lock(wait=0):
         try:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from petlsparse.errors import UserError
+from petlsparse.errors import Problem, UserError
 
 from ._console import report, warn
 from .adapter_search import adapter_search
@@ -73,4 +73,9 @@ def main() -> None:
         app()
     except UserError as error:
         report(error)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        report(UserError(Problem(error.strerror or str(error), where=str(error.filename))))
         sys.exit(2)

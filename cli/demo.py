@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from . import _console
+from ._complete import RESULTS
 from ._options import Progress, ProgressStyle, Workers
 from ._study import exit_code, show_results, train
 
@@ -13,7 +15,7 @@ RECIPES = ("dst-smoke", "adapter-smoke")
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results/demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results folders of both.")] = RESULTS,
     workers: Workers = None,
     progress: Progress = ProgressStyle.auto,
 ) -> None:
@@ -27,7 +29,8 @@ def demo(
     recipes = [load_recipe(name, names=names()) for name in RECIPES]
     summaries = []
     for recipe in recipes:
-        _console.err.print(f"[bold]petlsparse {recipe.study} {recipe.name}[/]: {recipe.description}")
+        command = f"petlsparse {recipe.study} {recipe.name}"
+        _console.err.print(Text.assemble((command, "bold"), f": {recipe.description}"), soft_wrap=True)
         summaries.append(train(recipe, out / recipe.name, workers=workers, progress=progress))
         if summaries[-1].interrupted:
             break

@@ -12,8 +12,11 @@ from ._options import Axes, Device, Json, Out, PerGpu, Recipe, Seeds, Sets, Work
 
 if TYPE_CHECKING:
     from petlsparse.analysis.outlook import ArmOutlook
+    from petlsparse.analysis.rows import Record
     from petlsparse.analysis.table import Column
+    from petlsparse.launch.devices import Place
     from petlsparse.recipe import Recipe as LoadedRecipe
+    from petlsparse.recipe import Run
 
 COSTS = {
     "trainable_parameters": ("trainable", 0),
@@ -63,23 +66,15 @@ def show_plan(
 ) -> None:
     """Print a plan; `plan` and `--dry-run` share it."""
     from petlsparse.analysis.estimate import estimated_seconds
-    from petlsparse.analysis.load import load_runs
     from petlsparse.analysis.outlook import outlook
-    from petlsparse.launch.devices import places
-    from petlsparse.recipe import Run
-    from petlsparse.studies import describe, probe_seconds
-    from petlsparse.tracking.store import Store
+    from petlsparse.studies import describe
 
-    crew = places(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
-    recorded = load_runs([folder]) if (folder / "runs").is_dir() and Store(folder).run_ids() else []
+    crew = crew_of(recipe, device, workers, per_gpu)
+    recorded = recorded_runs(folder)
 
-    def seconds(run: Run) -> float | None:
+    def seconds(run: "Run") -> float | None:
         estimate = estimated_seconds(run.flat(), crew[0].device, recorded)
-        if estimate is None and probe:
-            import torch
-
-            return probe_seconds(run, torch.device(crew[0].device))
-        return estimate
+        return probed(run, device) if estimate is None and probe else estimate
 
     with _console.err.status("looking at every method ..."):
         statuses = {run["run_id"]: run["status"] for run in recorded}
@@ -88,6 +83,39 @@ def show_plan(
         _console.print_json(_rows(arms))
     else:
         _print(recipe, folder, arms, len(crew))
+
+
+def crew_of(recipe: "LoadedRecipe", device: str, workers: int | None, per_gpu: int | None) -> "list[Place]":
+    """Where the recipe's runs would be trained. Raises UserError for a device that does not exist."""
+    from petlsparse.launch.devices import places
+
+    return places(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
+
+
+def recorded_runs(folder: Path) -> "list[Record]":
+    """The rows of the runs that the store at `folder` holds; none where there is no store."""
+    from petlsparse.analysis.load import load_runs
+    from petlsparse.tracking.store import Store
+
+    return load_runs([folder]) if (folder / "runs").is_dir() and Store(folder).run_ids() else []
+
+
+def probed(run: "Run", device: str) -> float:
+    """Seconds of the run from a few real steps, on the device that the user named and with one thread, like a worker's.
+
+    A worker sees its own GPU only and calls it cuda:0; this process sees them all.
+    """
+    import torch
+
+    from petlsparse.launch.devices import resolve_device
+    from petlsparse.studies import probe_seconds
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return probe_seconds(run, torch.device(resolve_device(device)))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:

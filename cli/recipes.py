@@ -51,7 +51,10 @@ def copy(
         raise UserError(Problem("the file exists; --force replaces it", where=str(target)))
     if not target.parent.is_dir():
         raise UserError(Problem("no such folder", where=str(target.parent)))
-    shutil.copyfile(source, target)
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise UserError(Problem(f"cannot be written: {error.strerror or error}", where=str(target))) from error
     typer.echo(target)
 
 
