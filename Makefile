@@ -10,7 +10,7 @@ VENV       := .venv
 PETLSPARSE := $(VENV)/bin/petlsparse
 INSTALLED  := $(VENV)/.installed
 DEVELOPING := $(VENV)/.installed-dev
-STORES      = $(foreach made,$(wildcard results/*/runs.parquet),$(if $(findstring .before-,$(made)),,$(dir $(made))))
+STORES      = $(foreach made,$(wildcard results/*/runs.parquet),$(if $(findstring .before-,$(made)),,$(made:/runs.parquet=)))
 FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS))
 
 export OMP_NUM_THREADS ?= 1

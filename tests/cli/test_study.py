@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from petlsparse._cli._study import exit_code
 from petlsparse.launch.events import Summary
+from petlsparse.recipe import Run
 from petlsparse.tracking.store import Store
 
 from .conftest import RECIPE, Cli
@@ -102,6 +104,62 @@ def test_fresh_sets_the_old_results_aside(trained: Path, cli: Cli) -> None:
     assert str(aside.name) in answer.err
     assert len(list(aside.glob("runs/*/record.json"))) == 4
     assert list(trained.glob("runs/*/record.json")) == []
+
+
+@pytest.mark.parametrize(
+    "mistake", [("--device", "cuda:99"), ("--set", "data.name=folder:nowhere", "--set", "data.image_size=8")]
+)
+def test_a_command_that_cannot_work_sets_nothing_aside(trained: Path, cli: Cli, mistake: tuple[str, ...]) -> None:
+    assert cli("dst-sweep", "tiny.toml", "--fresh", *mistake).code == 2
+    assert [path.name for path in trained.parent.iterdir()] == ["tiny"]
+    assert len(list(trained.glob("runs/*/record.json"))) == 4
+
+
+def test_runs_known_to_take_long_start_first(trained: Path, cli: Cli) -> None:
+    for path in trained.glob("runs/*/record.json"):
+        record = json.loads(path.read_text())
+        record["cost"]["wall_seconds"] = 5.0 if record["settings"]["method"]["kind"] == "dst" else 1.0
+        path.write_text(json.dumps(record))
+    lines = cli("dst-sweep", "tiny.toml", "--seeds", "3", "--workers", "1").err.splitlines()
+    assert [line.split()[2] for line in lines if "seed 3" in line] == ["dst", "dense"]
+
+
+def test_finished_runs_keep_what_they_kept_and_the_user_hears_of_it(trained: Path, cli: Cli) -> None:
+    told = "4 finished runs have no best.safetensors"
+    assert told in cli("dst-sweep", "tiny.toml", "--set", "output.keep=best").err
+    for folder in trained.glob("runs/*"):
+        (folder / "best.safetensors").touch()
+    assert told not in cli("dst-sweep", "tiny.toml", "--set", "output.keep=best").err
+
+
+def test_paths_are_printed_as_they_are(recipe: Path, cli: Cli) -> None:
+    answer = cli("dst-sweep", recipe, "--out", "a[/b]:smile:[red]", "--limit", "0")
+    assert answer.code == 0
+    assert "  a[/b]:smile:[red]/runs.parquet" in answer.out
+    assert "in a[/b]:smile:[red]" in cli("plan", recipe, "--out", "a[/b]:smile:[red]").out
+
+
+@pytest.mark.parametrize(("flags", "device"), [((), "cpu"), (("--device", "cuda:1"), "cuda:1")])
+def test_steps_are_timed_as_a_worker_takes_them(
+    recipe: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], device: str
+) -> None:
+    probed = []
+
+    def probe_seconds(run: Run, device: torch.device) -> float:
+        probed.append((str(device), torch.get_num_threads()))
+        return 3.0
+
+    monkeypatch.setattr("petlsparse.studies.probe_seconds", probe_seconds)
+    monkeypatch.setattr("petlsparse.launch.devices.GPU_NODES", ())
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert [row["seconds"] for row in json.loads(cli("plan", recipe, "--probe", "--json", *flags).out)] == [3.0] * 4
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert probed == [(device, 1)] * 2  # once per method
 
 
 # -- what is damaged is mended ---------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from petlsparse.recipe import load_recipe, shipped_recipes
 from petlsparse.tracking.record import SCHEMA_VERSION, Record
 from petlsparse.tracking.store import Plan, Store
 
 from .conftest import Cli
 
+SHIPPED = shipped_recipes()["dst-smoke"]
 Change = tuple[str, str]
 
 
@@ -101,6 +103,10 @@ COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "typo in a recipe to show": (("recipes", "show", "dst-smok"), ("dst-smok", "dst-smoke")),
     "a folder to copy to that is not there": (("recipes", "copy", "dst-smoke", "no/where.toml"), ("no",)),
     "a copy onto a file": (("recipes", "copy", "dst-smoke", "tiny.toml"), ("tiny.toml", "--force")),
+    "a copy that cannot be written": (("recipes", "copy", "dst-smoke", "/proc/x.toml"), ("/proc/x.toml",)),
+    "a copy onto itself": (("recipes", "copy", "dst-smoke", str(SHIPPED), "--force"), ("same file",)),
+    "a name that is too long": (("recipes", "copy", "dst-smoke", 300 * "x"), ("xxx", "too long")),
+    "results in a folder whose name is too long": (("dst-sweep", "tiny.toml", "--out", 300 * "x"), ("too long",)),
     "an edge that the backbone has not": (
         (
             *("adapter-search", "adapter-smoke", "--set", "backbone.pretrained=false"),
@@ -181,6 +187,30 @@ def test_store_of_a_newer_version_is_not_trained_into(recipe: Path, cli: Cli) ->
     run_id = json.loads(cli("plan", recipe, "--json").out)[0]["run_id"]
     (Path("newer") / "runs" / "0123456789ab").rename(Path("newer") / "runs" / run_id)
     assert_told(cli("dst-sweep", recipe, "--out", "newer"), "newer petlsparse")
+
+
+def test_results_folder_that_cannot_be_locked(recipe: Path, cli: Cli) -> None:
+    (Store.create(Path("odd")).path / ".lock").mkdir()
+    assert_told(cli("dst-sweep", recipe, "--out", "odd"), "odd/.lock", "cannot lock")
+
+
+def test_a_recipe_is_not_copied_onto_a_folder(recipe: Path, cli: Cli) -> None:
+    Path("dst-smoke.toml").mkdir()
+    assert_told(cli("recipes", "copy", "dst-smoke", "--force"), "dst-smoke.toml", "cannot be written")
+
+
+def test_what_failed_before_is_looked_at_again(recipe: Path, cli: Cli) -> None:
+    sets = ("data.name=folder:nowhere", "data.image_size=8")
+    store = Store.create(Path("results/tiny"))
+    for run in load_recipe(recipe, sets=sets).runs:
+        store.write_record(Record(run.run_id, run.study, "tiny", "failed", run.settings()))
+    assert_told(cli("dst-sweep", recipe, *(part for each in sets for part in ("--set", each))), "nowhere")
+
+
+def test_the_working_directory_is_not_set_aside(recipe: Path, cli: Cli) -> None:
+    Store.create(Path())
+    assert_told(cli("dst-sweep", recipe, "--out", ".", "--fresh"), "working directory")
+    assert Path("runs").is_dir()
 
 
 def test_results_in_use_are_not_set_aside(recipe: Path, cli: Cli) -> None:
