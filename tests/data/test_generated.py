@@ -23,7 +23,7 @@ GENERATED = ("sprites-location", "sprites-orientation", "shapes-count")
     [
         ("sprites-location", "0aab2cf70e9b"),
         ("sprites-orientation", "51d1984355fa"),
-        ("shapes-count", "b325ab90bff3"),
+        ("shapes-count", "cb76c913b851"),
     ],
 )
 def test_pixels_are_the_same_on_every_machine(name: str, golden: str) -> None:
@@ -82,7 +82,7 @@ def test_count_is_the_number_of_connected_regions_where_shapes_do_not_touch() ->
     data = load_data("shapes-count")
     regions = []
     for image in data.train.images.numpy():
-        foreground = (image != image[:, :1, :1]).any(0)  # no shape reaches the upper left pixel
+        foreground = np.ptp(image.astype(int), axis=0) > 60  # the background is nearly grey, no shape is
         regions.append(ndimage.label(foreground, np.ones((3, 3)))[1])
     numbers = data.train.labels.numpy() + 3
     assert (np.array(regions) <= numbers).all()  # touching shapes join, nothing splits
