@@ -58,13 +58,19 @@ def group(records: Sequence[Record]) -> Grouping:
 
 
 def run_labels(runs: Iterable[Run]) -> dict[str, str]:
-    """What tells each run of one study from the others, by run id: `digits dst set/random d=0.1 seed 2`."""
+    """What tells each run of one study from the others, by run id: `digits lr=0.1 dst set/random d=0.1 seed 2`."""
     grouping = group([run.flat() | {"run_id": run.run_id} for run in runs])
     return {
-        run["run_id"]: " ".join([*arm.settings.values(), arm.method, f"seed {run['seed']}"])
+        run["run_id"]: " ".join([*map(_said, arm.settings.items()), arm.method, f"seed {run['seed']}"])
         for arm in grouping.arms
         for run in arm.runs
     }
+
+
+def _said(setting: tuple[str, str]) -> str:
+    """A setting in words: a name as it is, anything else with what it is the value of."""
+    column, value = setting
+    return value if column in _ALWAYS_SHOWN else f"{column.partition('_')[2]}={value}"
 
 
 def _setting_columns(records: Sequence[Record]) -> list[str]:
