@@ -23,7 +23,7 @@ GENERATED = ("sprites-location", "sprites-orientation", "shapes-count")
     [
         ("sprites-location", "0aab2cf70e9b"),
         ("sprites-orientation", "51d1984355fa"),
-        ("shapes-count", "cb76c913b851"),
+        ("shapes-count", "6d6eb8ee1350"),
     ],
 )
 def test_pixels_are_the_same_on_every_machine(name: str, golden: str) -> None:

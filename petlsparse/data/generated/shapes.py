@@ -3,8 +3,8 @@
 VTAB-1k style (arXiv 1910.04867): 800 training, 200 validation and 3,000 test images, 3 to 10 shapes, label = number
 minus 3, all labels equally frequent. Shapes may overlap, but centres keep their distance, so that a good part of
 each one can be seen. Sizes differ between images more than within one: the coloured area alone does not tell the
-number. The background is unevenly lit, as a rendered scene is: a smooth random field in each channel. (Without it the
-counting that ``vit-micro`` learnt over flat backgrounds carries over whole, and adapters have nothing left to do.)
+number. The background is grainy and unevenly lit, as a photographed scene is. (Over flat backgrounds the counting that
+``vit-micro`` learnt carries over whole, and adapters have nothing left to do.)
 Deviation from Clevr: flat shapes instead of rendered solids.
 """
 
@@ -27,8 +27,9 @@ DISTANCE = 10.0
 MARGIN = 7.0
 RADIUS = (3.5, 7.0)  # of the image; a shape deviates from it by a seventh at most
 DEVIATION = (6 / 7, 8 / 7)
-SHADING = 15.0  # of 255, either way
+SHADING = 10.0  # of 255, either way
 SHADING_POINTS = 6  # in each direction; in between the light changes linearly
+GRAIN = 6.0  # of 255, either way, from pixel to pixel
 
 DISC = polygons.star((1.0,) * 16)
 SQUARE = polygons.star((1.0,) * 4)
@@ -45,9 +46,9 @@ def draw(split: str) -> Split:
     rng, count = stream("shapes-count", split), EXAMPLES[split]
     labels = balanced_labels(rng, count, MOST - FEWEST + 1)
     centres = scatter(rng, count, MOST, MARGIN, CANVAS - MARGIN, DISTANCE)
-    grey = integers(rng, 90, 140, (count, 1, 1, 1))
-    images = np.rint(grey + shading(uniform(rng, -SHADING, SHADING, (count, 3, SHADING_POINTS, SHADING_POINTS))))
-    images = images.astype(np.uint8)
+    grey = integers(rng, 90, 140, (count, 1, 1, 1)) + uniform(rng, -GRAIN, GRAIN, (count, 1, CANVAS, CANVAS))
+    light = shading(uniform(rng, -SHADING, SHADING, (count, 3, SHADING_POINTS, SHADING_POINTS)))
+    images = np.rint(grey + light).astype(np.uint8)
     radius = uniform(rng, *RADIUS, count)
     for k in range(MOST):
         present = np.flatnonzero(k < labels + FEWEST)
