@@ -8,8 +8,8 @@ from rich.text import Text
 
 from . import _console
 from ._complete import RESULTS
-from ._options import Progress, ProgressStyle, Workers
-from ._study import exit_code, show_results, train
+from ._options import Json, Progress, ProgressStyle, Workers
+from ._study import exit_code, recorded, show_results, train
 
 RECIPES = ("dst-smoke", "adapter-smoke")
 
@@ -18,6 +18,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results folders of both.")] = RESULTS,
     workers: Workers = None,
     progress: Progress = ProgressStyle.auto,
+    json: Json = False,
 ) -> None:
     """Run a small version of both studies on bundled data and weights, and compare. Takes a few minutes.
 
@@ -34,7 +35,11 @@ def demo(
         summaries.append(train(recipe, out / recipe.name, workers=workers, progress=progress))
         if summaries[-1].interrupted:
             break
-    for recipe, summary in zip(recipes, summaries, strict=False):
-        show_results(recipe, out / recipe.name, summary, json=False)
+    ended = [(recipe, out / recipe.name, summary) for recipe, summary in zip(recipes, summaries, strict=False)]
+    if json:
+        _console.print_json([record for each in ended for record in recorded(*each)])
+    else:
+        for each in ended:
+            show_results(*each, json=False)
     if code := max(map(exit_code, summaries)):
         raise typer.Exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -30,22 +31,10 @@ def adam(
     beta2: float,
     eps: float,
     weight_decay: float,
+    kind: type[Adam] | type[AdamW] = Adam,
 ) -> Optimizer:
-    """Adam; weight decay enters the gradient."""
-    return Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
+    """Adam, whose weight decay enters the gradient, or AdamW, whose weight decay does not."""
+    return kind(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
-def adamw(
-    parameters: Sequence[nn.Parameter],
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-) -> Optimizer:
-    """AdamW; weight decay is decoupled from the gradient."""
-    return AdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
-
-
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": partial(adam, kind=AdamW)}
