@@ -18,6 +18,14 @@ class ProgressStyle(StrEnum):
     none = "none"
 
 
+class SparseBackend(StrEnum):
+    """`masked` dense weights, truly sparse `csr` (linear layers, on the CPU), or by measurement."""
+
+    auto = "auto"
+    masked = "masked"
+    csr = "csr"
+
+
 _SWEEP = "Changes to the recipe"
 _EXECUTION = "Execution"
 
@@ -55,6 +63,10 @@ Retry = Annotated[
         help="Further attempts of a run whose worker died or that lacked memory or a file; 1 unless given.",
         rich_help_panel=_EXECUTION,
     ),
+]
+Backend = Annotated[
+    SparseBackend | None,
+    typer.Option("--backend", help="How sparse layers compute; auto unless given.", rich_help_panel=_EXECUTION),
 ]
 Limit = Annotated[
     int | None,

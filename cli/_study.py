@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from petlsparse.errors import Problem, UserError
 from . import _console
 from ._options import (
     Axes,
+    Backend,
     Device,
     DryRun,
     Fresh,
@@ -50,6 +51,7 @@ def study_command(study: str, text: str) -> Callable[..., None]:
         workers: Workers = None,
         per_gpu: PerGpu = None,
         retry: Retry = None,
+        backend: Backend = None,
         limit: Limit = None,
         fresh: Fresh = False,
         dry_run: DryRun = False,
@@ -64,7 +66,18 @@ def study_command(study: str, text: str) -> Callable[..., None]:
         if dry_run:
             show_plan(loaded, folder, device, workers, per_gpu, probe=False, json=json)
             return
-        summary = train(loaded, folder, device, workers, per_gpu, retry, limit, progress, fresh=fresh)
+        summary = train(
+            loaded,
+            folder,
+            device=device,
+            workers=workers,
+            per_gpu=per_gpu,
+            progress=progress,
+            fresh=fresh,
+            retry=retry,
+            limit=limit,
+            backend=backend and backend.value,
+        )
         show_results(loaded, folder, summary, json=json)
         if code := exit_code(summary):
             raise typer.Exit(code)
@@ -76,16 +89,15 @@ def study_command(study: str, text: str) -> Callable[..., None]:
 def train(
     recipe: "LoadedRecipe",
     folder: Path,
+    *,
     device: str = "auto",
     workers: int | None = None,
     per_gpu: int | None = None,
-    retry: int | None = None,
-    limit: int | None = None,
     progress: ProgressStyle = ProgressStyle.auto,
-    *,
     fresh: bool = False,
+    **choices: Any,
 ) -> "Summary":
-    """Bring the recipe's runs to a result in the store at `folder`, showing progress.
+    """Bring the recipe's runs to a result in the store at `folder`, showing progress; `choices` go to `execute_plan`.
 
     Nothing is written or, with `fresh`, set aside before it is clear that the command can work.
     """
@@ -116,8 +128,7 @@ def train(
             device=device,
             workers=workers,
             per_gpu=per_gpu,
-            retry=retry,
-            limit=limit,
+            **choices,
             estimate=lambda run: seconds.get(run.run_id, 0.0),
             on_event=listener,
         )

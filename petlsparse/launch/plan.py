@@ -14,6 +14,7 @@ from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import PENDING, Event, Planned, Summary, Waiting
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.worker import Job
+from petlsparse.recipe.execution import Backend, Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking import provenance
@@ -33,6 +34,7 @@ def execute_plan(
     workers: int | None = None,
     per_gpu: int | None = None,
     retry: int | None = None,
+    backend: Backend | None = None,
     limit: int | None = None,
     estimate: Callable[[Run], float] | None = None,
     patience: float | None = None,
@@ -41,7 +43,7 @@ def execute_plan(
     """Bring the runs of `recipe` to a result in `store`, and compact its tables whatever happens.
 
     Args:
-        recipe: its runs, and the defaults of `workers`, `per_gpu` and `retry`.
+        recipe: its runs, and the defaults of `workers`, `per_gpu`, `retry` and `backend`.
         store: where results are, and go.
         studies: study name -> "module:execute", what a worker calls.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -49,6 +51,7 @@ def execute_plan(
         per_gpu: workers that share a GPU.
         retry: further executions, in this command, of a run whose worker died or ran out of memory, each from its
             checkpoint (default 1). Other failures, and earlier commands' failures, are tried once per command.
+        backend: of sparse layers, "auto" unless given.
         limit: execute at most this many runs, the first in the recipe's order.
         estimate: expected cost of a run, in any unit; the costliest start first. Without it the recipe's order stays.
         patience: seconds to wait for a store that another command holds; None waits for ever.
@@ -76,7 +79,8 @@ def execute_plan(
         store.tidy(finished)
         todo = [run for run in recipe.runs if statuses[run.run_id] not in FINAL]
         todo = sorted(todo[:limit], key=estimate, reverse=True) if estimate else todo[:limit]
-        jobs = _jobs(recipe, todo, attempts, store, studies)
+        execution = Execution(backend=backend or launch.backend or "auto")
+        jobs = _jobs(recipe, todo, attempts, store, studies, execution)
         on_event(Planned(tuple(job.run_id for job in jobs), len(finished)))
         with Interruption(store.stop_file) as interruption:
             dispatch = Dispatch(store, crew, retry, interruption, on_event)
@@ -100,7 +104,12 @@ def _standing(store: Store, run_ids: Iterable[str]) -> tuple[dict[str, str], dic
 
 
 def _jobs(
-    recipe: Recipe, runs: list[Run], attempts: Mapping[str, int], store: Store, studies: Mapping[str, str]
+    recipe: Recipe,
+    runs: list[Run],
+    attempts: Mapping[str, int],
+    store: Store,
+    studies: Mapping[str, str],
+    execution: Execution,
 ) -> list[Job]:
     common = provenance.of_command()
     return [
@@ -113,6 +122,7 @@ def _jobs(
             attempt=attempts[run.run_id] + 1,
             checkpoint_every=recipe.output.checkpoint_every,
             keep=recipe.output.keep,
+            execution=execution,
             provenance=common,
         )
         for run in runs

@@ -18,6 +18,7 @@ from typing import Any
 from petlsparse.errors import UserError
 from petlsparse.launch.interruption import ShouldStop
 from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import validate_run
 from petlsparse.registry import resolve
 from petlsparse.tracking import provenance
@@ -47,6 +48,7 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     keep: str = "none"
+    execution: Execution = PLAIN
     provenance: dict[str, Any] = field(default_factory=dict)
     """What all runs of the command share."""
     own_output: bool = True
@@ -165,6 +167,7 @@ def _execute(job: Job, folder: Path, report: Callable[[Progress], None], should_
         checkpoint_every=job.checkpoint_every,
         keep=job.keep,
         should_stop=should_stop,
+        execution=job.execution,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import Backend
 from petlsparse.recipe.fields import Count, PositiveDuration, Table
 from petlsparse.recipe.origins import KeyPath
 
@@ -103,6 +104,7 @@ class Launch(Table):
     workers: Count | None = None
     per_gpu: Count | None = None
     retry: Annotated[int, Field(ge=0)] | None = None
+    backend: Backend | None = None
 
 
 class Outline(Axes):

@@ -45,7 +45,9 @@ def describe(run: Run) -> dict[str, float]:
     """
     import torch
 
-    cost: dict[str, float] = _module(run).assemble(run, torch.device("cpu")).cost
+    from petlsparse.recipe.execution import PLAIN
+
+    cost: dict[str, float] = _module(run).assemble(run, torch.device("cpu"), PLAIN).cost
     return cost
 
 
@@ -57,6 +59,7 @@ def check(runs: Iterable[Run]) -> None:
     import torch
 
     from petlsparse.errors import Problem, UserError
+    from petlsparse.recipe.execution import PLAIN
 
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
@@ -66,7 +69,7 @@ def check(runs: Iterable[Run]) -> None:
     for alike in groups.values():
         study = _module(alike[0])
         try:
-            model = study.assemble(alike[0], torch.device("cpu")).method.model
+            model = study.assemble(alike[0], torch.device("cpu"), PLAIN).method.model
         except UserError as error:
             problems += error.problems
             continue

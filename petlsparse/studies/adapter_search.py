@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -15,6 +17,7 @@ from petlsparse.adapters.placements import select_edges
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.errors import Problem, UserError
+from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.execution import Assembly, examples_of, shared_data
@@ -23,7 +26,9 @@ from petlsparse.training.method import Plain
 from petlsparse.training.seeding import stream
 
 
-def assemble(run: Run, device: torch.device) -> Assembly:
+def assemble(
+    run: Run, device: torch.device, execution: Execution, earlier: Mapping[str, str] = MappingProxyType({})
+) -> Assembly:
     """Data at the backbone's size, backbone and method of a run, on the device."""
     run = cast("AdapterRun", run)
     backbone = load_backbone(

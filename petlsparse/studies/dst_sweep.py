@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import cast
 
 import torch
 from torch import nn
 
 from petlsparse.networks import build_network
+from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import resolve
@@ -24,7 +27,9 @@ from petlsparse.training.method import Plain
 from petlsparse.training.seeding import seeded, stream
 
 
-def assemble(run: Run, device: torch.device) -> Assembly:
+def assemble(
+    run: Run, device: torch.device, execution: Execution, earlier: Mapping[str, str] = MappingProxyType({})
+) -> Assembly:
     """Data, network and method of a run, on the device."""
     run = cast("SparseRun", run)
     dataset = shared_data(

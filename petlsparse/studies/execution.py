@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from petlsparse.data import AUGMENTATIONS
 from petlsparse.data.loading import load_data
-from petlsparse.data.types import Dataset
+from petlsparse.data.types import Dataset, Split
 from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.arithmetic import reference_arithmetic
-from petlsparse.training.checkpoint import BrokenCheckpoint, save_tensors
+from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of, save_tensors
+from petlsparse.training.feeds import Feed, Images
 from petlsparse.training.loop import Training
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 from petlsparse.training.method import Method
@@ -43,11 +46,24 @@ class Assembly:
     """What the network expects pixels to be normalised with; None means the data set's own."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Fingerprints of what the result rests on besides settings and data, by column of the `runs` table."""
+    manner: dict[str, str] = field(default_factory=dict)
+    """How the run is executed, by column of the `runs` table: what may differ between machines."""
+    frozen: Callable[[Split], Feed] | None = None
+    """In place of images, what a frozen network makes of a split."""
+    portable: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
+    """From trained tensors as the model holds them to those of the ordinary network, for weights that are kept."""
     final_rows: Callable[[], dict[str, list[Row]]] = dict
     """Rows to record once training is over, by table."""
 
 
-Assembler = Callable[[Run, torch.device], Assembly]
+class Assembler(Protocol):
+    """From a run to its assembly."""
+
+    def __call__(
+        self, run: Run, device: torch.device, execution: Execution, earlier: Mapping[str, str] = ...
+    ) -> Assembly:
+        """`earlier` is the `manner` of the checkpoint to be continued: the run goes on in the same manner."""
+        ...
 
 
 def total_steps(run: Run, examples: int) -> int:
@@ -87,17 +103,25 @@ def prepare(
     steps = run.training.duration.steps(epoch_steps)
     optimizer = run.optimizer.model_dump(exclude={"name"})
     schedule = run.schedule.model_dump(exclude={"name", "warmup"})
-    augmentation = run.data.augment
+    data = assembly.dataset
+    mean, std = assembly.pixel_mean or data.mean, assembly.pixel_std or data.std
+    augment = None if run.data.augment == "none" else resolve(AUGMENTATIONS, run.data.augment, "augmentation")
+
+    def images(split: Split) -> Feed:
+        return Images(split.to(device), mean, std)
+
+    feed = assembly.frozen or images
     return Training(
         assembly.method,
-        assembly.dataset,
+        train=Images(data.train.to(device), mean, std, augment) if augment else feed(data.train),
+        val=feed(data.val),
+        read_test=lambda: images(data.test()),
         optimizer=OPTIMIZERS[run.optimizer.name](assembly.method.parameters(), **optimizer),
         schedule=with_warmup(
             SCHEDULES[run.schedule.name](**schedule),
             total_steps=steps,
             warmup_steps=run.schedule.warmup.steps(epoch_steps),
         ),
-        augment=None if augmentation == "none" else resolve(AUGMENTATIONS, augmentation, "augmentation"),
         settings=Settings(
             batch_size=run.training.batch_size,
             total_steps=steps,
@@ -109,9 +133,8 @@ def prepare(
         seed=run.seed,
         device=device,
         checkpoint=checkpoint,
-        fingerprints=assembly.provenance,
-        pixel_mean=assembly.pixel_mean,
-        pixel_std=assembly.pixel_std,
+        fingerprints={"data": data.fingerprint, **assembly.provenance},
+        manner=assembly.manner,
         report=lambda step, total, epoch, metrics: progress(Progress(step, total, epoch, metrics)),
         should_stop=should_stop,
     )
@@ -127,6 +150,7 @@ def execute(
     checkpoint_every: Duration,
     keep: str,
     should_stop: Callable[[], bool],
+    execution: Execution = PLAIN,
 ) -> RunResult:
     """Train a run from its checkpoint, or from the start, and keep the weights the recipe asks for.
 
@@ -137,7 +161,7 @@ def execute(
 
     def attempt() -> tuple[Training, RunResult, Assembly]:
         reset_peak_memory(device)
-        assembly = assemble(run, device)
+        assembly = assemble(run, device, execution, manner_of(checkpoint))
         training = prepare(
             run,
             assembly,
@@ -159,25 +183,29 @@ def execute(
             training, result, assembly = attempt()
     if result.status == "done":
         if keep in ("last", "both"):
-            save_tensors(run_dir / "last.safetensors", training.last_tensors, {"run_id": run.run_id})
+            last = assembly.portable(training.last_tensors)
+            save_tensors(run_dir / "last.safetensors", last, {"run_id": run.run_id})
         if keep in ("best", "both"):
-            best = training.best_tensors or training.last_tensors
+            best = assembly.portable(training.best_tensors or training.last_tensors)
             save_tensors(run_dir / "best.safetensors", best, {"run_id": run.run_id})
-    extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings, **assembly.provenance}
+    extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings}
+    extra |= assembly.provenance | assembly.manner
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(device)}
     rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
     return replace(result, rows=rows, cost=cost, provenance_extra=extra)
 
 
-def extrapolated_seconds(assemble: Assembler, run: Run, device: torch.device, steps: int = 5) -> float:
+def extrapolated_seconds(
+    assemble: Assembler, run: Run, device: torch.device, execution: Execution = PLAIN, steps: int = 5
+) -> float:
     """Seconds the whole run would take, extrapolated from a few real steps and one validation pass."""
-    assembly = assemble(run, device)
+    assembly = assemble(run, device, execution)
     examples = len(assembly.dataset.train)
     brief = run.training.model_copy(update={"duration": Duration(count=steps + 1, unit="steps")})
     training = prepare(run.model_copy(update={"training": brief}), assembly, device)
     clock = 0.0
-    for epoch, batch in training.batches():
-        training.step(epoch, batch)
+    for epoch, chosen in training.batches():
+        training.step(epoch, chosen)
         if training.journey.step == 1:  # the first step pays for allocations and kernel choice
             training.loss_sum.item()
             clock = time.perf_counter()

@@ -54,6 +54,18 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dic
     return tensors, facts
 
 
+def manner_of(path: Path) -> dict[str, str]:
+    """How the run was being executed when the checkpoint was written; nothing if there is none that can be read."""
+    if not path.exists():
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(zlib.decompress(file.get_tensor(FACTS).numpy().tobytes()))
+        return dict(facts["manner"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, zlib.error):
+        return {}  # whoever continues from it will say what is wrong
+
+
 def pack(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Groups of tensors as one flat dict, named "group/member"."""
     return {f"{group}/{name}": tensor for group, members in groups.items() for name, tensor in members.items()}

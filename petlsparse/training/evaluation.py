@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlsparse.data.augment import normalise
-from petlsparse.data.types import Split
+from petlsparse.training.feeds import Feed
 
 EVALUATION_BATCH = 500
-"""Images per evaluation batch (own choice). Fixed, so that a run's numbers do not depend on its training batch."""
+"""Examples per evaluation batch (own choice). Fixed, so that a run's numbers do not depend on its training batch."""
 
 
 class Score(NamedTuple):
@@ -26,25 +25,20 @@ class Score(NamedTuple):
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module,
-    split: Split,
-    *,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+    model: nn.Module, feed: Feed, *, autocast: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> Score:
-    """Score `model` on every image of `split` in evaluation mode; the model's own mode is restored."""
+    """Score `model` on every example of `feed` in evaluation mode; the model's own mode is restored."""
     was_training = model.training
     model.eval()
-    device = split.labels.device
+    count, device = len(feed.labels), feed.labels.device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for start in range(0, len(split), EVALUATION_BATCH):
-        images = normalise(split.images[start : start + EVALUATION_BATCH], mean, std)
-        labels = split.labels[start : start + EVALUATION_BATCH]
+    for start in range(0, count, EVALUATION_BATCH):
+        part = slice(start, start + EVALUATION_BATCH)
+        labels = feed.labels[part]
         with autocast():
-            logits: Tensor = model(images)
+            logits: Tensor = model(feed.batch(part))
         loss += functional.cross_entropy(logits.float(), labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
     model.train(was_training)
-    return Score(loss.item() / len(split), 100 * correct.item() / len(split))
+    return Score(loss.item() / count, 100 * correct.item() / count)

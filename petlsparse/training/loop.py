@@ -1,7 +1,7 @@
 """The training loop that both studies share.
 
-batch -> augment -> forward -> loss -> backward -> method's hook -> optimizer -> method's hook -> every so often:
-evaluate on validation, remember the best weights, write a checkpoint. The test split is read once, at the end.
+batch -> forward -> loss -> backward -> method's hook -> optimizer -> method's hook -> every so often: evaluate on
+validation, remember the best weights, write a checkpoint. The test split is read once, at the end.
 """
 
 from __future__ import annotations
@@ -18,19 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from petlsparse.data.augment import normalise
-from petlsparse.data.types import Dataset, Split
 from petlsparse.training import checkpoint as ckpt
 from petlsparse.training.evaluation import Score, evaluate
+from petlsparse.training.feeds import Feed
 from petlsparse.training.journey import Journey
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
 from petlsparse.training.seeding import derived_seed, stream
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
-
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-"""uint8 images (B, C, H, W) on the device and a CPU generator -> images of the same shape"""
 
 Report = Callable[[int, int, int, dict[str, float]], None]
 """step, total steps, epoch, latest metrics"""
@@ -41,17 +37,17 @@ class Training:
 
     Args:
         method: what to train; its model is on `device` already.
-        dataset: moved to `device` whole, as uint8; the test split only at the end.
+        train, val: on `device`; `val` may be empty.
+        read_test: called once, at the end.
         optimizer: over the method's parameters; its learning rate is the base of `schedule`.
         schedule: optimizer step (from 1) -> factor on the base learning rate.
-        augment: applied to every training batch; None leaves the images as they are.
         settings: lengths and arithmetic.
         seed: of the streams "order", "augment" and "dropout".
         device: where everything happens.
         fingerprints: of what the run's result rests on besides its settings (data, pre-trained weights); a checkpoint
             made with others is not continued.
+        manner: how the run is executed, kept in its checkpoint so that it is continued in the same manner.
         checkpoint: file to continue from and to save to; None does neither.
-        pixel_mean, pixel_std: normalisation per channel, of pixels in 0..1; by default the data set's own.
         report: told after every step.
         should_stop: asked after every step.
     """
@@ -59,29 +55,29 @@ class Training:
     def __init__(
         self,
         method: Method,
-        dataset: Dataset,
         *,
+        train: Feed,
+        val: Feed,
+        read_test: Callable[[], Feed],
         optimizer: Optimizer,
         schedule: Schedule,
-        augment: Augmentation | None,
         settings: Settings,
         seed: int,
         device: torch.device,
         checkpoint: Path | None = None,
         fingerprints: Mapping[str, str] = MappingProxyType({}),
-        pixel_mean: tuple[float, ...] | None = None,
-        pixel_std: tuple[float, ...] | None = None,
+        manner: Mapping[str, str] = MappingProxyType({}),
         report: Report = lambda *_: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.method, self.model = method, method.model
-        self.dataset, self.optimizer, self.schedule, self.augment = dataset, optimizer, schedule, augment
+        self.train, self.val, self.read_test = train, val, read_test
+        self.optimizer, self.schedule = optimizer, schedule
         self.settings, self.seed, self.device, self.checkpoint = settings, seed, device, checkpoint
-        self.fingerprints = {"data": dataset.fingerprint, **fingerprints}
-        self.mean, self.std = pixel_mean or dataset.mean, pixel_std or dataset.std
+        self.fingerprints, self.manner = dict(fingerprints), dict(manner)
         self.report, self.should_stop = report, should_stop
-        self.train, self.val = dataset.train.to(device), dataset.val.to(device)
-        self.epoch_steps = steps_per_epoch(len(self.train), settings.batch_size)
+        self.examples = len(train.labels)
+        self.epoch_steps = steps_per_epoch(self.examples, settings.batch_size)
         self.base_lr: float = optimizer.param_groups[0]["lr"]
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         self.journey = Journey()
@@ -100,8 +96,8 @@ class Training:
         """
         self.resume()
         self.model.train()
-        for epoch, batch in self.batches():
-            self.step(epoch, batch)
+        for epoch, chosen in self.batches():
+            self.step(epoch, chosen)
             if not self.milestone(epoch):
                 return self.result("diverged")
             if self.journey.step < self.settings.total_steps and self.should_stop():
@@ -109,29 +105,28 @@ class Training:
                 return RunResult(status="interrupted")
         return self.finish()
 
-    def batches(self) -> Iterator[tuple[int, Split]]:
-        """(epoch, batch) from the current step to the last. The order depends on seed and epoch alone."""
+    def batches(self) -> Iterator[tuple[int, Tensor]]:
+        """(epoch, examples of the batch) up to the last step. The order depends on seed and epoch alone."""
         journey, total = self.journey, self.settings.total_steps
         while journey.step < total:
             epoch, within = divmod(journey.step, self.epoch_steps)
-            order = torch.randperm(len(self.train), generator=stream(self.seed, "order", epoch)).to(self.device)
+            order = torch.randperm(self.examples, generator=stream(self.seed, "order", epoch)).to(self.device)
             chunks = torch.split(order, self.settings.batch_size)
             for chunk in chunks[within : within + total - journey.step]:
-                yield epoch + 1, self.train.take(chunk)
+                yield epoch + 1, chunk
 
-    def step(self, epoch: int, batch: Split) -> None:
-        """One optimizer step with the method's hooks around it."""
+    def step(self, epoch: int, chosen: Tensor) -> None:
+        """One optimizer step, on the chosen training examples, with the method's hooks around it."""
         index = self.journey.step + 1
-        images = batch.images
-        if self.augment is not None:
-            images = self.augment(images, stream(self.seed, "augment", index))
+        inputs = self.train.batch(chosen, stream(self.seed, "augment", index) if self.train.random else None)
+        labels = self.train.labels[chosen]
         if self.has_dropout:
             torch.manual_seed(derived_seed(self.seed, "dropout", index))
         for group in self.optimizer.param_groups:
             group["lr"] = self.base_lr * self.schedule(index)
         with self.autocast():
-            logits: Tensor = self.model(normalise(images, self.mean, self.std))
-        loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=self.settings.label_smoothing)
+            logits: Tensor = self.model(inputs)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.method.after_backward(index)
@@ -140,9 +135,9 @@ class Training:
         if index % self.epoch_steps == 0:
             self.method.after_epoch(epoch)
         self.journey.collect(self.method.rows())
-        self.loss_sum += loss.detach() * len(batch)
-        self.correct += (logits.detach().argmax(1) == batch.labels).sum()
-        self.seen += len(batch)
+        self.loss_sum += loss.detach() * len(chosen)
+        self.correct += (logits.detach().argmax(1) == labels).sum()
+        self.seen += len(chosen)
         self.journey.step = index
 
     def milestone(self, epoch: int) -> bool:
@@ -165,7 +160,7 @@ class Training:
         self.seen = 0
         if not math.isfinite(train.loss):
             return False
-        if len(self.val):
+        if len(self.val.labels):
             val = self.score(self.val)
             self.journey.note(epoch, "val", **val._asdict())
             if not math.isfinite(val.loss):
@@ -178,7 +173,7 @@ class Training:
 
     def finish(self) -> RunResult:
         """Read the test split, once, and score it with the last weights and with the best ones on validation."""
-        test = self.dataset.test().to(self.device)
+        test = self.read_test()
         last = best = self.score(test)
         self.last_tensors = self.snapshot()
         if self.best_tensors and self.journey.best_step < self.journey.step:
@@ -198,7 +193,7 @@ class Training:
             metrics={**self.journey.metrics(self.epochs()), **test},
             history=self.journey.history,
             rows=self.journey.rows,
-            cost=self.journey.cost(examples_seen(self.journey.step, len(self.train), self.settings.batch_size)),
+            cost=self.journey.cost(examples_seen(self.journey.step, self.examples, self.settings.batch_size)),
         )
 
     def epochs(self) -> int:
@@ -211,9 +206,9 @@ class Training:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def score(self, split: Split) -> Score:
+    def score(self, feed: Feed) -> Score:
         """Loss and accuracy of the current weights on a split."""
-        return evaluate(self.model, split, mean=self.mean, std=self.std, autocast=self.autocast)
+        return evaluate(self.model, feed, autocast=self.autocast)
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of what training changed so far."""
@@ -232,7 +227,12 @@ class Training:
         }
         tensors = {name: tensor.cpu() for name, tensor in ckpt.pack(groups).items()}  # waits for the device
         self.journey.lap(training=True)
-        facts = {"journey": self.journey.facts(), "seen": self.seen, "fingerprints": self.fingerprints}
+        facts = {
+            "journey": self.journey.facts(),
+            "seen": self.seen,
+            "fingerprints": self.fingerprints,
+            "manner": self.manner,
+        }
         ckpt.save_checkpoint(self.checkpoint, tensors, facts)
         self.journey.lap()
 

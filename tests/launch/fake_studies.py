@@ -55,6 +55,7 @@ def execute(
     checkpoint_every: object,
     keep: str,
     should_stop: Callable[[], bool],
+    execution: object,
 ) -> Result:
     """A walk whose every step depends on the one before; it goes on from its checkpoint as a training does."""
     trouble = Trouble(int(run.optimizer.lr))

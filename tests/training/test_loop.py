@@ -91,8 +91,8 @@ def test_best_is_the_first_of_the_highest_validation_accuracies_and_is_what_the_
         again.step(epoch, batch)
         if again.journey.step == first:
             break
-    assert again.score(again.dataset.test()).accuracy == result.metrics["test_accuracy"]
-    assert again.score(again.dataset.test()).loss == result.metrics["test_loss"]
+    assert again.score(again.read_test()).accuracy == result.metrics["test_accuracy"]
+    assert again.score(again.read_test()).loss == result.metrics["test_loss"]
 
 
 def test_without_validation_data_the_last_weights_are_reported() -> None:

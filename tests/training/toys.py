@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.data.types import Dataset, Split
+from petlsparse.training.feeds import Images
 from petlsparse.training.loop import Training
 from petlsparse.training.optimizers import sgd
 from petlsparse.training.schedules import with_warmup
@@ -109,15 +110,18 @@ def toy_training(
     device = extra.pop("device", torch.device("cpu"))
     method = Plain(toy_network(dropout).to(device))
     precision = extra.pop("precision", "float32")
+    dataset = dataset or toy_dataset()
     return Training(
         method,
-        dataset or toy_dataset(),
+        train=Images(dataset.train.to(device), MEAN, STD, extra.pop("augment", None)),
+        val=Images(dataset.val.to(device), MEAN, STD),
+        read_test=lambda: Images(dataset.test().to(device), MEAN, STD),
         optimizer=sgd(method.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3),
         schedule=with_warmup(lambda share: 1 - share, total_steps=steps, warmup_steps=2),
-        augment=extra.pop("augment", None),
         settings=Settings(batch, steps, evaluate_every, checkpoint_every, precision=precision),
         seed=7,
         device=device,
         checkpoint=checkpoint,
+        fingerprints=extra.pop("fingerprints", {"data": dataset.fingerprint}),
         **extra,
     )

@@ -1,0 +1,26 @@
+"""How runs are executed: what may change their speed and the last digits of their floats, but no setting of theirs.
+
+None of it enters a run's identity; what was used in the end is recorded in its row.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Backend: TypeAlias = Literal["auto", "masked", "csr"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Choices of the command, the same for all its runs."""
+
+    backend: Backend = "auto"
+    """Of sparse layers: masked dense weights, truly sparse ones (CPU), or per layer what is faster here."""
+    cache_memory: int | None = None
+    """Bytes that cached values of frozen networks may take; None chooses by what is free, 0 caches nothing."""
+    cache_folder: Path | None = None
+    """Where they are kept for all workers of the command; None caches nothing."""
+
+
+PLAIN = Execution(backend="masked", cache_memory=0)
+"""Nothing is measured, cached or converted: for looking at runs rather than executing them."""
