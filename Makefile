@@ -5,6 +5,8 @@ PYTHON  ?= python3
 RECIPE  ?=
 OUT     ?=
 WORKERS ?=
+NAME    ?=
+PEERS   ?=
 
 VENV       := .venv
 PETLSPARSE := $(VENV)/bin/petlsparse
@@ -16,7 +18,7 @@ FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS))
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo adapter-search dst-sweep smoke tables test lint clean
+.PHONY: help demo adapter-search dst-sweep smoke tables test lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -46,6 +48,9 @@ lint: $(DEVELOPING)  ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+bench: $(DEVELOPING)  ## speed and memory, side by side (an hour on a quiet machine); NAME= for some, PEERS= see docs
+	$(VENV)/bin/python -m benchmarks $(NAME) $(if $(OUT),--out $(OUT)) $(if $(PEERS),--peers $(PEERS))
 
 clean:  ## remove the virtual environment and caches; results stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,18 @@
+"""Speed and memory, measured side by side; run by hand (`make bench`, `python -m benchmarks NAME ...`), no timed tests.
+
+A benchmark is one question, one file and one line below: a function that takes an `Effort` and yields a `Comparison`
+for every table of its answer.
+"""
+
+from __future__ import annotations
+
+BENCHMARKS = {
+    "sparse-step": "benchmarks.sparse_step:run",
+    "topology-update": "benchmarks.topology_update:run",
+    "peers-sparse": "benchmarks.peers_sparse:run",
+    "adapters": "benchmarks.adapters:run",
+    "loop-overhead": "benchmarks.loop_overhead:run",
+    "workers": "benchmarks.workers:run",
+    "memory": "benchmarks.memory:run",
+}
+"""Benchmark name -> function (effort) yielding comparisons."""

@@ -1,0 +1,160 @@
+"""The sparse benchmarks' work: the MLP 3072-1024-512-10 of arXiv 2306.12230 on images of CIFAR's shape.
+
+Everything that knows how a training is put together is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from inspect import signature
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from petlsparse.data.augment import crop_flip
+from petlsparse.data.types import Split
+from petlsparse.networks.mlp import mlp
+from petlsparse.registry import resolve
+from petlsparse.sparsity import CRITERIA, GROWTHS
+from petlsparse.sparsity.distributions import layer_counts
+from petlsparse.sparsity.maskable import maskable
+from petlsparse.sparsity.sparse_training import SparseTraining
+from petlsparse.sparsity.updates import TopologyUpdates
+from petlsparse.training.feeds import Augmentation, Images
+from petlsparse.training.loop import Training
+from petlsparse.training.method import Method, Plain
+from petlsparse.training.optimizers import sgd
+from petlsparse.training.seeding import seeded, stream
+from petlsparse.training.settings import Settings, steps_per_epoch
+
+SHAPE = (3, 32, 32)
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+CLASSES = 10
+BATCH = 128
+FULL = (1024, 512)
+TINY = (64, 32)
+NEVER = 10**9
+CROSSOVER = 0.3
+"""Layers of at least this density stay masked in every arm."""
+BACKENDS = ("masked", "csr") if "backends" in signature(SparseTraining).parameters else ("masked",)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained: `density` None is dense, `backend` is how sparse layers are computed."""
+
+    density: float | None = None
+    backend: str = "masked"
+    criterion: str = "magnitude"
+    growth: str = "gradient"
+    update_period: int | None = None
+
+    def __str__(self) -> str:
+        return "dense" if self.density is None else f"{self.backend} {self.density:.0%}"
+
+
+@lru_cache(maxsize=4)
+def split(count: int) -> Split:
+    """Noise with labels: an epoch of it costs what one of CIFAR-10 costs."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (count, *SHAPE), dtype=torch.uint8, generator=generator)
+    return Split(images, torch.randint(CLASSES, (count,), generator=generator))
+
+
+def network(widths: tuple[int, ...]) -> nn.Module:
+    """The same initial weights for everyone."""
+    with seeded(0, "init"):
+        return mlp(SHAPE, CLASSES, widths=widths)
+
+
+def active_weights(widths: tuple[int, ...], density: float | None) -> dict[str, int]:
+    """By layer: ERK's counts, or all weights where there is no density."""
+    shapes = {name: tuple(weight.shape) for name, weight in maskable(network(widths)).items()}
+    if density is None:
+        return {name: rows * columns for name, (rows, columns) in shapes.items()}
+    return layer_counts(shapes, density, "erk")
+
+
+def method(arm: Arm, widths: tuple[int, ...]) -> Method:
+    """A fresh method."""
+    model = network(widths)
+    if arm.density is None:
+        return Plain(model)
+    updates = None
+    if arm.update_period is not None:
+        updates = TopologyUpdates(
+            criterion=resolve(CRITERIA, arm.criterion, "criterion"),
+            growth=resolve(GROWTHS, arm.growth, "growth rule"),
+            generator=stream(0, "growth"),
+            total_steps=NEVER,
+            update_period=arm.update_period,
+        )
+    counts = active_weights(widths, arm.density)
+    sizes = active_weights(widths, None)
+    sparse: dict[str, Any] = {}
+    if arm.backend != "masked":
+        sparse["backends"] = {
+            name: arm.backend if count < CROSSOVER * sizes[name] else "masked" for name, count in counts.items()
+        }
+    return SparseTraining(model, counts, mask_generator=stream(0, "masks"), updates=updates, **sparse)
+
+
+def optimizer(parameters: list[nn.Parameter]) -> Optimizer:
+    """SGD with momentum."""
+    return sgd(parameters, lr=0.01, momentum=0.9, nesterov=False, weight_decay=5e-4)
+
+
+def training(
+    arm: Arm, widths: tuple[int, ...], *, train: Split, val: Split, augment: Augmentation | None = crop_flip
+) -> Training:
+    """A training without end, with validation after every epoch."""
+    chosen = method(arm, widths)
+    return Training(
+        chosen,
+        train=Images(train, MEAN, STD, augment),
+        val=Images(val, MEAN, STD),
+        read_test=lambda: Images(split(0), MEAN, STD),
+        optimizer=optimizer(chosen.parameters()),
+        schedule=lambda step: 1.0,
+        settings=Settings(
+            batch_size=BATCH,
+            total_steps=NEVER,
+            evaluate_every=steps_per_epoch(len(train), BATCH),
+            checkpoint_every=NEVER,
+        ),
+        seed=0,
+        device=torch.device("cpu"),
+    )
+
+
+def steps_of(trained: Training) -> Callable[[int], None]:
+    """`go(n)`: the next n steps of a training, everything included that `Training.run` does on the way."""
+
+    def forever() -> Iterator[None]:
+        trained.model.train()
+        for epoch, batch in trained.batches():
+            trained.step(epoch, batch)
+            trained.milestone(epoch)
+            yield
+
+    going = forever()
+
+    def go(steps: int) -> None:
+        for _ in islice(going, steps):
+            pass
+
+    return go
+
+
+def step_flops(arm: Arm, widths: tuple[int, ...]) -> float:
+    """FLOPs that one step cannot avoid: forward, weight gradients, and input gradients but the first layer's.
+
+    Of the active weights, whatever a backend computes besides.
+    """
+    active = active_weights(widths, arm.density)
+    return 2.0 * BATCH * (3 * sum(active.values()) - active["fc1"])
