@@ -68,6 +68,36 @@ Backend = Annotated[
     SparseBackend | None,
     typer.Option("--backend", help="How sparse layers compute; auto unless given.", rich_help_panel=_EXECUTION),
 ]
+
+
+def _cohort_size(text: str) -> int | str:
+    from petlsparse.recipe.outline import cohort_size
+
+    try:
+        return cohort_size(int(text) if text.isdecimal() else text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}, not {text}") from None
+
+
+Cohort = Annotated[
+    str | None,
+    typer.Option(
+        "--cohort",
+        metavar="auto|off|N",
+        parser=_cohort_size,
+        help="How many runs to train as one where they allow it; auto unless given.",
+        rich_help_panel=_EXECUTION,
+    ),
+]
+CacheMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--cache-memory",
+        metavar="SIZE|off",
+        help="What values of frozen networks, kept for all runs, may take; half of the free memory unless given.",
+        rich_help_panel=_EXECUTION,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=0, help="Train no more than this many runs now.", rich_help_panel=_EXECUTION),

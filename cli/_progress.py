@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
@@ -51,6 +52,8 @@ class Lines:
                 self.say(f"{self.count()} {self.name(run_id)}: failed: {last_line(error)}", style="red")
             case events.Retried(run_id, error):
                 self.say(f"again: {self.name(run_id)}: {last_line(error)}", style="yellow")
+            case events.Separated(run_ids, error):
+                self.say(f"one by one: {len(run_ids)} runs that trained as one: {last_line(error)}", style="yellow")
 
     def say(self, text: str, style: str = "") -> None:
         """One line on stderr."""
@@ -65,8 +68,19 @@ class Lines:
         return f"{run_id} {self.labels.get(run_id, '')}".rstrip()
 
 
+@dataclass
+class Work:
+    """What a worker has at hand."""
+
+    bar: TaskID
+    name: str
+    runs: list[str] = field(default_factory=list)
+    share: float = 0.0
+    """How much of it is done."""
+
+
 class Live(Lines):
-    """A bar for all runs and one for each run at work; a run that is over becomes a line above them."""
+    """A bar for all runs and one for each worker at work; a run that is over becomes a line above them."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         super().__init__(labels)
@@ -83,7 +97,7 @@ class Live(Lines):
             transient=True,
         )
         self.all = self.bars.add_task("[bold]all runs", total=None, where="", metrics="")
-        self.tasks: dict[str, TaskID] = {}
+        self.at_work: dict[int, Work] = {}
 
     def __enter__(self) -> "Live":
         self.bars.start()
@@ -96,27 +110,49 @@ class Live(Lines):
         """Move the bars, and print what `Lines` prints above them."""
         super().__call__(event)
         match event:
-            case events.Started(run_id, attempt):
+            case events.Started(run_id, attempt, worker):
                 again = f" (attempt {attempt})" if attempt > 1 else ""
-                name = self.labels.get(run_id, run_id) + again
-                self.tasks[run_id] = self.bars.add_task(Text(name).markup, total=None, where="", metrics="")
-            case events.Progressed(run_id, progress) if run_id in self.tasks:
+                self.begin(worker, run_id, self.labels.get(run_id, run_id) + again)
+            case events.Progressed(run_id, progress) if work := self.work(run_id):
+                work.share = progress.step / progress.total_steps if progress.total_steps else 0.0
                 self.bars.update(
-                    self.tasks[run_id],
+                    work.bar,
                     completed=progress.step,
                     total=progress.total_steps or None,
                     where=f"epoch {progress.epoch}",
-                    metrics=brief(progress.metrics),
+                    metrics=brief(progress.metrics) if len(work.runs) == 1 else "",
                 )
             case events.Finished(run_id) | events.Failed(run_id) | events.Retried(run_id):
-                if run_id in self.tasks:
-                    self.bars.remove_task(self.tasks.pop(run_id))
+                self.end(run_id)
+            case events.Separated(run_ids):
+                for run_id in run_ids:
+                    self.end(run_id)
         self.bars.update(self.all, completed=self.share(), total=self.total or None, where=self.count())
+
+    def begin(self, worker: int, run_id: str, name: str) -> None:
+        """One bar for whatever a worker has at hand: a run, or several as one."""
+        if worker not in self.at_work:
+            bar = self.bars.add_task(Text(name).markup, total=None, where="", metrics="")
+            self.at_work[worker] = Work(bar, name)
+        work = self.at_work[worker]
+        work.runs.append(run_id)
+        if len(work.runs) > 1:
+            self.bars.update(work.bar, description=Text(f"{len(work.runs)} runs as one: {work.name}, ...").markup)
+
+    def end(self, run_id: str) -> None:
+        """A run is at work no more; the bar goes with the last one."""
+        if work := self.work(run_id):
+            work.runs.remove(run_id)
+        for worker in [number for number, each in self.at_work.items() if not each.runs]:
+            self.bars.remove_task(self.at_work.pop(worker).bar)
+
+    def work(self, run_id: str) -> "Work | None":
+        """The work that a run is part of, if it is at work."""
+        return next((work for work in self.at_work.values() if run_id in work.runs), None)
 
     def share(self) -> float:
         """Runs that are over, those at work by their share."""
-        working = [task for task in self.bars.tasks if task.id != self.all]
-        return self.over + sum(task.completed / task.total for task in working if task.total)
+        return self.over + sum(work.share * len(work.runs) for work in self.at_work.values())
 
 
 def brief(metrics: Mapping[str, float]) -> str:

@@ -13,6 +13,8 @@ from . import _console
 from ._options import (
     Axes,
     Backend,
+    CacheMemory,
+    Cohort,
     Device,
     DryRun,
     Fresh,
@@ -52,6 +54,8 @@ def study_command(study: str, text: str) -> Callable[..., None]:
         per_gpu: PerGpu = None,
         retry: Retry = None,
         backend: Backend = None,
+        cache_memory: CacheMemory = None,
+        cohort: Cohort = None,
         limit: Limit = None,
         fresh: Fresh = False,
         dry_run: DryRun = False,
@@ -59,10 +63,12 @@ def study_command(study: str, text: str) -> Callable[..., None]:
         json: Json = False,
     ) -> None:
         from petlsparse.recipe import load_recipe
+        from petlsparse.recipe.sizes import read_size
         from petlsparse.studies import names
 
         loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds, names=names(), study=study)
         folder = out or default_out(loaded)
+        cache_bytes = None if cache_memory is None else read_size("--cache-memory", cache_memory)
         if dry_run:
             show_plan(loaded, folder, device, workers, per_gpu, probe=False, json=json)
             return
@@ -77,6 +83,8 @@ def study_command(study: str, text: str) -> Callable[..., None]:
             retry=retry,
             limit=limit,
             backend=backend and backend.value,
+            cache_memory=cache_bytes,
+            cohort=cohort,
         )
         show_results(loaded, folder, summary, json=json)
         if code := exit_code(summary):
@@ -104,7 +112,7 @@ def train(
     from petlsparse.analysis.arms import run_labels
     from petlsparse.analysis.estimate import expected_seconds
     from petlsparse.launch.plan import execute_plan
-    from petlsparse.studies import STUDIES
+    from petlsparse.studies import STUDIES, cohort_key
     from petlsparse.tracking.record import FINAL
     from petlsparse.tracking.store import Store
 
@@ -129,6 +137,7 @@ def train(
             workers=workers,
             per_gpu=per_gpu,
             **choices,
+            cohort_key=lambda run: cohort_key(run, place.device),
             estimate=lambda run: seconds.get(run.run_id, 0.0),
             on_event=listener,
         )

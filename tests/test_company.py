@@ -42,6 +42,7 @@ ARMS = {
     "adapter-search": [
         '{ kind = "linear-probe" }',
         '{ kind = "adapters", placement = "random", count = 3 }',
+        '{ kind = "adapters", placement = "explicit", edges = [[12, 8], [7, 9]] }',
     ],
 }
 
@@ -59,6 +60,8 @@ def trained(study: str, folder: Path, *, workers: int, backwards: bool) -> dict[
     keys = ["run_id", "step", "split", "metric", "layer", "source", "target", "score_name"]
     tables = {name: read_table(store, name) for name in ("metrics", "topology", "edges")}
     runs = read_table(store, "runs")
+    if study == "adapter-search":
+        assert set(runs["frozen_values"]) == {"float32"}
     tables["runs"] = runs[["run_id", *(c for c in runs if c.startswith(("test_", "val_", "train_loss", "best_")))]]
     return {
         name: table.sort_values([key for key in keys if key in table]).reset_index(drop=True)

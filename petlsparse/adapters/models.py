@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,8 @@ class PlacedAdapters(nn.Module):
 
     Below the lowest written node both passes are the same computation, so it is made once: `frozen` runs the base
     pass, without gradients, up to the highest node anyone needs, and `adapted` takes over at the lowest written
-    node. `frozen` depends on backbone and images alone; its result may be cached, or shared by many placements.
+    node. `frozen` depends on backbone and images alone; its result may be cached, shared by many placements, and
+    handed to the model in place of the images.
 
     Args:
         stream: the backbone; not copied, stays frozen.
@@ -36,6 +37,7 @@ class PlacedAdapters(nn.Module):
         generator: one number is drawn; with it each edge seeds its own generator, so an adapter's initial weights
             depend on its edge alone and not on which others exist.
         head_generator: source of the head.
+        frozen_dtype: what values are rounded to where the main pass takes over from the base pass; None leaves them.
 
     Raises:
         UserError: edges outside the stream or named twice, or adapter options that `Adapter` refuses.
@@ -54,9 +56,10 @@ class PlacedAdapters(nn.Module):
         layer_norm: bool = True,
         bias: bool = False,
         scale: float = 1.0,
+        frozen_dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.stream = stream
+        self.stream, self.frozen_dtype = stream, frozen_dtype
         self.edges = check_edges(edges, stream.nodes)
         seed = int(torch.randint(2**62, (), generator=generator))
         self.adapters = nn.ModuleDict(
@@ -76,42 +79,76 @@ class PlacedAdapters(nn.Module):
         self.head = classification_head(stream.width, classes, head_generator)
         self.start = lowest_written_node(self.edges, stream.nodes)
         self.frozen_nodes = frozen_nodes(self.edges, stream.nodes)
+        # Only recurrent edges read the last node as a whole, and they write, and start, below it.
+        self.pooled = self.start == stream.nodes - 1
         self.incoming = {
             j: tuple(edge for edge in self.edges if edge.target == j) for j in {edge.target for edge in self.edges}
         }
         self.reread = {edge.source for edge in self.edges if edge.source < edge.target}
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, C, H, W) to logits (B, classes)."""
-        return self.adapted(self.frozen(images))
+    def forward(self, inputs: Tensor | Mapping[int, Tensor]) -> Tensor:
+        """Normalised images (B, C, H, W), or their values at `frozen_nodes`, to logits (B, classes)."""
+        return self.adapted(self.frozen(inputs) if isinstance(inputs, Tensor) else inputs)
 
     def frozen(self, images: Tensor) -> dict[int, Tensor]:
         """Base pass: p[k], (B, T, d), of every k in `frozen_nodes`, and no further. Keeps no graph."""
-        kept: dict[int, Tensor] = {}
-        with torch.no_grad():
-            x = self.stream.embed(images)
-            for k in range(self.frozen_nodes[-1] + 1):
-                if k > 0:
-                    x = x + self.stream.subblock(k, x)
-                if k in self.frozen_nodes:
-                    kept[k] = x
-        return kept
+        return frozen_values(self.stream, images, self.frozen_nodes, self.frozen_dtype, pooled=self.pooled)
 
     def adapted(self, frozen: Mapping[int, Tensor]) -> Tensor:
         """Main pass from the lowest written node: frozen node values, as `frozen` returns them, to logits."""
+        dtype, last = self.head.weight.dtype, self.stream.nodes - 1
+        frozen = {k: p.to(dtype) for k, p in frozen.items()}
         values = {k: p for k, p in frozen.items() if k < self.start}
         x = frozen[self.start]
-        for j in range(self.start, self.stream.nodes):
+        for j in range(self.start, last + 1):
+            # Adapters and the last MLP treat every token by itself: there what pooling does not read is left out.
+            needed = self.stream.read_by_pool if j == last else _all
+            x = needed(x)
             u = x if j == self.start else x + self.stream.subblock(j, x)
             x = u
             for edge in self.incoming.get(j, ()):
                 i = edge.source
-                source = u if i == j else values[i] if i < j else frozen[i]
+                source = u if i == j else needed(values[i] if i < j else frozen[i])
                 x = x + self.adapters[str(edge)](source)
             if j in self.reread:
                 values[j] = x
         logits: Tensor = self.head(self.stream.pool(x))
         return logits
+
+
+def _all(x: Tensor) -> Tensor:
+    return x
+
+
+def frozen_values(
+    stream: ResidualStream,
+    images: Tensor,
+    nodes: Collection[int],
+    dtype: torch.dtype | None = None,
+    *,
+    pooled: bool = False,
+) -> dict[int, Tensor]:
+    """Base pass of normalised images (B, C, H, W) up to the highest of `nodes`: node -> p (B, T, d), without a graph.
+
+    What a node's value is does not depend on which others are asked for.
+
+    Args:
+        stream: the frozen network.
+        images: on its device.
+        nodes: those wanted.
+        dtype: what values are rounded to where they are handed over; the pass itself goes on unrounded.
+        pooled: of the last node, only the tokens that pooling reads are wanted.
+    """
+    kept: dict[int, Tensor] = {}
+    with torch.no_grad():
+        x = stream.embed(images)
+        for k in range(max(nodes) + 1):
+            if k > 0:
+                x = stream.read_by_pool(x) if pooled and k == stream.nodes - 1 else x
+                x = x + stream.subblock(k, x)
+            if k in nodes:
+                kept[k] = x if dtype is None else x.to(dtype)
+    return kept
 
 
 class FullFineTuning(nn.Module):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from petlsparse.analysis.rows import Record
 from petlsparse.errors import Problem, UserError
+from petlsparse.recipe.schema import neutral_columns
 from petlsparse.tracking.compaction import read_table
 
 
@@ -20,7 +21,8 @@ def load_runs(stores: Iterable[Path | str]) -> list[Record]:
         for record in table.where(table.notna(), None).to_dict("records"):
             known = runs.get(record["run_id"])
             if known is None or known["status"] != "done":
-                runs[record["run_id"]] = {str(name): value for name, value in record.items()}
+                columns = {str(name): value for name, value in record.items()}
+                runs[record["run_id"]] = columns | neutral_columns(columns)
     if not runs:
         raise UserError(Problem("there are no runs yet", where=", ".join(folders)))
     return list(runs.values())

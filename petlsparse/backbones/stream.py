@@ -70,14 +70,22 @@ class ResidualStream(nn.Module):
             return cast("Tensor", block.ls1(block.attn(block.norm1(x))))
         return cast("Tensor", block.ls2(block.mlp(block.norm2(x))))
 
+    def read_by_pool(self, x: Tensor) -> Tensor:
+        """The tokens of x (B, T, d) that pooling reads of node n-1: the class token alone, or all of them.
+
+        An MLP treats every token by itself, so the last one need not be computed for tokens that nobody reads.
+        """
+        return x[:, :1] if self.vit.global_pool == "token" else x
+
     def pool(self, x: Tensor) -> Tensor:
-        """Node n-1 (B, T, d) to the model's own features (B, d): final norm, then class token or pooling."""
+        """Node n-1 (B, T, d), or `read_by_pool` of it, to the model's own features (B, d): final norm, then pooling."""
         return self.vit.forward_head(self.vit.norm(x), pre_logits=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, C, H, W) to features (B, d): the plain network, as timm computes it."""
         x = self.embed(images)
         for j in range(1, self.nodes):
+            x = self.read_by_pool(x) if j == self.nodes - 1 else x
             x = x + self.subblock(j, x)
         return self.pool(x)
 

@@ -1,6 +1,6 @@
 """Executing a plan on one machine.
 
-`plan` decides what is to do, `dispatch` hands it to workers and deals with how they end, `crew` owns the worker
-processes, `worker` is what happens inside one, `devices` says where they work, `interruption` how they are stopped,
-`events` what is told about it all.
+`plan` decides what is to do, `cohorts` what is done together, `dispatch` hands it to workers and deals with how they
+end, `job` is what is handed over, `crew` owns the worker processes, `worker` is what happens inside one, `devices` says
+where they work, `interruption` how they are stopped, `cache` what they share, `events` what is told about it all.
 """

@@ -1,4 +1,4 @@
-"""The workers of a command, behind one small interface: hand over a job, get a future, replace, dismiss."""
+"""The workers of a command, behind one small interface: hand over jobs, get a future, replace, dismiss."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from pebble import ProcessExpired, ProcessPool
 from petlsparse.launch.devices import Place, places, resolve_device
 from petlsparse.launch.events import Event, Progressed
 from petlsparse.launch.interruption import shielded
-from petlsparse.launch.worker import Job, Outcome, initialise, run_one
+from petlsparse.launch.job import Job, Outcome
+from petlsparse.launch.worker import initialise, run_jobs
 from petlsparse.tracking.progress import Beat, Progress
 
+Outcomes = dict[str, Outcome]
+"""By run id."""
+
 DEATHS = (ProcessExpired, BrokenProcessPool, CancelledError)
-"""What a future raises when the worker ended before the run did."""
+"""What a future raises when the worker ended before its jobs did."""
 
 PATIENCE = 10
 """Looks at a missing process before it is taken for dead: pebble, which knows why, needs one or two of them."""
 
 
 class Worker(Protocol):
-    """Executes one job at a time."""
+    """Executes one job at a time, or several as one."""
 
-    def start(self, job: Job) -> Future[Outcome]:
-        """Begin a job. The future raises one of DEATHS if the worker ends before the job."""
+    def start(self, jobs: Sequence[Job]) -> Future[Outcomes]:
+        """Begin jobs. The future raises one of DEATHS if the worker ends before them."""
 
     def is_lost(self, beat: Beat | None) -> bool:
-        """Whether the running job's future will never be done, given its progress. Asked again and again."""
+        """Whether the future will never be done, given the progress of the first job. Asked again and again."""
 
     def renew(self) -> None:
         """Go on with a fresh process."""
@@ -56,14 +60,15 @@ class ProcessWorker:
         self.missed = 0
         self.pool = self._pool()
 
-    def start(self, job: Job) -> Future[Outcome]:
-        """Begin a job, starting the process first if need be."""
-        job.beat.unlink(missing_ok=True)
+    def start(self, jobs: Sequence[Job]) -> Future[Outcomes]:
+        """Begin jobs, starting the process first if need be."""
+        jobs[0].beat.unlink(missing_ok=True)
         self.missed = 0
         with shielded():
             if not self.pool.active:  # its process ended while it had nothing to do
                 self.renew()
-            future: Future[Outcome] = self.pool.schedule(run_one, [replace(job, device=self.place.device)])
+            here = [replace(job, device=self.place.device) for job in jobs]
+            future: Future[Outcomes] = self.pool.schedule(run_jobs, [here])
         return future
 
     def is_lost(self, beat: Beat | None) -> bool:
@@ -102,11 +107,11 @@ class InProcessWorker:
     def __init__(self, device: str, listener: Callable[[str, Progress], None]) -> None:
         self.device, self.listener = device, listener
 
-    def start(self, job: Job) -> Future[Outcome]:
-        """Execute the job; the future is done."""
-        future: Future[Outcome] = Future()
-        job = replace(job, device=self.device, own_output=False)
-        future.set_result(run_one(job, lambda progress: self.listener(job.run_id, progress)))
+    def start(self, jobs: Sequence[Job]) -> Future[Outcomes]:
+        """Execute the jobs; the future is done."""
+        future: Future[Outcomes] = Future()
+        here = [replace(job, device=self.device, own_output=False) for job in jobs]
+        future.set_result(run_jobs(here, lambda progress: self.listener(jobs[0].run_id, progress)))
         return future
 
     def is_lost(self, beat: Beat | None) -> bool:

@@ -28,7 +28,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Started:
-    """A run was handed to a worker."""
+    """A run was handed to a worker; several to the same one, before any of them ends, are trained as one."""
 
     run_id: str
     attempt: int
@@ -37,7 +37,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progressed:
-    """A run got further."""
+    """A run got further, and with it those that are trained with it as one."""
 
     run_id: str
     progress: Progress
@@ -69,10 +69,18 @@ class Retried:
     error: str
 
 
+@dataclass(frozen=True)
+class Separated:
+    """Runs that were to be trained as one came to no result that way; each is executed alone."""
+
+    run_ids: tuple[str, ...]
+    error: str
+
+
 PENDING = "pending"
 """The status of a run without a record."""
 
-Event = Waiting | Planned | Started | Progressed | Finished | Failed | Retried
+Event = Waiting | Planned | Started | Progressed | Finished | Failed | Retried | Separated
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,19 @@ same command again: results are kept, stopped runs go on from their checkpoint, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 
+from petlsparse.launch.cache import shared_cache
+from petlsparse.launch.cohorts import cohorts
 from petlsparse.launch.crew import hire
 from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import PENDING, Event, Planned, Summary, Waiting
 from petlsparse.launch.interruption import Interruption
-from petlsparse.launch.worker import Job
+from petlsparse.launch.job import Job
 from petlsparse.recipe.execution import Backend, Execution
 from petlsparse.recipe.loading import Recipe
+from petlsparse.recipe.outline import CohortSize
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking import provenance
 from petlsparse.tracking.compaction import compact
@@ -35,6 +38,9 @@ def execute_plan(
     per_gpu: int | None = None,
     retry: int | None = None,
     backend: Backend | None = None,
+    cache_memory: int | None = None,
+    cohort: CohortSize | None = None,
+    cohort_key: Callable[[Run], Hashable | None] = lambda _: None,
     limit: int | None = None,
     estimate: Callable[[Run], float] | None = None,
     patience: float | None = None,
@@ -43,7 +49,7 @@ def execute_plan(
     """Bring the runs of `recipe` to a result in `store`, and compact its tables whatever happens.
 
     Args:
-        recipe: its runs, and the defaults of `workers`, `per_gpu`, `retry` and `backend`.
+        recipe: its runs, and the defaults of `workers`, `per_gpu`, `retry`, `backend`, `cache_memory` and `cohort`.
         store: where results are, and go.
         studies: study name -> "module:execute", what a worker calls.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -52,6 +58,11 @@ def execute_plan(
         retry: further executions, in this command, of a run whose worker died or ran out of memory, each from its
             checkpoint (default 1). Other failures, and earlier commands' failures, are tried once per command.
         backend: of sparse layers, "auto" unless given.
+        cache_memory: bytes that values of frozen networks, kept for all runs, may take; by default half of the memory
+            available, and never more than half of the free disk space. 0 keeps none.
+        cohort: how many runs a worker is handed at most, to be trained as one. "auto", the default, shares them evenly
+            among the workers; how many of these fit into memory is the study's business. "off": one at a time.
+        cohort_key: runs of equal key may be trained as one; those of key None, all unless given, are trained alone.
         limit: execute at most this many runs, the first in the recipe's order.
         estimate: expected cost of a run, in any unit; the costliest start first. Without it the recipe's order stays.
         patience: seconds to wait for a store that another command holds; None waits for ever.
@@ -72,22 +83,37 @@ def execute_plan(
     )
     retry = next(number for number in (retry, launch.retry, RETRY) if number is not None)
     run_ids = tuple(run.run_id for run in recipe.runs)
-    with store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))):
+    cache_memory = launch.cache_memory if cache_memory is None else cache_memory
+    with (
+        store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))),
+        shared_cache(store.path, cache_memory) as (cache_folder, cache_size),
+    ):
         store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
         statuses, attempts = _standing(store, run_ids)
         finished = [run_id for run_id in run_ids if statuses[run_id] in FINAL]
         store.tidy(finished)
         todo = [run for run in recipe.runs if statuses[run.run_id] not in FINAL]
-        todo = sorted(todo[:limit], key=estimate, reverse=True) if estimate else todo[:limit]
-        execution = Execution(backend=backend or launch.backend or "auto")
-        jobs = _jobs(recipe, todo, attempts, store, studies, execution)
-        on_event(Planned(tuple(job.run_id for job in jobs), len(finished)))
+
+        def key(run: Run) -> Hashable | None:
+            # What was stopped is not in step with the others any more; what has failed might take them with it.
+            untouched = statuses[run.run_id] == PENDING and not _has_checkpoint(store, run)
+            return cohort_key(run) if untouched else None
+
+        parts = cohorts(todo[:limit], key, workers=len(crew), size=cohort or launch.cohort or "auto")
+        if estimate:
+            parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
+        execution = Execution(
+            backend=backend or launch.backend or "auto", cache_memory=cache_size, cache_folder=cache_folder
+        )
+        jobs = {job.run_id: job for job in _jobs(recipe, todo[:limit], attempts, store, studies, execution)}
+        tasks = [[jobs[run.run_id] for run in part] for part in parts]
+        on_event(Planned(tuple(job.run_id for task in tasks for job in task), len(finished)))
         with Interruption(store.stop_file) as interruption:
             dispatch = Dispatch(store, crew, retry, interruption, on_event)
             try:
                 # A second signal; the first was noted by `interruption`.
                 with suppress(KeyboardInterrupt):
-                    dispatch.execute(jobs)
+                    dispatch.execute(tasks)
             finally:
                 compact(store)
     return Summary(statuses | dispatch.statuses, interruption.requested)
@@ -101,6 +127,10 @@ def _standing(store: Store, run_ids: Iterable[str]) -> tuple[dict[str, str], dic
         statuses[run_id] = record.status if record else PENDING
         attempts[run_id] = record.attempts if record else 0
     return statuses, attempts
+
+
+def _has_checkpoint(store: Store, run: Run) -> bool:
+    return (store.run_dir(run.run_id) / "checkpoint.safetensors").exists()
 
 
 def _jobs(

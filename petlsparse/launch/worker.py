@@ -1,4 +1,4 @@
-"""What happens inside a worker process: one run after another, each from its settings to its record."""
+"""What happens inside a worker process: run after run, or several as one, each from its settings to its record."""
 
 from __future__ import annotations
 
@@ -9,71 +9,25 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from petlsparse.errors import UserError
+from petlsparse.launch.events import PENDING
 from petlsparse.launch.interruption import ShouldStop
-from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.launch.job import ERROR_CHARACTERS, Job, Outcome, failure
 from petlsparse.recipe.schema import validate_run
 from petlsparse.registry import resolve
 from petlsparse.tracking import provenance
 from petlsparse.tracking.atomic import TEMPORARY
 from petlsparse.tracking.progress import Progress, ProgressFile
-from petlsparse.tracking.record import FINAL, Record
+from petlsparse.tracking.record import FINAL
 from petlsparse.tracking.store import Store
 
-ERROR_CHARACTERS = 4000
-"""How much of a traceback's end a record keeps; the log has all of it."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One execution of one run: plain data, so that any launcher can carry it to any process."""
-
-    run_id: str
-    settings: dict[str, Any]
-    """The run as `Run.settings()` gives it."""
-    recipe: str
-    studies: Mapping[str, str]
-    """study name -> "module:execute"."""
-    store: str
-    attempt: int
-    """Which execution of this run this is, over all commands; 1 for the first."""
-    checkpoint_every: Duration
-    device: str = "cpu"
-    threads: int = 1
-    keep: str = "none"
-    execution: Execution = PLAIN
-    provenance: dict[str, Any] = field(default_factory=dict)
-    """What all runs of the command share."""
-    own_output: bool = True
-    """Whether what the run prints goes to its log."""
-
-    @property
-    def folder(self) -> Path:
-        """Where everything about the run is."""
-        return Store(Path(self.store)).run_dir(self.run_id)
-
-    @property
-    def beat(self) -> Path:
-        """Its progress file."""
-        return self.folder / "progress.json"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an execution ended. `passing`: the reason of a failure may not come back (memory, files)."""
-
-    status: str
-    error: str | None = None
-    passing: bool = False
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
-    seconds: float = 0.0
+Listener = Callable[[Progress], None]
 
 
 def initialise(environment: Mapping[str, str]) -> None:
@@ -83,103 +37,145 @@ def initialise(environment: Mapping[str, str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def run_one(job: Job, listener: Callable[[Progress], None] = lambda _: None) -> Outcome:
+def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> dict[str, Outcome]:
+    """What a worker is handed: one run, or several to be trained as one. Outcomes by run id."""
+    if len(jobs) > 1:
+        return run_together(jobs, listener)
+    (job,) = jobs
+    return {job.run_id: run_one(job, listener)}
+
+
+def run_one(job: Job, listener: Listener = lambda _: None) -> Outcome:
     """Execute a run from its checkpoint, or from the start, and write its record, whatever comes of it.
 
     Raises UserError when the store cannot be written. What goes wrong in the study is not raised but recorded.
     """
     store, started, clock = Store(Path(job.store)), provenance.utc_now(), time.perf_counter()
+    with _begun(job, store), _reporting(job, listener) as report:
+        try:
+            run = validate_run(job.settings)
+            result = resolve(job.studies, run.study, "study")(
+                run, run_dir=job.folder, progress=report, **_circumstances(job, store)
+            )
+            return _recorded(job, store, result, started, time.perf_counter() - clock)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is this run's result
+            reason = _reason(error)
+            job.note(reason)
+            store.write_record(failure(job, reason, _about(job, started)))
+            return Outcome("failed", reason[-ERROR_CHARACTERS:], passing=_may_pass(error))
+
+
+def run_together(jobs: Sequence[Job], listener: Listener = lambda _: None) -> dict[str, Outcome]:
+    """Train runs as one, from the start; each has its record as soon as it comes to a result.
+
+    The log of the first gets what is printed, its progress file the progress of all. What goes wrong says nothing
+    about any one of the runs: those without a result are "pending" in what is returned, and nothing is recorded.
+    """
+    first, store, started, clock = jobs[0], Store(Path(jobs[0].store)), provenance.utc_now(), time.perf_counter()
+    outcomes: dict[str, Outcome] = {}
+    reason = "its company ended without a result for it"
+
+    def done(index: int, result: Any) -> None:
+        seconds = (time.perf_counter() - clock) / len(jobs)  # of each run's own time nothing is known
+        outcomes[jobs[index].run_id] = _recorded(jobs[index], store, result, started, seconds)
+
+    with ExitStack() as begun:
+        for job in jobs:
+            begun.enter_context(_begun(job, store))
+            job.note(f"together with {len(jobs) - 1} other runs; the log is that of {first.run_id}")
+        report = begun.enter_context(_reporting(first, listener))
+        try:
+            runs = [validate_run(job.settings) for job in jobs]
+            module = import_module(first.studies[runs[0].study].partition(":")[0])
+            module.execute_together(
+                runs,
+                run_dirs=[job.folder for job in jobs],
+                progress=lambda _, progress: report(progress),
+                done=done,
+                **_circumstances(first, store),
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, each of them may do without the others
+            reason = _reason(error)
+            first.note(reason)
+    return {job.run_id: outcomes.get(job.run_id, Outcome(PENDING, reason)) for job in jobs}
+
+
+@contextmanager
+def _begun(job: Job, store: Store) -> Iterator[None]:
+    """The run's folder is ours alone, without what a killed writer left, and the log says who is at work."""
     with store.run_lock(job.run_id) as folder:
         for left_by_killed_writer in folder.glob(TEMPORARY):
             left_by_killed_writer.unlink()
-        log, beat = folder / "log.txt", ProgressFile(job.beat)
-        _append(log, f"--- attempt {job.attempt}, {started}, process {os.getpid()}\n")
-        if job.own_output:
-            _print_to(log)
-        beat.write(Progress(0, 0, 0))  # says which process it is
-
-        def report(progress: Progress) -> None:
-            if beat(progress):
-                listener(progress)
-
-        try:
-            result = _execute(job, folder, report, ShouldStop(store.stop_file))
-            final = result.status in FINAL
-            store.write_record(
-                Record(
-                    **_identity(job),
-                    status=result.status,
-                    attempts=job.attempt if final else job.attempt - 1,
-                    metrics=result.metrics,
-                    history=[list(row) for row in result.history],
-                    cost={"wall_seconds": time.perf_counter() - clock} | result.cost,
-                    provenance=_provenance(job, started) | result.provenance_extra,
-                ),
-                result.rows,
-            )
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is this run's result
-            reason = str(error) if isinstance(error, UserError) else traceback.format_exc()
-            _append(log, reason + "\n")
-            store.write_record(failure(job, reason, _provenance(job, started)))
-            return Outcome("failed", reason[-ERROR_CHARACTERS:], passing=_may_pass(error))
-        finally:
-            job.beat.unlink(missing_ok=True)
-        if final:
-            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-        return Outcome(result.status, metrics=result.metrics, seconds=time.perf_counter() - clock)
+        job.note(f"--- attempt {job.attempt}, {provenance.utc_now()}, process {os.getpid()}")
+        yield
 
 
-def failure(job: Job, reason: str, facts: Mapping[str, Any] = MappingProxyType({})) -> Record:
-    """The record of an execution that failed."""
-    about = {**job.provenance, **facts}
-    error = reason[-ERROR_CHARACTERS:]
-    return Record(**_identity(job), status="failed", attempts=job.attempt, error=error, provenance=about)
+@contextmanager
+def _reporting(job: Job, listener: Listener) -> Iterator[Listener]:
+    """What is printed goes to the job's log, progress to its file; the first beat says which process is at work."""
+    if job.own_output:
+        _print_to(job.log)
+    beat = ProgressFile(job.beat)
+    beat.write(Progress(0, 0, 0))
+
+    def report(progress: Progress) -> None:
+        if beat(progress):
+            listener(progress)
+
+    try:
+        yield report
+    finally:
+        job.beat.unlink(missing_ok=True)
 
 
-def _identity(job: Job) -> dict[str, Any]:
-    return {
-        "run_id": job.run_id,
-        "study": job.settings["study"],
-        "recipe": job.recipe,
-        "settings": job.settings,
-    }
-
-
-def _provenance(job: Job, started: str) -> dict[str, Any]:
-    worker = provenance.of_worker(job.device, job.threads)
-    return {**job.provenance, **worker, "started": started, "finished": provenance.utc_now()}
-
-
-def _execute(job: Job, folder: Path, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Any:
-    """The study's RunResult."""
-    run = validate_run(job.settings)
-    execute = resolve(job.studies, run.study, "study")
+def _circumstances(job: Job, store: Store) -> dict[str, Any]:
+    """What a study is told besides the run: the same for all jobs of a command on one device."""
     device: Any = job.device
     # Launching needs no torch. A study that does has imported it by now, and expects a torch.device.
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(job.threads)
         device = torch.device(job.device)
-    return execute(
-        run,
-        run_dir=folder,
-        device=device,
-        progress=report,
-        checkpoint_every=job.checkpoint_every,
-        keep=job.keep,
-        should_stop=should_stop,
-        execution=job.execution,
+    return {
+        "device": device,
+        "checkpoint_every": job.checkpoint_every,
+        "keep": job.keep,
+        "should_stop": ShouldStop(store.stop_file),
+        "execution": job.execution,
+    }
+
+
+def _recorded(job: Job, store: Store, result: Any, started: str, seconds: float) -> Outcome:
+    """Write down the study's RunResult; a result needs no checkpoint any more."""
+    final = result.status in FINAL
+    record = job.record(
+        result.status,
+        {**_about(job, started), **result.provenance_extra},
+        attempts=job.attempt if final else job.attempt - 1,
+        metrics=result.metrics,
+        history=[list(row) for row in result.history],
+        cost={"wall_seconds": seconds} | result.cost,
     )
+    store.write_record(record, result.rows)
+    if final:
+        with suppress(OSError):  # the next command tidies up
+            (job.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return Outcome(result.status, metrics=result.metrics, seconds=seconds)
+
+
+def _about(job: Job, started: str) -> dict[str, Any]:
+    """Provenance that a worker knows."""
+    return {**provenance.of_worker(job.device, job.threads), "started": started, "finished": provenance.utc_now()}
+
+
+def _reason(error: BaseException) -> str:
+    """What to tell of an error: a user's in its own words, any other with its traceback."""
+    return str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
 
 
 def _may_pass(error: BaseException) -> bool:
     """Whether trying again may help: out of memory, files, a GPU in trouble. An error in the code stays."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"MemoryError", "OSError", "OutOfMemoryError", "AcceleratorError"})
-
-
-def _append(log: Path, text: str) -> None:
-    with log.open("a") as file:
-        file.write(text)
 
 
 def _print_to(log: Path) -> None:

@@ -16,11 +16,11 @@ class Execution:
 
     backend: Backend = "auto"
     """Of sparse layers: masked dense weights, truly sparse ones (CPU), or per layer what is faster here."""
-    cache_memory: int | None = None
-    """Bytes that cached values of frozen networks may take; None chooses by what is free, 0 caches nothing."""
+    cache_memory: int = 0
+    """Bytes that cached values of frozen networks may take, all runs of the command together; 0 caches nothing."""
     cache_folder: Path | None = None
     """Where they are kept for all workers of the command; None caches nothing."""
 
 
-PLAIN = Execution(backend="masked", cache_memory=0)
+PLAIN = Execution(backend="masked")
 """Nothing is measured, cached or converted: for looking at runs rather than executing them."""

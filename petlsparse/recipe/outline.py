@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Backend
 from petlsparse.recipe.fields import Count, PositiveDuration, Table
 from petlsparse.recipe.origins import KeyPath
+from petlsparse.recipe.sizes import parse_size
 
 
 def _plain_values(values: list[Any]) -> list[Any]:
@@ -55,6 +56,9 @@ def _seeds(value: object) -> tuple[int, ...]:
     return tuple(value)
 
 
+Size = Annotated[int, PlainValidator(parse_size)]
+CohortSize: TypeAlias = int | Literal["auto", "off"]
+"""How many runs are trained as one, at most."""
 Axis = Annotated[list[Any], AfterValidator(_plain_values)]
 
 
@@ -91,6 +95,13 @@ class Arm(Axes):
         return self.model_extra or {}
 
 
+def cohort_size(value: object) -> CohortSize:
+    """The value, if it is one; ValueError otherwise."""
+    if value == "auto" or value == "off" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError('should be "auto", "off" or a number of runs, at least 1')
+
+
 class Output(Table):
     """Which checkpoints are made, and kept when a run is done; no part of a run's identity."""
 
@@ -105,6 +116,8 @@ class Launch(Table):
     per_gpu: Count | None = None
     retry: Annotated[int, Field(ge=0)] | None = None
     backend: Backend | None = None
+    cache_memory: Size | None = None
+    cohort: Annotated[CohortSize, PlainValidator(cohort_size)] | None = None
 
 
 class Outline(Axes):

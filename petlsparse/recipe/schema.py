@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator
 
-from petlsparse.recipe.fields import BelowOne, Count, Counts, Index, Name, Names, Table
+from petlsparse.recipe.fields import BelowOne, Count, Counts, HashNeutral, Index, Name, Names, Table
 from petlsparse.recipe.identity import canonical_json, run_id
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
 from petlsparse.recipe.nesting import flatten
@@ -28,11 +28,15 @@ class Data(Table):
 
 
 class Backbone(Table):
-    """The frozen pre-trained transformer: "vit-micro", a timm name, or "local-dir:PATH"."""
+    """The frozen pre-trained transformer: "vit-micro", a timm name, or "local-dir:PATH".
+
+    `frozen_precision` is what its values are rounded to where the trained part takes over.
+    """
 
     name: str = "vit-micro"
     pretrained: bool = True
     image_size: Count | None = None
+    frozen_precision: Annotated[Literal["float32", "bf16"], HashNeutral("float32")] = "float32"
 
 
 class Network(Table):
@@ -115,6 +119,20 @@ def keys_of(study: str) -> tuple[str, ...]:
     tables = RUN_TYPES[study].model_fields
     keys = [f"{table}.{name}" for table in tables for model in _models(study, table) for name in model.model_fields]
     return (*dict.fromkeys(keys), "seed")
+
+
+def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were added after runs had been stored, as the row of a run that lacks them is to be read."""
+    study = columns["study"]
+    return {
+        f"{table}_{name}": mark.value
+        for table in (RUN_TYPES[study].model_fields if study in RUN_TYPES else ())
+        for model in _models(study, table)
+        if table not in TAGS or model.model_fields[TAGS[table]].default == columns.get(f"{table}_{TAGS[table]}")
+        for name, field in model.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, HashNeutral) and columns.get(f"{table}_{name}") is None
+    }
 
 
 def _models(study: object, table: str) -> list[type[Table]]:

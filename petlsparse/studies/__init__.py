@@ -16,7 +16,8 @@ STUDIES = {
     "dst-sweep": "petlsparse.studies.dst_sweep:execute",
 }
 
-"""Study name -> "module:execute"; the module has `assemble` and `check_method` too."""
+"""Study name -> "module:execute"; the module has `assemble` and `check_method` too, and `execute_together` where runs
+can be trained as one."""
 
 
 def names() -> Mapping[str, Collection[str]]:
@@ -80,6 +81,11 @@ def check(runs: Iterable[Run]) -> None:
                 problems += error.problems
     if problems:
         raise UserError(*dict.fromkeys(problems))
+
+
+def cohort_key(run: Run, device: str) -> Hashable | None:
+    """Runs of equal key may be trained as one on this device; those of key None are trained alone."""
+    return None
 
 
 def probe_seconds(run: Run, device: torch.device) -> float:

@@ -22,8 +22,12 @@ from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.execution import Assembly, examples_of, shared_data
 from petlsparse.studies.execution import execute as execute_assembled
+from petlsparse.studies.frozen_feeds import frozen_feeds
 from petlsparse.training.method import Plain
 from petlsparse.training.seeding import stream
+
+FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None, "bf16": torch.bfloat16})
+"""`backbone.frozen_precision` -> what frozen values are rounded to."""
 
 
 def assemble(
@@ -52,6 +56,9 @@ def assemble(
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     flops = flops_per_example(model)
+    frozen, said = frozen_feeds(
+        run, model, dataset, device, execution, backbone=fingerprint, earlier=earlier.get("frozen_values")
+    )
     return Assembly(
         Plain(model),
         dataset,
@@ -65,17 +72,25 @@ def assemble(
         pixel_mean=backbone.mean,
         pixel_std=backbone.std,
         provenance={"backbone_fingerprint": fingerprint},
+        manner={"frozen_values": said},
+        frozen=frozen,
         final_rows=lambda: {"edges": edge_rows(model)},
     )
 
 
 def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> PlacedAdapters | FullFineTuning:
-    settings = run.method
+    settings, frozen_dtype = run.method, FROZEN_DTYPES[run.backbone.frozen_precision]
     head = stream(run.seed, "head")
     if isinstance(settings, FullFinetuning):
+        _refuse_rounding(frozen_dtype)
         return FullFineTuning(backbone, classes, head_generator=head)
     place = partial(
-        PlacedAdapters, backbone, classes=classes, generator=stream(run.seed, "adapters"), head_generator=head
+        PlacedAdapters,
+        backbone,
+        classes=classes,
+        generator=stream(run.seed, "adapters"),
+        head_generator=head,
+        frozen_dtype=frozen_dtype,
     )
     if not isinstance(settings, Adapters):
         return place(edges=())
@@ -100,10 +115,18 @@ def _edges(settings: Adapters, backbone: ResidualStream) -> tuple[Edge, ...]:
     )
 
 
+def _refuse_rounding(frozen_dtype: torch.dtype | None) -> None:
+    if frozen_dtype is not None:
+        message = "full fine-tuning has no frozen part whose values could be rounded; only float32 is possible"
+        raise UserError(Problem(message, "backbone.frozen_precision", "bf16"))
+
+
 def check_method(settings: AdapterMethod, model: PlacedAdapters | FullFineTuning) -> None:
-    """Raises UserError if the method asks for edges that the model's backbone does not have."""
+    """Raises UserError if the method asks for what the model's backbone does not have."""
     if isinstance(settings, Adapters):
         _edges(settings, model.stream)
+    if isinstance(settings, FullFinetuning) and isinstance(model, PlacedAdapters):
+        _refuse_rounding(model.frozen_dtype)
 
 
 execute = partial(execute_assembled, assemble)

@@ -23,7 +23,7 @@ from petlsparse.registry import resolve
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of, save_tensors
-from petlsparse.training.feeds import Feed, Images
+from petlsparse.training.feeds import Augmentation, Feed, Images
 from petlsparse.training.loop import Training
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 from petlsparse.training.method import Method
@@ -48,8 +48,8 @@ class Assembly:
     """Fingerprints of what the result rests on besides settings and data, by column of the `runs` table."""
     manner: dict[str, str] = field(default_factory=dict)
     """How the run is executed, by column of the `runs` table: what may differ between machines."""
-    frozen: Callable[[Split], Feed] | None = None
-    """In place of images, what a frozen network makes of a split."""
+    frozen: tuple[Feed, Feed] | None = None
+    """In place of the images of training and validation: what a frozen network makes of them."""
     portable: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     """From trained tensors as the model holds them to those of the ordinary network, for weights that are kept."""
     final_rows: Callable[[], dict[str, list[Row]]] = dict
@@ -107,14 +107,14 @@ def prepare(
     mean, std = assembly.pixel_mean or data.mean, assembly.pixel_std or data.std
     augment = None if run.data.augment == "none" else resolve(AUGMENTATIONS, run.data.augment, "augmentation")
 
-    def images(split: Split) -> Feed:
-        return Images(split.to(device), mean, std)
+    def images(split: Split, augment: Augmentation | None = None) -> Feed:
+        return Images(split.to(device), mean, std, augment)
 
-    feed = assembly.frozen or images
+    train, val = assembly.frozen or (images(data.train, augment), images(data.val))
     return Training(
         assembly.method,
-        train=Images(data.train.to(device), mean, std, augment) if augment else feed(data.train),
-        val=feed(data.val),
+        train=train,
+        val=val,
         read_test=lambda: images(data.test()),
         optimizer=OPTIMIZERS[run.optimizer.name](assembly.method.parameters(), **optimizer),
         schedule=with_warmup(

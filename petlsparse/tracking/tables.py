@@ -105,7 +105,11 @@ PROVENANCE = (
     _about("data_fingerprint", "string", "12 hex of the hash of the data used", incidental=False),
     _about("backbone_fingerprint", "string", "12 hex of the hash of the pre-trained weights", incidental=False),
     _about("backends", "string", "JSON: layer -> masked or csr, where it is not masked throughout"),
-    _about("frozen_values", "string", "float type in which values of the frozen network were cached"),
+    _about(
+        "frozen_values",
+        "string",
+        "float type of the cached values of the frozen network that were trained on; or none, and why",
+    ),
     _about("warnings", "string", "JSON list of what went wrong without harm"),
 )
 

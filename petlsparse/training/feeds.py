@@ -73,9 +73,9 @@ class FrozenValues:
 
     def batch(self, which: Tensor | slice, generator: torch.Generator | None = None) -> dict[int, Tensor]:
         """The nodes' values (B, T, d), in float32, where the labels are."""
-        return {
-            node: values[which.to(values.device) if isinstance(which, Tensor) else which].to(
-                self.labels.device, torch.float32
-            )
-            for node, values in self.values.items()
-        }
+        return {node: _rows(values, which).to(self.labels.device).float() for node, values in self.values.items()}
+
+
+def _rows(values: Tensor, which: Tensor | slice) -> Tensor:
+    # On the CPU almost twice as fast as values[which], for rows of some kilobytes in memory or in a mapped file.
+    return values[which] if isinstance(which, slice) else values.index_select(0, which.to(values.device))

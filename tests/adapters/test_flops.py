@@ -16,9 +16,10 @@ PRODUCTS = 2 * T * D * 3 * D + 2 * T * D * D  # qkv and projection
 MATCHING = 2 * (2 * T * T * D)  # scores and weighted sum, over both heads
 ATTENTION = PRODUCTS + MATCHING
 MLP = 2 * (2 * T * D * HIDDEN)
+LAST_MLP = MLP // T  # of the class token alone, which is all that is pooled
 ADAPTER = 2 * (2 * T * D * R)
 HEAD = 2 * D * CLASSES
-FORWARD = EMBED + 3 * (ATTENTION + MLP) + HEAD
+FORWARD = EMBED + 3 * ATTENTION + 2 * MLP + LAST_MLP + HEAD
 
 
 def test_a_linear_probe_costs_one_forward_and_the_heads_gradient() -> None:
@@ -37,7 +38,7 @@ def test_inference_costs_the_forward_the_adapters_and_the_base_pass_beyond_the_f
 def test_training_goes_back_to_the_lowest_write_and_not_below() -> None:
     # Above node 4 lie one attention and one MLP; their weights are frozen, so one backward of the activations each:
     # a linear layer costs as much again, the two products of attention (both factors depend on the input) twice.
-    backward_stream = PRODUCTS + 2 * MATCHING + MLP
+    backward_stream = PRODUCTS + 2 * MATCHING + LAST_MLP
     # In the adapter both weights and both inputs: the source is frozen, but the norm on the way to it is trained.
     backward_adapter = 2 * ADAPTER
     cost = flops_per_example(placed([(0, 4)]))

@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,42 @@ class Result:
     provenance_extra: dict[str, Any] = field(default_factory=dict)
 
 
+class Walk:
+    """A run whose every step depends on the one before; it goes on from its checkpoint as a training does."""
+
+    def __init__(self, run: SparseRun, run_dir: Path) -> None:
+        self.run, self.run_dir = run, run_dir
+        self.trouble = Trouble(int(run.optimizer.lr))
+        self.checkpoint = run_dir / "checkpoint.safetensors"
+        self.state = {"step": 0, "value": float(run.seed), "history": [], "rows": []}
+        if self.checkpoint.exists():
+            self.state = json.loads(self.checkpoint.read_text())
+
+    def take_step(self, progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> None:
+        state, run = self.state, self.run
+        state["step"] += 1
+        state["value"] = (state["value"] * 1.1 + run.optimizer.lr) % 7
+        state["history"].append([state["step"], 1, "train", "loss", state["value"]])
+        row = {"step": state["step"], "layer": "0.weight", "density": state["value"], "active": run.seed}
+        state["rows"].append(row)
+        write_json(self.checkpoint, state, durable=False)
+        progress(Progress(state["step"], STEPS, 1, {"loss": state["value"]}))
+        if state["step"] >= STEPS // 2:
+            run_into(self.trouble, self.run_dir, should_stop)
+        if self.trouble is Trouble.SLOW:
+            time.sleep(0.1)
+
+    def result(self) -> Result | None:
+        """None until there is one; divergence comes half way."""
+        step, value = self.state["step"], self.state["value"]
+        history, rows = self.state["history"], {"topology": self.state["rows"]}
+        if self.trouble is Trouble.DIVERGE and step >= STEPS // 2:
+            return Result("diverged", {"steps": step}, [*history, [step, 1, "val", "loss", float("nan")]], rows)
+        if step == STEPS:
+            return Result("done", {"test_accuracy": value, "steps": step}, history, rows, {"total_parameters": 3})
+        return None
+
+
 def execute(
     run: SparseRun,
     *,
@@ -57,32 +94,43 @@ def execute(
     should_stop: Callable[[], bool],
     execution: object,
 ) -> Result:
-    """A walk whose every step depends on the one before; it goes on from its checkpoint as a training does."""
-    trouble = Trouble(int(run.optimizer.lr))
-    checkpoint = run_dir / "checkpoint.safetensors"
-    walk = {"step": 0, "value": float(run.seed), "history": [], "rows": []}
-    if checkpoint.exists():
-        walk = json.loads(checkpoint.read_text())
+    walk = Walk(run, run_dir)
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
     threads = os.environ["OMP_NUM_THREADS"]
-    os.write(1, f"on {device} of GPU {gpu} with {threads} thread from step {walk['step']}\n".encode())
-    while walk["step"] < STEPS:
-        walk["step"] += 1
-        walk["value"] = (walk["value"] * 1.1 + run.optimizer.lr) % 7
-        walk["history"].append([walk["step"], 1, "train", "loss", walk["value"]])
-        walk["rows"].append({"step": walk["step"], "layer": "0.weight", "density": walk["value"], "active": run.seed})
-        write_json(checkpoint, walk, durable=False)
-        progress(Progress(walk["step"], STEPS, 1, {"loss": walk["value"]}))
-        if walk["step"] >= STEPS // 2:
-            run_into(trouble, run_dir, should_stop)
-        if trouble is Trouble.SLOW:
-            time.sleep(0.1)
-        if walk["step"] < STEPS and should_stop():
+    os.write(1, f"on {device} of GPU {gpu} with {threads} thread from step {walk.state['step']}\n".encode())
+    while (result := walk.result()) is None:
+        walk.take_step(progress, should_stop)
+        if walk.result() is None and should_stop():
             return Result("interrupted")
-    history, rows = walk["history"], {"topology": walk["rows"]}
-    if trouble is Trouble.DIVERGE:
-        return Result("diverged", {"steps": STEPS}, [*history, [STEPS, 1, "val", "loss", float("nan")]], rows)
-    return Result("done", {"test_accuracy": walk["value"], "steps": STEPS}, history, rows, {"total_parameters": 3})
+    return result
+
+
+def execute_together(
+    runs: Sequence[SparseRun],
+    *,
+    run_dirs: Sequence[Path],
+    device: str,
+    progress: Callable[[int, Progress], None],
+    checkpoint_every: object,
+    keep: str,
+    should_stop: Callable[[], bool],
+    execution: object,
+    done: Callable[[int, Result], None],
+) -> None:
+    """The same walks, a step of each at a time."""
+    os.write(1, f"{len(runs)} as one on {device}\n".encode())
+    walks = {index: Walk(run, run_dirs[index]) for index, run in enumerate(runs)}
+    assert all(walk.state["step"] == 0 for walk in walks.values())
+    while walks:
+        for index, walk in list(walks.items()):
+            walk.take_step(partial(progress, index), should_stop)
+            if (result := walk.result()) is not None:
+                done(index, result)
+                del walks[index]
+        if should_stop():
+            for index in walks:
+                done(index, Result("interrupted"))
+            return
 
 
 def run_into(trouble: Trouble, run_dir: Path, should_stop: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""Recipes of fake runs, executed here or as a command of their own: `python fakes.py STORE TROUBLE...`."""
+"""Recipes of fake runs, executed here or as a command of their own: `python fakes.py STORE COHORT TROUBLE...`."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from petlsparse.launch.events import Event, Summary
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.outline import Launch, Output
-from petlsparse.recipe.schema import SparseRun
+from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.tracking.store import Store
 
 STUDIES = {"dst-sweep": "fake_studies:execute"}
@@ -34,7 +34,7 @@ def fake_runs(troubles: Iterable[int]) -> list[SparseRun]:
     return [fake_run(seed, trouble) for seed, trouble in enumerate(troubles, 1)]
 
 
-def fake_recipe(runs: Sequence[SparseRun], **launch: int) -> Recipe:
+def fake_recipe(runs: Sequence[SparseRun], **launch: Any) -> Recipe:
     return Recipe("fake", "dst-sweep", "", Path("fake.toml"), "# text", {}, tuple(runs), (), Output(), Launch(**launch))
 
 
@@ -44,8 +44,9 @@ class Executed:
     def __init__(self, runs: Sequence[SparseRun], store: Path, **options: Any) -> None:
         self.store, self.runs = Store.create(store), list(runs)
         self.events: list[Event] = []
+        launch = options.pop("launch", {})
         options = {"studies": STUDIES, "device": "cpu", "workers": 2, "on_event": self.events.append} | options
-        self.summary: Summary = execute_plan(fake_recipe(runs), self.store, **options)
+        self.summary: Summary = execute_plan(fake_recipe(runs, **launch), self.store, **options)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -63,7 +64,12 @@ class Executed:
         return (self.store.run_dir(run.run_id) / "log.txt").read_text()
 
 
-def main(store: str, *troubles: str) -> None:
+def alike(run: Run) -> str:
+    """The key of runs that may all be trained as one."""
+    return "alike"
+
+
+def main(store: str, cohort: str, *troubles: str) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     summary = execute_plan(
         fake_recipe(fake_runs(map(int, troubles))),
@@ -71,6 +77,8 @@ def main(store: str, *troubles: str) -> None:
         studies=STUDIES,
         device="cpu",
         workers=2,
+        cohort=cohort,  # type: ignore[arg-type]
+        cohort_key=alike,
         on_event=lambda event: sys.stdout.write(f"{type(event).__name__}\n") and sys.stdout.flush(),
     )
     sys.stdout.write(f"{'interrupted' if summary.interrupted else 'complete'} {dict(summary.counts)}\n")

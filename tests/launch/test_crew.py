@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from petlsparse.launch.crew import DEATHS, ProcessWorker, describe_death
+from petlsparse.launch.crew import DEATHS, Outcomes, ProcessWorker, describe_death
 from petlsparse.launch.devices import places
-from petlsparse.launch.worker import Job, Outcome
+from petlsparse.launch.job import Job
 from petlsparse.recipe.durations import Duration
 from petlsparse.tracking.progress import read_beat
 from petlsparse.tracking.store import Store
@@ -31,7 +31,7 @@ def job(tmp_path: Path) -> Job:
     return Job(run.run_id, run.settings(), "fake", STUDIES, str(store.path), 1, Duration(1, "epochs"))
 
 
-def ended(worker: ProcessWorker, job: Job, future: Future[Outcome]) -> bool:
+def ended(worker: ProcessWorker, job: Job, future: Future[Outcomes]) -> bool:
     """Wait as `Dispatch` does; whether there was an outcome."""
     while not future.done():
         if worker.is_lost(read_beat(job.beat)):
@@ -42,20 +42,20 @@ def ended(worker: ProcessWorker, job: Job, future: Future[Outcome]) -> bool:
 
 @pytest.mark.parametrize("head_start", [0, 0.05, 0.5])
 def test_a_worker_that_dies_with_nothing_to_do_is_replaced(worker: ProcessWorker, job: Job, head_start: float) -> None:
-    assert ended(worker, job, worker.start(job))
+    assert ended(worker, job, worker.start([job]))
     for process in multiprocessing.active_children():
         process.kill()
     time.sleep(head_start)
-    if not ended(worker, job, worker.start(job)):  # noticed in the middle of handing over: what a retry is for
+    if not ended(worker, job, worker.start([job])):  # noticed in the middle of handing over: what a retry is for
         worker.renew()
-        assert ended(worker, job, worker.start(job))
+        assert ended(worker, job, worker.start([job]))
 
 
 def test_a_renewed_worker_is_another_process(worker: ProcessWorker, job: Job) -> None:
-    assert ended(worker, job, worker.start(job))
+    assert ended(worker, job, worker.start([job]))
     before = {process.pid for process in multiprocessing.active_children()}
     worker.renew()
-    assert ended(worker, job, worker.start(job))
+    assert ended(worker, job, worker.start([job]))
     after = {process.pid for process in multiprocessing.active_children()}
     assert len(before) == len(after) == 1
     assert before != after

@@ -28,10 +28,10 @@ PATIENT = [Trouble.NONE, Trouble.NONE, Trouble.PATIENT, Trouble.PATIENT, Trouble
 class Command:
     """A command with two workers, in a process group of its own."""
 
-    def __init__(self, store: Path, troubles: Sequence[Trouble]) -> None:
+    def __init__(self, store: Path, troubles: Sequence[Trouble], cohort: str) -> None:
         self.store = store
         self.process = subprocess.Popen(
-            [sys.executable, str(FAKES), str(store), *(str(int(trouble)) for trouble in troubles)],
+            [sys.executable, str(FAKES), str(store), cohort, *(str(int(trouble)) for trouble in troubles)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -86,8 +86,8 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     """Starts commands on one store."""
     started: list[Command] = []
 
-    def start(troubles: Sequence[Trouble]) -> Command:
-        started.append(Command(tmp_path / "store", troubles))
+    def start(troubles: Sequence[Trouble], cohort: str = "off") -> Command:
+        started.append(Command(tmp_path / "store", troubles, cohort))
         return started[-1]
 
     yield start
@@ -212,3 +212,44 @@ def test_handlers_are_restored_and_an_old_stop_file_is_removed(tmp_path: Path) -
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     assert not stop_file.exists()
+
+
+# -- runs that are trained as one ------------------------------------------------------------------------------------
+
+COMPANY = [Trouble.NONE, Trouble.PATIENT, Trouble.NONE, Trouble.PATIENT]
+"""Two cohorts of two, each of which waits half way for a signal."""
+
+
+def test_a_signal_stops_all_that_are_trained_as_one(
+    command: Callable[..., Command], tmp_path: Path, undisturbed: Callable[..., Path]
+) -> None:
+    running = command(COMPANY, "auto")
+    running.wait_for(lambda: count(tmp_path / "store", "been-here") == 4)
+    running.signal_group(signal.SIGINT)
+    assert running.end() == ("interrupted {'interrupted': 4}", "")
+    assert statuses(tmp_path / "store") == ["interrupted"] * 4
+    assert count(tmp_path / "store", "checkpoint.safetensors") == 4
+    assert command(COMPANY, "auto").end() == ("complete {'done': 4}", "")
+    logs = [path.read_text() for path in (tmp_path / "store").glob("runs/*/log.txt")]
+    assert sum("2 as one on cpu\n" in log for log in logs) == 2
+    assert all("from step 4\n" in log for log in logs)
+    assert [record.attempts for record in Store(tmp_path / "store").records()] == [1] * 4
+    assert differences(tmp_path / "store", undisturbed(COMPANY)) == []
+
+
+@pytest.mark.parametrize("whole_command", [False, True])
+def test_killed_while_trained_as_one(
+    command: Callable[..., Command], tmp_path: Path, undisturbed: Callable[..., Path], whole_command: bool
+) -> None:
+    running = command(COMPANY, "auto")
+    running.wait_for(lambda: count(tmp_path / "store", "been-here") == 4)
+    if whole_command:
+        running.signal_group(signal.SIGKILL)
+        running.process.communicate()
+        running = command(COMPANY, "auto")
+    else:
+        for worker in running.workers():
+            worker.kill()
+    assert running.end() == ("complete {'done': 4}", "")
+    assert [record.attempts for record in Store(tmp_path / "store").records()] == [1] * 4
+    assert differences(tmp_path / "store", undisturbed(COMPANY)) == []

@@ -108,6 +108,12 @@ def test_every_setting_makes_another_run(change):
     assert parse_run(DENSE | change).run_id != parse_run(DENSE).run_id
 
 
+def test_rounding_frozen_values_makes_another_run_and_not_rounding_them_the_one_from_before():
+    plain, rounded = ({"backbone": {"frozen_precision": precision}} for precision in ("float32", "bf16"))
+    assert parse_run(EDGES | plain).run_id == parse_run(EDGES).run_id == "fe27cc29a3ec"
+    assert parse_run(EDGES | rounded).run_id != parse_run(EDGES).run_id
+
+
 def test_a_copy_with_another_seed_has_its_own_id():
     run = parse_run(DENSE)
     assert run.run_id != run.model_copy(update={"seed": 2}).run_id == parse_run(DENSE | {"seed": 2}).run_id

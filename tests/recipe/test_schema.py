@@ -4,7 +4,7 @@ import pytest
 
 from petlsparse.errors import UserError
 from petlsparse.recipe import AdapterRun, Duration, SparseRun, parse_run
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, keys_of
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, keys_of, neutral_columns
 
 SPARSE = {
     "study": "dst-sweep",
@@ -228,5 +228,13 @@ def test_the_fields_of_a_table_depend_on_its_kind():
     assert fields_of("dst-sweep", "method", "adapters") is None
     assert fields_of("dst-sweep", "method", ["static"]) is None
     assert fields_of("dst-sweep", "backbone") is None
-    assert fields_of("adapter-search", "backbone") == ("name", "pretrained", "image_size")
+    assert fields_of("adapter-search", "backbone") == ("name", "pretrained", "image_size", "frozen_precision")
     assert {"method.rank", "optimizer.beta1", "seed"} < set(keys_of("adapter-search"))
+
+
+def test_settings_that_a_stored_row_lacks_read_as_what_its_run_was_made_with():
+    old = {"study": "adapter-search", "method_kind": "linear-probe", "backbone_name": "vit-micro"}
+    assert neutral_columns(old) == {"backbone_frozen_precision": "float32"}
+    assert neutral_columns(old | {"backbone_frozen_precision": None}) == {"backbone_frozen_precision": "float32"}
+    assert neutral_columns(old | {"backbone_frozen_precision": "bf16"}) == {}
+    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"}) == {}

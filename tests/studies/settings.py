@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run, validate_run
 from petlsparse.registry import resolve
 from petlsparse.studies import STUDIES, names
@@ -45,7 +46,13 @@ def make(base: dict[str, Any], **tables: Any) -> Run:
 
 
 def execute(
-    run: Run, folder: Path, *, stop: Callable[[], bool] = lambda: False, keep: str = "none", every: str = "1 epoch"
+    run: Run,
+    folder: Path,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    keep: str = "none",
+    every: str = "1 epoch",
+    execution: Execution = PLAIN,
 ) -> RunResult:
     folder.mkdir(parents=True, exist_ok=True)
     result: RunResult = resolve(STUDIES, run.study, "study")(
@@ -56,6 +63,7 @@ def execute(
         checkpoint_every=Duration.parse(every),
         keep=keep,
         should_stop=stop,
+        execution=execution,
     )
     return result
 

@@ -1,0 +1,93 @@
+"""One execution of one run: what is to be done, how it ended, and the record of it. Plain data, for any launcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.tracking.record import Record
+from petlsparse.tracking.store import Store
+
+ERROR_CHARACTERS = 4000
+"""How much of a traceback's end a record keeps; the log has all of it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution of one run: plain data, so that any launcher can carry it to any process."""
+
+    run_id: str
+    settings: dict[str, Any]
+    """The run as `Run.settings()` gives it."""
+    recipe: str
+    studies: Mapping[str, str]
+    """study name -> "module:execute"."""
+    store: str
+    attempt: int
+    """Which execution of this run this is, over all commands; 1 for the first."""
+    checkpoint_every: Duration
+    device: str = "cpu"
+    threads: int = 1
+    keep: str = "none"
+    execution: Execution = PLAIN
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What all runs of the command share."""
+    own_output: bool = True
+    """Whether what the run prints goes to its log."""
+
+    @property
+    def folder(self) -> Path:
+        """Where everything about the run is."""
+        return Store(Path(self.store)).run_dir(self.run_id)
+
+    @property
+    def beat(self) -> Path:
+        """Its progress file."""
+        return self.folder / "progress.json"
+
+    @property
+    def log(self) -> Path:
+        """What it prints, and what happens to it."""
+        return self.folder / "log.txt"
+
+    def note(self, text: str) -> None:
+        """Add a line to the log."""
+        with self.log.open("a") as file:
+            file.write(text + "\n")
+
+    def record(self, status: str, about: Mapping[str, Any], **content: Any) -> Record:
+        """The record of this execution; `about` is provenance besides that of the command."""
+        return Record(
+            run_id=self.run_id,
+            study=self.settings["study"],
+            recipe=self.recipe,
+            settings=self.settings,
+            status=status,
+            provenance={**self.provenance, **about},
+            **content,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended. `passing`: the reason of a failure may not come back (memory, files).
+
+    "pending" is the status of a run that came to no result because of its company or of an interruption; no record
+    tells of such an execution.
+    """
+
+    status: str
+    error: str | None = None
+    passing: bool = False
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def failure(job: Job, reason: str, about: Mapping[str, Any] = MappingProxyType({})) -> Record:
+    """The record of an execution that failed."""
+    return job.record("failed", about, attempts=job.attempt, error=reason[-ERROR_CHARACTERS:])

@@ -1,0 +1,210 @@
+"""Runs on cached values of the frozen network: the results of runs on images, whoever fills the cache and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from petlsparse.data.types import Dataset
+from petlsparse.errors import UserError
+from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.studies import check, frozen_feeds
+from petlsparse.training.result import RunResult
+from tests.studies.settings import ADAPTED, execute, lasting, make
+
+EDGES = {
+    "parallel": [[3, 4], [4, 5]],
+    "sequential": [[0, 0], [5, 5]],
+    "long-range": [[1, 6], [0, 12]],
+    "recurrent": [[12, 8], [9, 7]],
+    "all kinds": [[8, 2], [3, 4], [5, 9], [6, 6]],
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "linear probe": {"kind": "linear-probe"},
+    **{name: {"kind": "adapters", "placement": "explicit", "edges": edges} for name, edges in EDGES.items()},
+}
+TOLERANCE = 1e-4
+"""Relative, of losses and weights after two epochs in float32."""
+
+
+def cached(folder: Path, size: int = 2**30) -> Execution:
+    return Execution(cache_memory=size, cache_folder=folder)
+
+
+def said(result: RunResult) -> str:
+    return result.provenance_extra["frozen_values"]
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), [*((name, "float32") for name in METHODS), ("all kinds", "bf16"), ("linear probe", "bf16")]
+)
+def test_cached_runs_end_where_runs_on_images_end(name: str, precision: str, tmp_path: Path) -> None:
+    run = make(ADAPTED, method=METHODS[name], backbone={**ADAPTED["backbone"], "frozen_precision": precision})
+    on_images = execute(run, tmp_path / "images", keep="last")
+    on_values = execute(run, tmp_path / "values", keep="last", execution=cached(tmp_path / "cache"))
+    assert (said(on_values), said(on_images)) == (precision, "none: --cache-memory is off")
+    for metric, value in on_images.metrics.items():
+        if "loss" in metric:
+            assert on_values.metrics[metric] == pytest.approx(value, rel=TOLERANCE)
+    ours, theirs = (load_file(tmp_path / folder / "last.safetensors") for folder in ("values", "images"))
+    for key, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[key], rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_frozen_values_in_bf16_are_another_run_with_another_result(tmp_path: Path) -> None:
+    exact, rounded = (
+        execute(make(ADAPTED, backbone={**ADAPTED["backbone"], "frozen_precision": precision}), tmp_path / precision)
+        for precision in ("float32", "bf16")
+    )
+    assert exact.metrics["train_loss_last"] != rounded.metrics["train_loss_last"]
+
+
+def test_who_fills_the_cache_and_a_resume_change_no_bit(tmp_path: Path) -> None:
+    run = make(ADAPTED)
+    alone = execute(run, tmp_path / "alone", execution=cached(tmp_path / "one"))
+    shared = cached(tmp_path / "two")
+    for node in (12, 2):  # other placements fill part of what the run needs, in another order
+        other = {"kind": "adapters", "placement": "explicit", "edges": [[node, 0]]}
+        execute(make(ADAPTED, method=other), tmp_path / str(node), execution=shared)
+    assert lasting(execute(run, tmp_path / "among", execution=shared)) == lasting(alone)
+
+    calls = iter([False, False, False, False, False, True])
+    stopped = execute(run, tmp_path / "cut", stop=lambda: next(calls), execution=shared)
+    assert stopped.status == "interrupted"
+    resumed = execute(run, tmp_path / "cut", execution=cached(tmp_path / "three"))
+    assert said(resumed) == "float32"
+    assert lasting(resumed) == lasting(alone)
+
+
+def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
+    """Begun without a cache it continues without, even where there is one; begun with one and refused it says so."""
+    run, on_images = make(ADAPTED), execute(make(ADAPTED), tmp_path / "whole")
+    calls = iter([False, True])
+    execute(run, tmp_path / "cut", stop=lambda: next(calls))
+    resumed = execute(run, tmp_path / "cut", execution=cached(tmp_path / "cache"))
+    assert said(resumed) == "none: --cache-memory is off"
+    assert not (tmp_path / "cache").exists()
+    assert lasting(resumed) == lasting(on_images)
+
+    calls = iter([False, True])
+    execute(run, tmp_path / "other", stop=lambda: next(calls), execution=cached(tmp_path / "cache"))
+    resumed = execute(run, tmp_path / "other")
+    assert said(resumed) == "none: --cache-memory is off; begun with float32"
+    assert resumed.metrics["test_loss"] == pytest.approx(on_images.metrics["test_loss"], rel=TOLERANCE)
+
+
+# Two nodes, 100 images of training and 200 of validation, 17 tokens of 96 floats of four bytes.
+NEEDED = 2 * 300 * 17 * 96 * 4 / 2**20
+
+REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
+    "augmentation": ({"data": {**ADAPTED["data"], "augment": "flip"}}, 2**30, "none: images are augmented"),
+    "full fine-tuning": (
+        {"method": {"kind": "full-finetuning"}},
+        2**30,
+        "none: full fine-tuning trains the backbone",
+    ),
+    "a part of the images": (
+        {"training": {"batch_size": 25, "duration": "3 steps"}},
+        2**30,
+        "none: training does not see every image",
+    ),
+    "no room": ({}, 2**20, f"none: needs {NEEDED:.1f} MiB, --cache-memory allows 1.0 MiB"),
+    "off": ({}, 0, "none: --cache-memory is off"),
+}
+
+
+@pytest.mark.parametrize(("tables", "size", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_where_a_cache_would_change_the_result_or_not_pay_there_is_none_and_the_row_says_why(
+    tables: dict[str, Any], size: int, reason: str, tmp_path: Path
+) -> None:
+    run = make(ADAPTED, **tables)
+    result = execute(run, tmp_path / "asked", execution=cached(tmp_path / "cache", size))
+    assert said(result) == reason
+    assert not list((tmp_path / "cache").glob("*-train-*"))
+    assert lasting(result) == lasting(execute(run, tmp_path / "not", execution=PLAIN))
+
+
+def test_a_second_run_computes_only_the_nodes_the_first_did_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    computed: list[set[int]] = []
+    original = frozen_feeds.frozen_values
+
+    def watched(stream: Any, images: Any, nodes: Any, *rest: Any, **more: Any) -> Any:
+        computed.append(set(nodes))
+        return original(stream, images, nodes, *rest, **more)
+
+    monkeypatch.setattr(frozen_feeds, "frozen_values", watched)
+    passes = []
+    for edges in ([[12, 8]], [[11, 8], [12, 9]], [[12, 8], [8, 8]]):
+        method = {"kind": "adapters", "placement": "explicit", "edges": edges}
+        execute(make(ADAPTED, method=method), tmp_path / str(edges), execution=cached(tmp_path / "cache"))
+        passes.append(set().union(*computed))
+        computed.clear()
+    assert passes == [{8, 12}, {11}, set()]
+
+
+def test_the_test_split_is_read_once_as_images_and_never_cached(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read: list[int] = []
+    original = Dataset.test
+
+    def counted(dataset: Dataset) -> Any:
+        read.append(sum(path.stat().st_size for path in (tmp_path / "cache").glob("*-*")))
+        return original(dataset)
+
+    monkeypatch.setattr(Dataset, "test", counted)
+    execute(make(ADAPTED), tmp_path / "run", execution=cached(tmp_path / "cache"))
+    after = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*-*"))
+    assert read == [after]
+
+
+def test_without_a_validation_split_training_values_alone_are_cached(tmp_path: Path) -> None:
+    run = make(ADAPTED, data={**ADAPTED["data"], "fit": "train+val"})
+    result = execute(run, tmp_path / "run", execution=cached(tmp_path / "cache"))
+    assert said(result) == "float32"
+    assert result.metrics["test_loss"] == pytest.approx(
+        execute(run, tmp_path / "images").metrics["test_loss"], rel=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("first", ["full-finetuning", "linear-probe"])
+def test_full_fine_tuning_has_no_frozen_values_to_round(first: str) -> None:
+    backbone = {**ADAPTED["backbone"], "frozen_precision": "bf16"}
+    second = {"linear-probe": "full-finetuning", "full-finetuning": "linear-probe"}[first]
+    runs = [make(ADAPTED, backbone=backbone, method={"kind": kind}) for kind in (first, second)]
+    with pytest.raises(UserError, match=r"backbone\.frozen_precision"):
+        check(runs)
+
+
+@pytest.mark.gpu
+def test_on_cuda_values_lie_on_the_device_and_cached_runs_agree_with_runs_on_images(tmp_path: Path) -> None:
+    from petlsparse.recipe.durations import Duration
+    from petlsparse.studies import adapter_search
+
+    def result(name: str, execution: Execution) -> RunResult:
+        folder = tmp_path / name
+        folder.mkdir()
+        return adapter_search.execute(
+            make(ADAPTED),
+            run_dir=folder,
+            device=torch.device("cuda"),
+            progress=lambda _: None,
+            checkpoint_every=Duration.parse("1 epoch"),
+            keep="none",
+            should_stop=lambda: False,
+            execution=execution,
+        )
+
+    on_images, on_values = result("images", PLAIN), result("values", cached(tmp_path / "cache"))
+    assert said(on_values) == "float32"
+    assert on_values.metrics["test_loss"] == pytest.approx(on_images.metrics["test_loss"], rel=1e-3)
+    run, cuda = make(ADAPTED), torch.device("cuda")
+    frozen = adapter_search.assemble(run, cuda, cached(tmp_path / "cache")).frozen
+    assert frozen is not None
+    assert all(values.is_cuda for feed in frozen for values in feed.values.values())
