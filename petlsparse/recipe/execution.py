@@ -15,7 +15,7 @@ class Execution:
     """Choices of the command, the same for all its runs."""
 
     backend: Backend = "auto"
-    """Of sparse layers: masked dense weights, truly sparse ones (CPU), or per layer what is faster here."""
+    """Of sparse layers: masked dense weights, truly sparse ones (CPU), or auto, masked as yet."""
     cache_memory: int = 0
     """Bytes that cached values of frozen networks may take, all runs of the command together; 0 caches nothing."""
     cache_folder: Path | None = None

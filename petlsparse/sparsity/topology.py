@@ -1,4 +1,4 @@
-"""The mask of one layer: how it is drawn, and how one topology update changes it. Pure functions of tensors."""
+"""The active weights of one layer: how they are drawn, and how one topology update changes them. Pure functions."""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.growth import Growth
+from petlsparse.sparsity.positions import marks, positions
 from petlsparse.sparsity.selection import lowest
 
 
@@ -21,18 +22,16 @@ def initial_mask(shape: Sequence[int], count: int, generator: torch.Generator) -
 
 
 class LayerUpdate(NamedTuple):
-    """What one update did to a layer. Positions are indices into the flattened weight, in ascending order."""
+    """What one update did to a layer: positions in the flattened weight, int64, ascending."""
 
-    kept: Tensor
-    """Mask after pruning, before growth: what was active all along."""
-    mask: Tensor
-    """Mask after growth, with as many True as before the update."""
+    active: Tensor
+    """What is active now, (n,): as many as before the update."""
     pruned: Tensor
-    """Positions that pruning removed, int64 (k,)."""
+    """What pruning removed, (k,)."""
     grown: Tensor
-    """Positions that growth added, int64 (k,)."""
+    """What growth added, (k,)."""
     regrown: Tensor
-    """Positions that were removed and added again at once, int64 (r,)."""
+    """What was removed and added again at once, (r,)."""
 
 
 def drop_count(drop_fraction: float, active: int) -> int:
@@ -41,14 +40,16 @@ def drop_count(drop_fraction: float, active: int) -> int:
 
 
 def update_layer(
-    weight: Tensor,
-    mask: Tensor,
-    gradient: Tensor,
+    active: Tensor,
+    weights: Tensor,
+    gradients: Tensor,
+    size: int,
     drop_fraction: float,
     *,
     criterion: Criterion,
     growth: Growth,
     generator: torch.Generator,
+    dense_gradient: Tensor | None = None,
     mest_lambda: float = 1.0,
 ) -> LayerUpdate:
     """Prune a share of the active weights and grow as many inactive ones.
@@ -57,29 +58,40 @@ def update_layer(
     pruned included. Of equal scores the lowest position is pruned, or grown, first. Nothing is changed in place.
 
     Args:
-        weight: any shape.
-        mask: boolean, like weight.
-        gradient: like weight, dense.
+        active: positions of the active weights, int64 (n,), ascending.
+        weights: the active weights, (n,).
+        gradients: their gradients, (n,).
+        size: number N of weights of the layer, active or not.
         drop_fraction: share of the active weights to prune, rounded up to a whole number.
         criterion: decides what is pruned.
         growth: decides what is grown.
         generator: source of randomness of both.
+        dense_gradient: gradient at every position, (N,); may be left out where growth does not read it.
         mest_lambda: weight of the gradient in the criterion MEST.
     """
-    slopes = gradient.flatten()
-    active = mask.flatten().nonzero().squeeze(1)
-    score = criterion.score(weight.flatten()[active], slopes[active], mest_lambda=mest_lambda, generator=generator)
-    pruned = active[criterion.select(score, drop_count(drop_fraction, len(active)))]
-    kept = mask.flatten().clone()
-    kept[pruned] = False
+    score = criterion.score(weights, gradients, mest_lambda=mest_lambda, generator=generator)
+    chosen = criterion.select(score, drop_count(drop_fraction, len(active)))
+    pruned, kept = active[positions(chosen)], active[positions(~chosen)]
+    slopes = gradients.new_zeros(()).expand(size) if dense_gradient is None else dense_gradient
     reluctance = -growth.score(slopes, generator=generator)
-    grown = lowest(reluctance.masked_fill(kept, torch.inf), len(pruned)).nonzero().squeeze(1)
-    grown_mask = kept.clone()
-    grown_mask[grown] = True
-    return LayerUpdate(
-        kept=kept.view_as(mask),
-        mask=grown_mask.view_as(mask),
-        pruned=pruned,
-        grown=grown,
-        regrown=pruned[grown_mask[pruned]],
-    )
+    reluctance.index_fill_(0, kept, torch.inf)
+    grown = positions(lowest(reluctance, len(pruned)))
+    now = marks(kept, size).index_fill_(0, grown, True)
+    return LayerUpdate(active=positions(now), pruned=pruned, grown=grown, regrown=pruned[positions(now[pruned])])
+
+
+def lasting(before: Tensor, update: LayerUpdate, size: int, *, keep_regrown: bool) -> tuple[Tensor, Tensor]:
+    """Which entries keep what they hold through an update: their indices in `before`, and in `update.active`.
+
+    Both are ascending and belong together entry by entry; all other entries of `update.active` start anew.
+
+    Args:
+        before: positions that were active, (n,).
+        update: what happened.
+        size: number of weights of the layer.
+        keep_regrown: whether a weight that was pruned and grown at once is among them.
+    """
+    last = marks(before, size).index_fill_(0, update.pruned, False)
+    if keep_regrown:
+        last.index_fill_(0, update.regrown, True)
+    return positions(last[before]), positions(last[update.active])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
@@ -10,12 +12,14 @@ from typing import cast
 import torch
 from torch import nn
 
+from petlsparse.errors import Problem, UserError
 from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
+from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
 from petlsparse.sparsity.maskable import maskable
@@ -43,11 +47,12 @@ def assemble(
     macs = layer_macs(network, shape)
     network.to(device)
     steps = total_steps(run, len(dataset.train))
-    method, active, dense_gradient_share = _method(run, network, steps)
-    weights = maskable(network)
-    densities = {name: active[name] / weights[name].numel() for name in active}
+    shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     total = sum(p.numel() for p in network.parameters())
-    inactive = sum(weights[name].numel() - count for name, count in active.items())
+    backends = _backends(run, network, device, execution, earlier.get("backends"))
+    method, active, dense_gradient_share = _method(run, network, steps, backends)
+    densities = {name: active[name] / math.prod(shapes[name]) for name in active}
+    inactive = sum(math.prod(shapes[name]) - count for name, count in active.items())
     per_example = training_flops(macs, densities, dense_gradient_share=dense_gradient_share)
     return Assembly(
         method,
@@ -59,16 +64,42 @@ def assemble(
             "inference_flops": inference_flops(macs, densities),
             "training_flops": per_example * examples_of(run, dataset),
         },
+        manner={"backends": json.dumps(backends)} if backends else {},
+        portable=partial(dense_tensors, shapes=shapes),
     )
 
 
-def _method(run: SparseRun, network: nn.Module, steps: int) -> tuple[Plain | SparseTraining, dict[str, int], float]:
+def _backends(
+    run: SparseRun, network: nn.Module, device: torch.device, execution: Execution, earlier: str | None
+) -> dict[str, str]:
+    """Backends of the layers that are not masked: those of the checkpoint to be continued, else as the command says.
+
+    Truly sparse are the linear layers of a sparse network that are not dense themselves, where that is asked for.
+
+    Raises:
+        UserError: truly sparse layers cannot do what the run asks for; says why.
+    """
+    if earlier is not None:
+        return cast("dict[str, str]", json.loads(earlier))
+    if execution.backend != "csr" or isinstance(run.method, Dense):
+        return {}
+    if device.type != "cpu" or run.training.precision != "float32":
+        message = "truly sparse layers compute on the CPU in float32; use --backend masked"
+        raise UserError(Problem(message, "--backend", "csr"))
+    counts = _counts(run.method, network)
+    weights = maskable(network)
+    return {name: "csr" for name in convertible(network) if counts[name] < weights[name].numel()}
+
+
+def _method(
+    run: SparseRun, network: nn.Module, steps: int, backends: Mapping[str, str]
+) -> tuple[Plain | SparseTraining, dict[str, int], float]:
     """The method, the active weights of each layer it makes sparse, and its dense gradients per optimizer step."""
     settings = run.method
     if isinstance(settings, Dense):
         return Plain(network), {}, 0.0
     counts = _counts(settings, network)
-    sparse = partial(SparseTraining, network, counts, mask_generator=stream(run.seed, "masks"))
+    sparse = partial(SparseTraining, network, counts, mask_generator=stream(run.seed, "masks"), backends=backends)
     if not isinstance(settings, Dst):
         return sparse(), counts, 0.0
     growth = resolve(GROWTHS, settings.growth, "growth rule")

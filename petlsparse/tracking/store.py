@@ -4,6 +4,7 @@ plan.json                       the recipe and the ids of its runs, in order, of
 runs/<run_id>/record.json       the run's outcome: the truth
 runs/<run_id>/topology.parquet  its bulk rows (also edges.parquet), written before the record that counts them
 runs/<run_id>/log.txt           what it printed; checkpoint.safetensors and progress.json while it is running
+cache/                          values of frozen networks, while a command runs
 runs.parquet ...                the tables; made from the records whenever they are missing, damaged or old
 """
 

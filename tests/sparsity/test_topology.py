@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from petlsparse.sparsity.criteria import (
 )
 from petlsparse.sparsity.growth import random as random_growth
 from petlsparse.sparsity.growth import steepest
-from petlsparse.sparsity.topology import LayerUpdate, drop_count, initial_mask, update_layer
+from petlsparse.sparsity.topology import drop_count, initial_mask, update_layer
 
 ALL_CRITERIA = {name: resolve(CRITERIA, name, "criterion") for name in CRITERIA}
 ALL_GROWTHS = {name: resolve(GROWTHS, name, "growth rule") for name in GROWTHS}
@@ -32,17 +33,34 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0, mest_lambda=1.0) -> LayerUpdate:
-    return update_layer(
-        weight,
-        mask,
-        gradient,
+class Outcome(NamedTuple):
+    """A layer's update as masks shaped like the weight, and as positions."""
+
+    kept: Tensor
+    mask: Tensor
+    pruned: Tensor
+    grown: Tensor
+    regrown: Tensor
+
+
+def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0, mest_lambda=1.0) -> Outcome:
+    active = mask.flatten().nonzero().squeeze(1)
+    result = update_layer(
+        active,
+        weight.flatten()[active],
+        gradient.flatten()[active],
+        weight.numel(),
         fraction,
         criterion=criterion,
         growth=growth,
         generator=seeded(seed),
+        dense_gradient=gradient.flatten(),
         mest_lambda=mest_lambda,
     )
+    kept, now = mask.flatten().clone(), torch.zeros(mask.numel(), dtype=torch.bool)
+    kept[result.pruned] = False
+    now[result.active] = True
+    return Outcome(kept.view_as(mask), now.view_as(mask), result.pruned, result.grown, result.regrown)
 
 
 def positions(mask: Tensor) -> set[int]:

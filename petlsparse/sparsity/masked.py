@@ -1,0 +1,119 @@
+"""A sparse layer as a dense one over zeros.
+
+The weight is masked in its data, not in the graph: the forward pass is an ordinary dense one, and gradients arrive at
+inactive positions too, where gradient growth reads them. Works for every layer on every device.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from petlsparse.sparsity.positions import positions
+from petlsparse.sparsity.topology import LayerUpdate
+
+
+class Masked:
+    """Multiplies a weight by zeros and ones after every optimizer step.
+
+    Args:
+        weight: of a linear or convolutional layer; masked at once.
+        mask: boolean, shaped like the weight.
+        masks_state: whether the optimizer's state is zero, too, wherever a weight is inactive.
+    """
+
+    def __init__(self, weight: nn.Parameter, mask: Tensor, *, masks_state: bool) -> None:
+        self.weight = weight
+        self.size = weight.numel()
+        self._masks_state = masks_state
+        self._optimizer: Optimizer | None = None
+        self._held: Tensor | None = None
+        self._set_mask(mask)
+        self.after_step()
+
+    def bind(self, optimizer: Optimizer) -> None:
+        """Remember whose state to mask."""
+        self._optimizer = optimizer
+
+    def active(self) -> Tensor:
+        """Positions of the active weights."""
+        return positions(self._mask.flatten())
+
+    def mask(self) -> Tensor:
+        """A copy of the mask."""
+        return self._mask.clone()
+
+    def weights(self, active: Tensor) -> Tensor:
+        """Gathered from the dense weight."""
+        return self.weight.detach().flatten().index_select(0, active)
+
+    def gradients(self, active: Tensor) -> Tensor:
+        """Gathered from the dense gradient."""
+        return self.dense_gradient().index_select(0, active)
+
+    def dense_gradient(self) -> Tensor:
+        """Autograd's own."""
+        if self._held is not None:
+            return self._held
+        if self.weight.grad is None:
+            return torch.zeros_like(self.weight, requires_grad=False).flatten()
+        return self.weight.grad.flatten()
+
+    def hold_gradients(self) -> None:
+        """Copy it: some optimizers write into gradients."""
+        self._held = self.dense_gradient().clone()
+
+    @torch.no_grad()
+    def replace(self, active: Tensor, update: LayerUpdate, *, keep_regrown: bool) -> None:
+        """Inactive weights are zero already, so that to erase all but the kept makes every grown weight start so."""
+        mask = self._mask.view(-1)
+        for factors in (mask, self._factor):
+            _fill(factors, update.pruned, 0)
+            _fill(factors, update.grown, 1)
+        gone = update.pruned[positions(~mask[update.pruned])] if keep_regrown else update.pruned
+        for tensor in self._owned():
+            _fill(tensor, gone, 0)
+
+    def renew_gradients(self) -> None:
+        """The dense gradient has them."""
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Multiply weight and optimizer state by the mask."""
+        if self.count < self.size:
+            for tensor in self._owned():
+                tensor.mul_(self._factor)
+
+    def release(self) -> None:
+        """Forget the copy."""
+        self._held = None
+
+    def state(self) -> dict[str, Tensor]:
+        """The mask."""
+        return {"mask": self.mask()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take on the mask."""
+        self._set_mask(state["mask"].clone())
+
+    def _set_mask(self, mask: Tensor) -> None:
+        self._mask = mask.to(self.weight.device).contiguous()
+        self.count = int(self._mask.count_nonzero())
+        # Multiplying by floats is several times faster than by booleans, and this happens at every step.
+        self._factor = torch.empty_like(self.weight, requires_grad=False).copy_(self._mask)
+
+    def _owned(self) -> Iterator[Tensor]:
+        """The weight, and the optimizer state that is zero where the weight is inactive."""
+        yield self.weight
+        if self._masks_state and self._optimizer is not None:
+            for buffer in self._optimizer.state.get(self.weight, {}).values():
+                if isinstance(buffer, Tensor) and buffer.shape == self.weight.shape:
+                    yield buffer
+
+
+def _fill(tensor: Tensor, where: Tensor, value: int) -> None:
+    if tensor.is_contiguous():
+        tensor.view(-1).index_fill_(0, where, value)
+    else:  # channels last
+        tensor[torch.unravel_index(where, tensor.shape)] = value
