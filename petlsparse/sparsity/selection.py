@@ -68,7 +68,7 @@ def _lowest(score: np.ndarray, count: int) -> np.ndarray:
     unsure, missing = np.flatnonzero(between), count - np.count_nonzero(marked)
     if not 0 <= missing <= len(unsure) <= len(score) // 4:  # the sample misled, or very many are equal
         return _lowest_by_partition(score, count)
-    marked[unsure[_lowest_by_partition(score[unsure], missing)]] = True
+    marked[unsure[_lowest_by_partition(score[unsure], int(missing))]] = True
     return marked
 
 
@@ -101,7 +101,7 @@ def _lowest_by_partition(score: np.ndarray, count: int) -> np.ndarray:
 
 def _lowest_of_each_sign(score: np.ndarray, count: int) -> np.ndarray:
     half = -(-count // 2)
-    marked = score == 0
+    marked: np.ndarray = score == 0
     for side in (score > 0, score < 0):
         members = np.flatnonzero(side)
         marked[members[_lowest(np.abs(score[members]), min(half, len(members)))]] = True
