@@ -65,10 +65,10 @@ def _lowest(score: np.ndarray, count: int) -> np.ndarray:
     between, marked = score <= high, score >= low
     between &= marked
     np.logical_not(marked, out=marked)  # below `low`, or NaN
-    unsure, missing = np.flatnonzero(between), count - np.count_nonzero(marked)
+    unsure, missing = np.flatnonzero(between), count - int(np.count_nonzero(marked))
     if not 0 <= missing <= len(unsure) <= len(score) // 4:  # the sample misled, or very many are equal
         return _lowest_by_partition(score, count)
-    marked[unsure[_lowest_by_partition(score[unsure], int(missing))]] = True
+    marked[unsure[_lowest_by_partition(score[unsure], missing)]] = True
     return marked
 
 

@@ -26,7 +26,7 @@ class Journey:
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._clock = time.perf_counter()
+        self.share_time(1)
         self.latest: dict[str, float] = {}
         """The newest value of every metric, as "val_accuracy"."""
 
@@ -44,12 +44,18 @@ class Journey:
         """The JSON form."""
         return asdict(self)
 
+    def share_time(self, runs: int) -> None:
+        """From now on, of the time that passes this run is booked one part in `runs`: they train as one."""
+        self._runs = runs
+        self._clock = time.perf_counter()
+
     def lap(self, *, training: bool = False) -> None:
         """Book the time since the last lap. Call it right after the device was waited for, or CUDA time is missed."""
         now = time.perf_counter()
-        self.seconds += now - self._clock
+        passed = (now - self._clock) / self._runs
+        self.seconds += passed
         if training:
-            self.train_seconds += now - self._clock
+            self.train_seconds += passed
         self._clock = now
 
     def note(self, epoch: int, split: str, **metrics: float) -> None:

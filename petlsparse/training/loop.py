@@ -110,10 +110,13 @@ class Training:
         journey, total = self.journey, self.settings.total_steps
         while journey.step < total:
             epoch, within = divmod(journey.step, self.epoch_steps)
-            order = torch.randperm(self.examples, generator=stream(self.seed, "order", epoch)).to(self.device)
-            chunks = torch.split(order, self.settings.batch_size)
+            chunks = torch.split(self.order(epoch), self.settings.batch_size)
             for chunk in chunks[within : within + total - journey.step]:
                 yield epoch + 1, chunk
+
+    def order(self, epoch: int) -> Tensor:
+        """The training examples in the order of an epoch, counted from 0."""
+        return torch.randperm(self.examples, generator=stream(self.seed, "order", epoch)).to(self.device)
 
     def step(self, epoch: int, chosen: Tensor) -> None:
         """One optimizer step, on the chosen training examples, with the method's hooks around it."""
@@ -152,16 +155,25 @@ class Training:
 
     def evaluate(self, epoch: int) -> bool:
         """Close the training sums, score the validation split, remember the best weights. False if not a number."""
+        train = self.close_sums(epoch)
+        val = self.score(self.val) if math.isfinite(train.loss) and len(self.val.labels) else None
+        return self.judge(epoch, train, val)
+
+    def close_sums(self, epoch: int) -> Score:
+        """Loss and accuracy in training since the last time; the sums start again."""
         train = Score(self.loss_sum.item() / self.seen, 100 * self.correct.item() / self.seen)
         self.journey.lap(training=True)
         self.journey.note(epoch, "train", lr=self.optimizer.param_groups[0]["lr"], **train._asdict())
         self.loss_sum.zero_()
         self.correct.zero_()
         self.seen = 0
+        return train
+
+    def judge(self, epoch: int, train: Score, val: Score | None) -> bool:
+        """Note the validation scores, if there are any, and remember the best weights. False if not a number."""
         if not math.isfinite(train.loss):
             return False
-        if len(self.val.labels):
-            val = self.score(self.val)
+        if val is not None:
             self.journey.note(epoch, "val", **val._asdict())
             if not math.isfinite(val.loss):
                 return False
@@ -175,11 +187,21 @@ class Training:
         """Read the test split, once, and score it with the last weights and with the best ones on validation."""
         test = self.read_test()
         last = best = self.score(test)
-        self.last_tensors = self.snapshot()
-        if self.best_tensors and self.journey.best_step < self.journey.step:
-            ckpt.load_learned_tensors(self.model, self.best_tensors)
+        if self.recall_best():
             best = self.score(test)
-            ckpt.load_learned_tensors(self.model, self.last_tensors)
+        return self.conclude(last, best)
+
+    def recall_best(self) -> bool:
+        """Keep the last weights and put the best ones in their place. False if they are the same."""
+        self.last_tensors = self.snapshot()
+        if not self.best_tensors or self.journey.best_step == self.journey.step:
+            return False
+        ckpt.load_learned_tensors(self.model, self.best_tensors)
+        return True
+
+    def conclude(self, last: Score, best: Score) -> RunResult:
+        """The result of a finished run, from its scores on the test split; the model gets its last weights back."""
+        ckpt.load_learned_tensors(self.model, self.last_tensors)
         self.journey.note(self.epochs(), "test", **last._asdict())
         of_best = {"test_accuracy": best.accuracy, "test_loss": best.loss}
         of_last = {"test_accuracy_last": last.accuracy, "test_loss_last": last.loss}
