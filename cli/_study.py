@@ -137,7 +137,7 @@ def train(
             workers=workers,
             per_gpu=per_gpu,
             **choices,
-            cohort_key=lambda run: cohort_key(run, place.device),
+            cohort_key=lambda run, execution: cohort_key(run, place.device, execution),
             estimate=lambda run: seconds.get(run.run_id, 0.0),
             on_event=listener,
         )

@@ -205,6 +205,6 @@ def test_on_cuda_values_lie_on_the_device_and_cached_runs_agree_with_runs_on_ima
     assert said(on_values) == "float32"
     assert on_values.metrics["test_loss"] == pytest.approx(on_images.metrics["test_loss"], rel=1e-3)
     run, cuda = make(ADAPTED), torch.device("cuda")
-    frozen = adapter_search.assemble(run, cuda, cached(tmp_path / "cache")).frozen
+    frozen = adapter_search.assemble(run, cuda, cached(tmp_path / "cache")).feeds
     assert frozen is not None
     assert all(values.is_cuda for feed in frozen for values in feed.values.values())
