@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,13 +17,14 @@ from torch import Tensor
 from petlsparse.data import AUGMENTATIONS
 from petlsparse.data.loading import load_data
 from petlsparse.data.types import Dataset, Split
+from petlsparse.errors import UserError
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.optimization import Schedule as ScheduleSettings
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.arithmetic import reference_arithmetic
+from petlsparse.training.arithmetic import missing_arithmetic, reference_arithmetic
 from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of, save_tensors
 from petlsparse.training.feeds import Augmentation, Feed, Images
 from petlsparse.training.loop import Training
@@ -76,6 +78,13 @@ def examples_of(run: Run, dataset: Dataset) -> int:
     """Training examples the whole run looks at."""
     examples = len(dataset.train)
     return examples_seen(total_steps(run, examples), examples, run.training.batch_size)
+
+
+def arithmetic_of(run: Run, device: torch.device) -> AbstractContextManager[None]:
+    """What a run is to be assembled and trained in. Raises UserError if the device has no such arithmetic."""
+    if problem := missing_arithmetic(run.training.precision, device.type):
+        raise UserError(problem)
+    return reference_arithmetic(deterministic=run.training.deterministic, tf32=run.training.precision == "tf32")
 
 
 @lru_cache(maxsize=2)
@@ -177,7 +186,7 @@ def execute(
         return training, training.run(), assembly
 
     warnings: list[str] = []
-    with reference_arithmetic(deterministic=run.training.deterministic):
+    with arithmetic_of(run, device):
         try:
             training, result, assembly = attempt()
         except BrokenCheckpoint as error:

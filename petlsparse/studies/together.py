@@ -14,9 +14,8 @@ from torch import nn
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies.execution import Assembler, Assembly, concluded, prepare, set_aside
+from petlsparse.studies.execution import Assembler, Assembly, arithmetic_of, concluded, prepare, set_aside
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.checkpoint import BrokenCheckpoint
 from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.cohort_method import CohortMethod, OneByOne
@@ -79,7 +78,7 @@ def execute_together(
         _members, company, device=device, execution=execution, checkpoint_every=checkpoint_every, progress=progress
     )
     everyone = [*enumerate(zip(runs, run_dirs, strict=True))]
-    with reference_arithmetic(deterministic=runs[0].training.deterministic):
+    with arithmetic_of(runs[0], device):
         size = fitting(company, runs, device, execution)
         for part in even_parts(everyone, size):
             if should_stop():
