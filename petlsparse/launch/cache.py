@@ -36,4 +36,3 @@ def cache_limit(store: Path, wanted: int | None = None) -> int:
     """Bytes the cache may take: as many as wanted, or a share of what is free."""
     size = int(SHARE_OF_MEMORY * available_memory()) if wanted is None else wanted
     return min(size, int(SHARE_OF_DISK * shutil.disk_usage(store).free))
-

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from petlsparse.recipe.execution import Execution
     from petlsparse.recipe.schema import Run
 
 STUDIES = {
@@ -88,9 +89,10 @@ def check(runs: Iterable[Run], device: str | None = None) -> None:
         raise UserError(*dict.fromkeys(problems))
 
 
-def cohort_key(run: Run, device: str) -> Hashable | None:
-    """Runs of equal key may be trained as one on this device; those of key None are trained alone."""
-    return None
+def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
+    """Runs of equal key may be trained as one on this device ("cpu", "cuda:0"); those of key None are trained alone."""
+    key: Hashable | None = _module(run).cohort_key(run, device.partition(":")[0], execution)
+    return key
 
 
 def probe_seconds(run: Run, device: torch.device) -> float:

@@ -173,7 +173,7 @@ def execute(
 
     def attempt() -> tuple[Training, RunResult, Assembly]:
         reset_peak_memory(device)
-        assembly = assemble(run, device, execution, manner_of(checkpoint))
+        assembly = assemble(run, device, execution, manner_of(checkpoint) or {})
         training = prepare(
             run,
             assembly,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 from torch import nn
 
 from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.execution import Execution
+from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.execution import Assembler, Assembly, arithmetic_of, concluded, prepare, set_aside
+from petlsparse.studies.execution import execute as execute_by_itself
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.checkpoint import BrokenCheckpoint
+from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of
 from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.cohort_method import CohortMethod, OneByOne
 from petlsparse.training.feeds import Feed
@@ -24,7 +26,7 @@ from petlsparse.training.loop import Training
 from petlsparse.training.memory import free_memory_bytes, peak_memory_bytes, reset_peak_memory, used_memory_bytes
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
-from petlsparse.training.stack import Stack, StackedModels
+from petlsparse.training.stack import Incompatible, Stack, StackedModels
 
 SHARE_OF_MEMORY = 0.8
 """Of the free memory: what a cohort may take."""
@@ -34,12 +36,33 @@ SHARE_OF_MEMORY = 0.8
 class Company:
     """How runs of a study become one."""
 
+    key: Callable[[Run, str, Execution], Hashable | None]
+    """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
     assembler: Callable[[], Assembler]
     """Makes the assembler of one cohort, whose assemblies may share what is frozen."""
     stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
     method: Callable[[Sequence[Method], Stack], CohortMethod] = lambda methods, _: OneByOne(methods)
     feeds: Callable[[Sequence[Assembly]], tuple[Feed, Feed] | None] = lambda _: None
     """Of training and validation, for all members; None where those of the first will do."""
+
+
+def execute(company: Company, run: Run, *, run_dir: Path, device: torch.device, **circumstances: Any) -> RunResult:
+    """One run, as `execute_together` would train it if it could have had company, so that its result is the same.
+
+    A run that was begun goes on as it was begun. Arguments as of `studies.execution.execute`.
+    """
+    begun = manner_of(run_dir / "checkpoint.safetensors")
+    execution = circumstances.setdefault("execution", PLAIN)
+    if "cohort" in begun if begun is not None else company.key(run, device.type, execution) is not None:
+        results: list[RunResult] = []
+        together = circumstances | {
+            "progress": lambda _, progress: circumstances["progress"](progress),
+            "done": lambda _, result: results.append(result),
+        }
+        with suppress(Incompatible):
+            execute_together(company, [run], run_dirs=[run_dir], device=device, **together)
+            return results[0] if results else RunResult("interrupted")
+    return execute_by_itself(company.assembler(), run, run_dir=run_dir, device=device, **circumstances)
 
 
 def execute_together(
@@ -84,7 +107,7 @@ def execute_together(
             if should_stop():
                 return
             reset_peak_memory(device)
-            _train(company, _resumed(lambda part=part: members(part)), done, keep=keep, should_stop=should_stop)
+            _train(company, _resumed(partial(members, part)), done, keep=keep, should_stop=should_stop)
 
 
 @dataclass

@@ -86,7 +86,12 @@ def test_the_costliest_cohort_starts_first_and_a_limit_takes_the_first_runs(tmp_
     runs = [fake_run(seed) for seed in (1, 2, 3, 4, 5, 6)]
     kinds = {1: "a", 2: "b", 3: "b", 4: None, 5: "a"}
     executed = Executed(
-        runs, tmp_path, workers=0, limit=5, cohort_key=lambda run, _: kinds[run.seed], estimate=lambda run: 10 - run.seed
+        runs,
+        tmp_path,
+        workers=0,
+        limit=5,
+        cohort_key=lambda run, _: kinds[run.seed],
+        estimate=lambda run: 10 - run.seed,
     )
     # 2 and 3 cost 8 + 7, 1 and 5 cost 9 + 5, 4 costs 6
     assert executed.of(Planned) == [Planned(tuple(runs[seed - 1].run_id for seed in (2, 3, 1, 5, 4)), 0)]
