@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from petlsparse.adapters.adapter import Adapter
 from petlsparse.adapters.itinerary import Source, Stop, itinerary
 from petlsparse.adapters.models import PlacedAdapters, frozen_values
-from petlsparse.adapters.stacked_adapters import StackedAdapters, stacked
+from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights, stacked
 
 S = TypeVar("S")
 NewSlot = Callable[[nn.Parameter, tuple[int, ...], tuple[nn.Parameter, ...]], S]
@@ -116,11 +116,10 @@ class StackedPlacements(Generic[S]):
             if stop.entering:
                 arriving.append(self._needed(self._of(frozen[stop.node], stop.entering, of), stop))
             x = torch.cat(arriving) if len(arriving) > 1 else arriving[0]
-            if self._adapters is not None and own is not None and stop.sources:
-                kept[stop.node] = _Value(x)
-                read = [self._read(source, stop, kept, frozen, of) for source in stop.sources]
-                tokens = (torch.cat(read) if len(read) > 1 else read[0]).flatten(1, 2)
-                x = _add(x, stop.rows, self._index[stop.rows], self._adapters(own, tokens))
+            if own is not None and stop.sources:
+                here = {**kept, stop.node: _Value(x)}
+                read = [self._read(source, stop, here, frozen, of) for source in stop.sources]
+                x = self._write(x, stop, own, torch.cat(read) if len(read) > 1 else read[0])
             if stop.keep:
                 kept[stop.node] = _Value(x)
             for is_frozen, node in stop.drop:
@@ -135,6 +134,14 @@ class StackedPlacements(Generic[S]):
         node = source.place.node
         found = self._of(frozen[node], source.members, of) if source.place.frozen else kept[node].of(source.rows)
         return self._needed(found, stop)
+
+    def _write(self, x: Tensor, stop: Stop, weights: Weights, read: Tensor) -> Tensor:
+        """Rows x (A, B, T, d) with what adapters make of what they read (R, B, T, d); a row may be written twice."""
+        assert self._adapters is not None
+        added = self._adapters(weights, read.flatten(1, 2)).view(read.shape)
+        if stop.rows == tuple(range(len(x))):
+            return x + added
+        return x.index_add(0, self._index[stop.rows], added.to(x.dtype))
 
     def _of(self, values: Tensor, members: tuple[int, ...], of: Tensor) -> Tensor:
         """Members' own, (R, B, T, d), of the values of all batches (U, B, T, d)."""
@@ -156,9 +163,10 @@ class _Value:
         self._whole = whole
 
     def of(self, rows: tuple[int, ...]) -> Tensor:
-        """Of these rows, (R, B, T, d)."""
-        everyone = rows == tuple(range(len(self._whole)))
-        return self._whole if everyone else torch.stack([self._each[row] for row in rows])
+        """Of these rows, ascending: (R, B, T, d)."""
+        if len(rows) == len(self._whole):
+            return self._whole
+        return torch.stack([self._each[row] for row in rows])
 
     @cached_property
     def _each(self) -> tuple[Tensor, ...]:
@@ -169,12 +177,6 @@ class _Value:
 def _like(x: Tensor, batches: Tensor) -> Tensor:
     """Batches on end, (R * B, ...), in the arrangement of others (R, B, ...)."""
     return x.reshape(*batches.shape[:2], *x.shape[1:])
-
-
-def _add(x: Tensor, rows: tuple[int, ...], index: Tensor, added: Tensor) -> Tensor:
-    """Of rows x (A, B, T, d) the sum with `added` (R, B*T, d) at `rows`, where one may occur more than once."""
-    added = added.view(-1, *x.shape[1:])
-    return x + added if rows == tuple(range(len(x))) else x.index_add(0, index, added.to(x.dtype))
 
 
 def _adapters(models: Sequence[PlacedAdapters]) -> list[Adapter]:
