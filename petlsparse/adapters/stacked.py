@@ -1,22 +1,18 @@
-"""Several placements over one frozen stream as one; each keeps its parameters, as slices of common tensors."""
+"""Several placements over one frozen stream as one; each keeps its parameters, as rows of common tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from petlsparse.adapters.adapter import Adapter
 from petlsparse.adapters.itinerary import Source, Stop, itinerary
 from petlsparse.adapters.models import PlacedAdapters, frozen_values
-from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights, stacked
-
-S = TypeVar("S")
-NewSlot = Callable[[nn.Parameter, tuple[int, ...], tuple[nn.Parameter, ...]], S]
-"""From a leaf (K, ...), the members that own its slices, ascending, and their parameters, which the slices are."""
+from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights
+from petlsparse.slots import share_rows
 
 
 def difference(models: Sequence[PlacedAdapters]) -> str | None:
@@ -32,7 +28,7 @@ def difference(models: Sequence[PlacedAdapters]) -> str | None:
     return next((f"their {what} differ" for what, so in differs.items() if so), None)
 
 
-class StackedPlacements(Generic[S]):
+class StackedPlacements:
     """M placements as one: their main passes are rows of one batch, which each enters at its lowest written node.
 
     Every sub-block runs once for all who have entered; all adapters that write to one node are two batched matrix
@@ -41,14 +37,12 @@ class StackedPlacements(Generic[S]):
 
     Args:
         models: over one stream, on one device. Their parameters become views of common tensors.
-        slot: makes the entries of `slots`: one for each parameter of the head, and one for each parameter of an
-            adapter, for all adapters of all members; a member owns as many slices of it as it has edges.
 
     Raises:
         ValueError: they cannot be computed as one; says why, as `difference` does.
     """
 
-    def __init__(self, models: Sequence[PlacedAdapters], slot: NewSlot[S]) -> None:
+    def __init__(self, models: Sequence[PlacedAdapters]) -> None:
         if reason := difference(models):
             raise ValueError(reason)
         self._models, self._stream, self._frozen_dtype = models, models[0].stream, models[0].frozen_dtype
@@ -56,21 +50,18 @@ class StackedPlacements(Generic[S]):
         self._nodes = {node for model in models for node in model.frozen_nodes}
         self._pooled = all(model.pooled for model in models if self._last in model.frozen_nodes)
 
-        weights, biases = (tuple(model.head.get_parameter(name) for model in models) for name in ("weight", "bias"))
-        self._weight, self._bias = stacked(weights), stacked(biases)
-        everyone = tuple(range(len(models)))
-        self.slots = [slot(self._weight, everyone, weights), slot(self._bias, everyone, biases)]
-        """All that is trained."""
-        adapters = _adapters(models)
-        self._adapters = StackedAdapters(adapters) if adapters else None
-        if self._adapters is not None:
-            owners = tuple(member for member, model in enumerate(models) for _ in model.edges)
-            for name, parts in self._adapters.parts.items():
-                self.slots.append(slot(self._adapters.parameters[name], owners, parts))
+        everyone = range(len(models))
+        self._weight = share_rows([model.head.get_parameter("weight") for model in models], everyone)
+        self._bias = share_rows([model.head.get_parameter("bias") for model in models], everyone)
+        owners = [member for member, model in enumerate(models) for _ in model.edges]
+        self._adapters = StackedAdapters(_adapters(models), owners) if owners else None
+        self.slots = [self._weight, self._bias, *(self._adapters.slots.values() if self._adapters is not None else ())]
+        """All that is trained: each parameter of the head, and each of an adapter, of all adapters of all members; a
+        member owns as many rows of these as it has edges."""
 
         self._stops, rows = itinerary([model.edges for model in models], self._stream.nodes)
         # Indices lie on the device from the start: a step recorded as a CUDA graph cannot wait for the host.
-        device = self._weight.device
+        device = self._weight.rows.device
         groups = {rows, *(stop.entering for stop in self._stops), *(stop.rows for stop in self._stops)}
         groups |= {source.members for stop in self._stops for source in stop.sources}
         self._index = {group: torch.tensor(group, dtype=torch.int64, device=device) for group in groups}
@@ -93,14 +84,14 @@ class StackedPlacements(Generic[S]):
         """
         x = self._stream.pool(self._travel(self._frozen(inputs), of).flatten(0, 1))
         features = x.reshape(len(self._models), -1, x.shape[-1]).index_select(0, self._in_member_order)
-        return torch.baddbmm(self._bias.unsqueeze(1), features, self._weight.mT)
+        return torch.baddbmm(self._bias.whole().unsqueeze(1), features, self._weight.whole().mT)
 
     def _frozen(self, inputs: Tensor | Mapping[int, Tensor]) -> dict[int, Tensor]:
         if isinstance(inputs, Tensor):
             images, nodes = inputs.flatten(0, 1), self._nodes
             flat = frozen_values(self._stream, images, nodes, self._frozen_dtype, pooled=self._pooled)
             inputs = {node: _like(value, inputs) for node, value in flat.items()}
-        return {node: inputs[node].to(self._weight.dtype) for node in self._nodes}
+        return {node: inputs[node].to(self._weight.rows.dtype) for node in self._nodes}
 
     def _travel(self, frozen: dict[int, Tensor], of: Tensor) -> Tensor:
         """What pooling reads of the last node, (M, B, T, d), in the order of rows. Takes `frozen` apart."""

@@ -1,4 +1,4 @@
-"""Many adapters as batched matrix products; each keeps its parameters, which become slices of common tensors."""
+"""Many adapters as batched matrix products; each keeps its parameters, which become rows of common tensors."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from petlsparse.adapters.adapter import Adapter
+from petlsparse.slots import share_rows
 
 
 class Weights(NamedTuple):
@@ -26,23 +27,22 @@ class Weights(NamedTuple):
 
 
 class StackedAdapters:
-    """E adapters; the k-th owns slice k of every tensor.
+    """E adapters of several models as one.
 
     Args:
         adapters: alike but for their weights, on one device. Their parameters become views of common tensors.
+        owners: whose each is, ascending; a model may have many.
     """
 
-    def __init__(self, adapters: Sequence[Adapter]) -> None:
+    def __init__(self, adapters: Sequence[Adapter], owners: Sequence[int]) -> None:
         own = [dict(adapter.named_parameters()) for adapter in adapters]
-        self.parts = {name: tuple(parameters[name] for parameters in own) for name in own[0]}
-        """Parameter name -> every adapter's."""
-        self.parameters = {name: stacked(parts) for name, parts in self.parts.items()}
-        """Parameter name -> (E, ...)."""
+        self.slots = {name: share_rows([parameters[name] for parameters in own], owners) for name in own[0]}
+        """Parameter name -> that of all adapters."""
         self._activation = adapters[0].activation
 
     def weights(self, order: Tensor, counts: Sequence[int]) -> list[Weights]:
         """Weights of the adapters at `order`, int64 (R,), in groups of so many."""
-        own: dict[str, Tensor] = dict(self.parameters)
+        own = {name: slot.whole() for name, slot in self.slots.items()}
         alpha, down, down_bias = own["alpha"], own["down.weight"], own.get("down.bias")
         if "norm.weight" in own:
             # (n * g + b) W = n (g * W) + b W: small matrices are scaled and shifted, not the many tokens.
@@ -59,18 +59,10 @@ class StackedAdapters:
 
     def __call__(self, weights: Weights, x: Tensor) -> Tensor:
         """What R adapters add, (R, N, d), each reading its own N tokens of x (R, N, d)."""
-        if "norm.weight" in self.parameters:
+        if "norm.weight" in self.slots:
             x = F.layer_norm(x, x.shape[-1:])
         return _products(self._activation(_products(x, weights.down, weights.down_bias)), weights.up, weights.up_bias)
 
 
 def _products(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
-
-
-def stacked(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
-    """A new leaf (K, ...) with the parameters' values; they become views of it."""
-    whole = torch.stack([parameter.detach() for parameter in parameters])
-    for parameter, part in zip(parameters, whole, strict=True):
-        parameter.data = part
-    return nn.Parameter(whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from petlsparse.adapters.models import PlacedAdapters, frozen_values
 from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.backbones.stream import ResidualStream
 
-from .toys import CLASSES, generator, placed, tiny_stream
+from .toys import CLASSES, WIDTH, generator, placed, tiny_stream
 
 NODES = 7
 STREAM = tiny_stream()
@@ -40,12 +40,6 @@ COHORTS: dict[str, list[Edges]] = {
     "several writes to a node": [MIXED, LATE, MIXED],
     "nobody at the lower nodes": [[(5, 6)], [(6, 6)], PROBE],
 }
-
-
-class Held(NamedTuple):
-    stacked: nn.Parameter
-    owners: tuple[int, ...]
-    parameters: tuple[nn.Parameter, ...]
 
 
 def members(
@@ -73,11 +67,11 @@ def values_of(models: Sequence[PlacedAdapters], pixels: Tensor) -> dict[int, Ten
 
 
 def assert_as_alone(models: Sequence[PlacedAdapters], pixels: Tensor, of: Sequence[int], *, values: bool) -> None:
-    stack = StackedPlacements(models, Held)
+    stack = StackedPlacements(models)
     labels = torch.arange(3) % CLASSES
     logits = stack(values_of(models, pixels) if values else pixels, torch.tensor(of))
     sum(F.cross_entropy(own, labels) for own in logits).backward()
-    found = {id(p): slot.stacked.grad[k] for slot in stack.slots for k, p in enumerate(slot.parameters)}
+    found = {id(p): slot.gradient()[k] for slot in stack.slots for k, p in enumerate(slot.parameters)}
     trained = [[p for p in model.parameters() if p.requires_grad] for model in models]
     assert found.keys() == {id(p) for own in trained for p in own}
     for model, own, batch, together in zip(models, trained, of, logits, strict=True):
@@ -130,7 +124,7 @@ def test_so_they_are_where_all_tokens_are_pooled() -> None:
 
 def test_a_last_node_reduced_to_what_is_pooled_serves_as_well_as_the_whole() -> None:
     models = members([PROBE, [(6, 6), (2, 6)]])
-    stack, pixels = StackedPlacements(models, Held), pictures(1)
+    stack, pixels = StackedPlacements(models), pictures(1)
     whole = values_of(models, pixels)
     reduced = {**whole, 6: whole[6][:, :, :1]}
     assert torch.equal(stack(reduced, torch.zeros(2, dtype=torch.int64)), stack(whole, torch.tensor([0, 0])))
@@ -138,7 +132,7 @@ def test_a_last_node_reduced_to_what_is_pooled_serves_as_well_as_the_whole() -> 
 
 def test_rounded_values_are_read_as_each_reads_them_alone() -> None:
     models = members([LATE, MIXED, PROBE], frozen_dtype=torch.bfloat16)
-    stack, pixels = StackedPlacements(models, Held), pictures(1)
+    stack, pixels = StackedPlacements(models), pictures(1)
     values = {node: value.bfloat16() for node, value in values_of(models, pixels).items()}
     for inputs in (pixels, values):
         for together, model in zip(stack(inputs, torch.tensor([0, 0, 0])), models, strict=True):
@@ -151,32 +145,28 @@ def test_under_autocast_they_differ_from_each_alone_by_roundings_only() -> None:
     exact = torch.stack([model(pixels[0]) for model in models])
     with torch.autocast("cpu", torch.bfloat16):
         alone = torch.stack([model(pixels[0]) for model in models]).float()
-        together = StackedPlacements(models, Held)(pixels, torch.tensor([0, 0, 0])).float()
+        together = StackedPlacements(models)(pixels, torch.tensor([0, 0, 0])).float()
     error, usual = (together - exact).square().mean(), (alone - exact).square().mean()
     assert 0 < error < 2 * usual
 
 
-def test_parameters_of_members_are_slices_of_the_stacks() -> None:
+def test_parameters_of_members_are_rows_of_the_slots() -> None:
     models = members([[(1, 2), (3, 3)], PROBE, [(1, 2)]])
-    slots = StackedPlacements(models, Held).slots
-    by_shape = {slot.stacked.shape: slot for slot in slots if slot.stacked.dim() == 1}
-    alphas = by_shape[torch.Size([3])]
-    assert alphas.owners == (0, 0, 2)
+    slots = {slot.parameters[0].shape: slot for slot in StackedPlacements(models).slots}
+    alphas, heads = slots[torch.Size([])], slots[torch.Size([CLASSES, WIDTH])]
+    assert (alphas.owners, heads.owners) == ((0, 0, 2), (0, 1, 2))
     norms = [row["value"] for row in edge_rows(models[2]) if row["score_name"] == "update_norm"]
     with torch.no_grad():
-        alphas.stacked.copy_(torch.tensor([0.5, -2.0, 3 * alphas.stacked[2].item()]))
+        alphas.rows[:, 0] = torch.tensor([0.5, -2.0, 3 * alphas.rows[2, 0].item()])
+        heads.rows[1] = 7.0
     assert [row["value"] for row in edge_rows(models[0]) if row["score_name"] == "scale"] == [0.5, -2.0]
     assert models[2].adapters["1->2"].update_norm() == pytest.approx(3 * norms[0])
-    assert all(
-        part.data_ptr() == whole.data_ptr()
-        for slot in slots
-        for part, whole in zip(slot.parameters, slot.stacked, strict=True)
-    )
+    assert [(model.head.weight == 7).all().item() for model in models] == [False, True, False]
 
 
 def test_stacking_leaves_values_as_they_were() -> None:
     models, twins = members([MIXED, LATE]), members([MIXED, LATE])
-    StackedPlacements(models, Held)
+    StackedPlacements(models)
     for model, twin in zip(models, twins, strict=True):
         for name, parameter in twin.named_parameters():
             assert torch.equal(model.get_parameter(name), parameter)
@@ -185,7 +175,7 @@ def test_stacking_leaves_values_as_they_were() -> None:
 @pytest.mark.parametrize("cohort", [[MIXED, LATE, PROBE, MIXED], [PARALLEL, PARALLEL]], ids=["mixed", "alike"])
 def test_what_is_no_number_stays_with_its_member(cohort: list[Edges]) -> None:
     models = members(cohort)
-    stack, pixels = StackedPlacements(models, Held), pictures(1)
+    stack, pixels = StackedPlacements(models), pictures(1)
     of = torch.zeros(len(models), dtype=torch.int64)
     before = stack(pixels, of)
     with torch.no_grad():
@@ -196,7 +186,7 @@ def test_what_is_no_number_stays_with_its_member(cohort: list[Edges]) -> None:
     assert after[0].isnan().all()
     assert torch.equal(after[1:], before[1:])
     for slot in stack.slots:
-        for owner, gradient in zip(slot.owners, slot.stacked.grad, strict=True):
+        for owner, gradient in zip(slot.owners, slot.gradient(), strict=True):
             assert owner == 0 or gradient.isfinite().all()
 
 
@@ -220,7 +210,7 @@ def counting() -> Counting:
 def test_a_sub_block_runs_once_for_all_who_have_started() -> None:
     stream = counting()
     models = members([LATE, PARALLEL, PROBE, LATE, [(6, 3)]], stream)  # they start at 4, 1, 6, 4 and 3
-    stack = StackedPlacements(models, Held)
+    stack = StackedPlacements(models)
     values = values_of(models, pictures(1, 3))
     stream.calls.clear()
     stack(values, torch.zeros(5, dtype=torch.int64))
@@ -229,7 +219,7 @@ def test_a_sub_block_runs_once_for_all_who_have_started() -> None:
 
 def test_images_cost_one_frozen_pass_to_the_highest_node_anyone_needs() -> None:
     stream = counting()
-    stack = StackedPlacements(members([LATE, [(3, 4)], [(4, 4)]], stream), Held)  # all start at 4
+    stack = StackedPlacements(members([LATE, [(3, 4)], [(4, 4)]], stream))  # all start at 4
     stack(pictures(2, 5), torch.tensor([0, 1, 0]))
     assert stream.calls == {1: [10], 2: [10], 3: [10], 4: [10], 5: [15], 6: [15]}  # two batches, then three members
 
@@ -248,10 +238,10 @@ def test_images_cost_one_frozen_pass_to_the_highest_node_anyone_needs() -> None:
 )
 def test_models_that_differ_in_more_than_edges_and_weights_are_refused(what: str, other: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"their {what} differ"):
-        StackedPlacements([*members([MIXED, PROBE]), *members([LATE], **other)], Held)
+        StackedPlacements([*members([MIXED, PROBE]), *members([LATE], **other)])
 
 
 def test_heads_of_other_sizes_are_refused() -> None:
     wide = PlacedAdapters(STREAM, LATE, CLASSES + 1, generator=generator(), head_generator=generator()).double()
     with pytest.raises(ValueError, match="their heads differ"):
-        StackedPlacements([*members([LATE]), wide], Held)
+        StackedPlacements([*members([LATE]), wide])

@@ -24,7 +24,6 @@ from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import cosine, with_warmup
 from petlsparse.training.seeding import stream as numbers
 from petlsparse.training.settings import Settings
-from petlsparse.training.stack import Slot
 from tests.adapters.toys import CLASSES, tiny_stream
 
 NODES, STEPS = 7, 12
@@ -114,8 +113,8 @@ def training(
     )
 
 
-def stack(models: Sequence[nn.Module]) -> StackedPlacements[Slot]:
-    return StackedPlacements([model for model in models if isinstance(model, PlacedAdapters)], Slot)
+def stack(models: Sequence[nn.Module]) -> StackedPlacements:
+    return StackedPlacements([model for model in models if isinstance(model, PlacedAdapters)])
 
 
 def trained_as_one(members: Sequence[Training], should_stop: Callable[[], bool] = lambda: False) -> list[RunResult]:
