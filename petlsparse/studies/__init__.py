@@ -52,8 +52,10 @@ def describe(run: Run) -> dict[str, float]:
     return cost
 
 
-def check(runs: Iterable[Run]) -> None:
+def check(runs: Iterable[Run], device: str | None = None) -> None:
     """Whether runs can be assembled: every data set and model is loaded once, every method tried on its model.
+
+    Given a device ("cpu", "cuda:0"), also whether it has the arithmetic they ask for.
 
     Raises UserError with the problems found, so that they are told before training and not by run after run.
     """
@@ -61,6 +63,7 @@ def check(runs: Iterable[Run]) -> None:
 
     from petlsparse.errors import Problem, UserError
     from petlsparse.recipe.execution import PLAIN
+    from petlsparse.training.arithmetic import missing_arithmetic
 
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
@@ -68,6 +71,8 @@ def check(runs: Iterable[Run]) -> None:
         groups.setdefault((run.data, model), []).append(run)
     problems: list[Problem] = []
     for alike in groups.values():
+        if device is not None:
+            problems += filter(None, (missing_arithmetic(run.training.precision, device) for run in alike))
         study = _module(alike[0])
         try:
             model = study.assemble(alike[0], torch.device("cpu"), PLAIN).method.model
@@ -90,9 +95,10 @@ def cohort_key(run: Run, device: str) -> Hashable | None:
 
 def probe_seconds(run: Run, device: torch.device) -> float:
     """Seconds the whole run would take on this device, extrapolated from a few real steps."""
-    from petlsparse.studies.execution import extrapolated_seconds
+    from petlsparse.studies.execution import arithmetic_of, extrapolated_seconds
 
-    return extrapolated_seconds(_module(run).assemble, run, device)
+    with arithmetic_of(run, device):
+        return extrapolated_seconds(_module(run).assemble, run, device)
 
 
 def _module(run: Run) -> Any:

@@ -73,7 +73,7 @@ def assemble(
         pixel_std=backbone.std,
         provenance={"backbone_fingerprint": fingerprint},
         manner={"frozen_values": said},
-        frozen=frozen,
+        feeds=frozen,
         final_rows=lambda: {"edges": edge_rows(model)},
     )
 

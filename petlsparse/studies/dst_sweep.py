@@ -132,4 +132,45 @@ def check_method(settings: SparseMethod, model: nn.Module) -> None:
         _counts(settings, model)
 
 
-execute = partial(execute_assembled, assemble)
+SMALL = 1_000_000
+"""Multiplications of a step, weights times batch: networks of fewer are trained as one on a CPU, where it is the calls
+that take time (own choice, from measurements on two machines: twice as fast as one by one at half of that)."""
+
+
+def cohort_key(run: SparseRun, device: str, execution: Execution) -> Hashable | None:
+    """What runs that may be trained as one have in common; None for those that are better trained alone."""
+    if execution.cohort == "off" or execution.backend == "csr" or run.network.dropout:
+        return None
+    if device == "cpu" and not (run.network.name == "mlp" and (execution.cohort != "auto" or _is_small(run))):
+        return None
+    state = getattr(run.method, "state", "masked")
+    return run.study, run.data, run.network, run.training, run.optimizer.name, state
+
+
+def _is_small(run: SparseRun) -> bool:
+    return _weights(run.data, run.network) * run.training.batch_size <= SMALL
+
+
+@lru_cache
+def _weights(data: Data, network: Network) -> int:
+    """Parameters of the network on these data."""
+    dataset = shared_data(
+        name=data.name, train_examples=data.train_examples, image_size=data.image_size, fit=data.fit
+    )
+    shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
+    with seeded(0, "init"):
+        model = build_network(network.name, shape, dataset.classes, widths=network.widths, dropout=network.dropout)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _methods_as_one(methods: Sequence[Method], stack: Stack) -> CohortMethod:
+    return SparseCohort(methods, stack.slots)
+
+
+COMPANY = Company(assembler=lambda: assemble, method=_methods_as_one)
+execute_together = partial(execute_all_together, COMPANY)
+
+
+def execute(run: Run, *, run_dir: Path, **circumstances: Any) -> RunResult:
+    """Train a run; alone in the arithmetic of cohorts where it could have company, so that its result is the same."""
+    return execute_alone(run, assemble, execute_together, cohort_key, run_dir=run_dir, **circumstances)

@@ -101,6 +101,13 @@ class CohortTraining:
                     return
             self.finish()
 
+    def try_out(self) -> None:
+        """A step and a validation pass, for those who measure; the members are of no use afterwards."""
+        self.stack.train(True)
+        epoch, chosen = next(self.batches())
+        self.step(epoch, chosen)
+        self.evaluate(epoch)
+
     @property
     def now(self) -> int:
         """Optimizer steps done."""

@@ -67,12 +67,10 @@ def member(
 
 def company(state: str = "masked") -> list[Method]:
     """Every pair of rules, several densities, periods and points of update; static and dense ones among them."""
-    mixed = [
-        member(
-            seed, (0.1, 0.3, 0.6)[seed % 3], rules, state=state, update_period=(3, 4)[seed % 2], mest_lambda=seed / 9
-        )
-        for seed, rules in enumerate(RULES)
-    ]
+    def mixed(seed: int, rules: tuple[str, str]) -> Method:
+        density, period = (0.1, 0.3, 0.6)[seed % 3], (3, 4)[seed % 2]
+        return member(seed, density, rules, state=state, update_period=period, mest_lambda=seed / 9)
+
     return [
         *(mixed(seed, rules) for seed, rules in enumerate(RULES)),
         member(20, 0.2, None, state=state),
