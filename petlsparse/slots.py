@@ -1,4 +1,4 @@
-"""A parameter of several models as rows of one tensor: what is done to the tensor is done to all of them at once."""
+"""Parameters of several models as rows of one tensor: what is done to the tensor is done to all of them at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Slot:
     rows: nn.Parameter
     """(K, P), a leaf; the k-th row begins with the k-th owner's parameter, and what follows is zero and stays so."""
     owners: tuple[int, ...]
-    """Indices of the models, ascending."""
+    """Indices of the models, ascending; a model may own several rows."""
     parameters: tuple[nn.Parameter, ...]
     """Theirs, in the same order, of one shape."""
 

@@ -151,6 +151,12 @@ def frozen_values(
     return kept
 
 
+def needed_values(models: Collection[PlacedAdapters]) -> tuple[tuple[int, ...], bool]:
+    """The nodes, ascending, whose frozen values models need; and whether of the last one pooled tokens are enough."""
+    nodes = {node for model in models for node in model.frozen_nodes}
+    return tuple(sorted(nodes)), all(model.pooled for model in models if model.stream.nodes - 1 in model.frozen_nodes)
+
+
 class FullFineTuning(nn.Module):
     """The whole stream and a head, trained. Still in evaluation mode: no dropout, no drop-path (own choice).
 

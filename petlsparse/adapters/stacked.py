@@ -10,7 +10,7 @@ from torch import Tensor
 
 from petlsparse.adapters.adapter import Adapter
 from petlsparse.adapters.itinerary import Source, Stop, itinerary
-from petlsparse.adapters.models import PlacedAdapters, frozen_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_values, needed_values
 from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights
 from petlsparse.slots import share_rows
 
@@ -47,8 +47,7 @@ class StackedPlacements:
             raise ValueError(reason)
         self._models, self._stream, self._frozen_dtype = models, models[0].stream, models[0].frozen_dtype
         self._last = self._stream.nodes - 1
-        self._nodes = {node for model in models for node in model.frozen_nodes}
-        self._pooled = all(model.pooled for model in models if self._last in model.frozen_nodes)
+        self._nodes, self._pooled = needed_values(models)
 
         everyone = range(len(models))
         self._weight = share_rows([model.head.get_parameter("weight") for model in models], everyone)

@@ -171,6 +171,12 @@ def _methods_as_one(methods: Sequence[Method], stack: Stack) -> CohortMethod:
     return SparseCohort(methods, stack.slots)
 
 
-COMPANY = Company(key=cohort_key, assembler=lambda: assemble, method=_methods_as_one)
+def _assemble_all(
+    runs: Sequence[Run], device: torch.device, execution: Execution, earlier: Sequence[Mapping[str, str]]
+) -> list[Assembly]:
+    return [assemble(run, device, execution, manner) for run, manner in zip(runs, earlier, strict=True)]
+
+
+COMPANY = Company(key=cohort_key, assemble=_assemble_all, method=_methods_as_one)
 execute = partial(execute_one, COMPANY)
 execute_together = partial(execute_many, COMPANY)

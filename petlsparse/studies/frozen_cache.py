@@ -35,7 +35,7 @@ NUMPY = {torch.float32: np.float32, torch.bfloat16: np.int16}
 
 
 @dataclass(frozen=True)
-class Slot:
+class Entry:
     """One tensor of the cache."""
 
     name: str
@@ -60,53 +60,55 @@ class FrozenCache:
     limit: int
 
     def take(
-        self, group: str, slots: Collection[Slot], fill: Callable[[Mapping[Slot, IO[bytes]]], None]
-    ) -> dict[Slot, Tensor]:
-        """The tensors of `slots`, those that are missing written by `fill`.
+        self, group: str, entries: Collection[Entry], fill: Callable[[Mapping[Entry, IO[bytes]]], None]
+    ) -> dict[Entry, Tensor]:
+        """The tensors of `entries`, those that are missing written by `fill`.
 
         Args:
             group: what is computed together: only one worker at a time fills files of a group.
-            slots: their names are unique in the folder.
+            entries: their names are unique in the folder.
             fill: writes the tensors' bytes, in row-major order, to the files it is given.
 
         Raises:
             NoRoom: all of them together are too large, or too much of the rest is in use.
         """
-        needed = sum(slot.size for slot in slots)
+        needed = sum(entry.size for entry in entries)
         if needed > self.limit:
             raise NoRoom(f"needs {readable(needed)}, --cache-memory allows {readable(self.limit)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / f"{group}.lock"), ExitStack() as ends:
                 with FileLock(self.folder / "room.lock"):
-                    present = {slot: ends.enter_context(_open(self._path(slot))) for slot in slots if self._has(slot)}
-                    missing = [slot for slot in slots if slot not in present]
-                    self._make_room(sum(slot.size for slot in missing))
-                    written = {slot: self._reserve(slot, ends) for slot in missing}
+                    present = {
+                        entry: ends.enter_context(_open(self._path(entry))) for entry in entries if self._has(entry)
+                    }
+                    missing = [entry for entry in entries if entry not in present]
+                    self._make_room(sum(entry.size for entry in missing))
+                    written = {entry: self._reserve(entry, ends) for entry in missing}
                 if written:
                     fill(written)
-                for slot, file in written.items():
+                for entry, file in written.items():
                     file.flush()
-                    self._temporary(slot).replace(self._path(slot))
-                return {slot: _mapped((present | written)[slot], slot) for slot in slots}
+                    self._temporary(entry).replace(self._path(entry))
+                return {entry: _mapped((present | written)[entry], entry) for entry in entries}
         except OSError as error:
             raise NoRoom(f"cannot be written: {error.strerror or error}") from error
 
-    def _path(self, slot: Slot) -> Path:
-        return self.folder / slot.name
+    def _path(self, entry: Entry) -> Path:
+        return self.folder / entry.name
 
-    def _has(self, slot: Slot) -> bool:
-        return self._path(slot).exists() and self._path(slot).stat().st_size == slot.size
+    def _has(self, entry: Entry) -> bool:
+        return self._path(entry).exists() and self._path(entry).stat().st_size == entry.size
 
-    def _temporary(self, slot: Slot) -> Path:
-        return self.folder / f".{slot.name}.{os.getpid()}.tmp"
+    def _temporary(self, entry: Entry) -> Path:
+        return self.folder / f".{entry.name}.{os.getpid()}.tmp"
 
-    def _reserve(self, slot: Slot, ends: ExitStack) -> IO[bytes]:
+    def _reserve(self, entry: Entry, ends: ExitStack) -> IO[bytes]:
         """A file to write a tensor to. It counts as full at once, and goes at the end unless it is renamed."""
-        temporary = self._temporary(slot)
+        temporary = self._temporary(entry)
         ends.callback(temporary.unlink, missing_ok=True)
         file = ends.enter_context(_open(temporary, "w+b"))
-        file.truncate(slot.size)
+        file.truncate(entry.size)
         return file
 
     def _make_room(self, needed: int) -> None:
@@ -145,10 +147,10 @@ def _in_use(path: Path) -> bool:
     return True
 
 
-def _mapped(file: IO[bytes], slot: Slot) -> Tensor:
+def _mapped(file: IO[bytes], entry: Entry) -> Tensor:
     """The tensor in a file, nothing copied; writes to it would stay in this process."""
-    if slot.size == 0:  # cannot be mapped
-        return torch.empty(slot.shape, dtype=slot.dtype)
+    if entry.size == 0:  # cannot be mapped
+        return torch.empty(entry.shape, dtype=entry.dtype)
     # The mapping keeps a duplicate of the file's descriptor, and with it the lock.
-    array = np.memmap(file, NUMPY[slot.dtype], mode="c", shape=slot.shape)
-    return torch.from_numpy(array).view(slot.dtype)
+    array = np.memmap(file, NUMPY[entry.dtype], mode="c", shape=entry.shape)
+    return torch.from_numpy(array).view(entry.dtype)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import IO
 
 import torch
 from torch import Tensor, nn
 
-from petlsparse.adapters.models import PlacedAdapters, frozen_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_values, needed_values
+from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset, Split
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.schema import AdapterRun
 from petlsparse.studies.execution import examples_of
-from petlsparse.studies.frozen_cache import FrozenCache, NoRoom, Slot
+from petlsparse.studies.frozen_cache import Entry, FrozenCache, NoRoom
 from petlsparse.training.feeds import FrozenValues, Images
 
 CHUNK = 64
@@ -31,7 +32,7 @@ Feeds = tuple[FrozenValues, FrozenValues]
 
 def frozen_feeds(
     run: AdapterRun,
-    model: nn.Module,
+    models: Sequence[nn.Module],
     dataset: Dataset,
     device: torch.device,
     execution: Execution,
@@ -41,11 +42,13 @@ def frozen_feeds(
 ) -> tuple[Feeds | None, str]:
     """The feeds of a run that trains on cached values, or None; and what the `frozen_values` column says about it.
 
+    Several runs that are trained as one have one set of feeds, with all that any of them needs.
+
     Nothing is cached where that would change the result, or take longer than it saves.
 
     Args:
         run: gives arithmetic, precision of the values, and what may speak against a cache.
-        model: on `device`.
+        models: over one backbone, on `device`.
         dataset: on the CPU.
         device: computes the values, and holds them if it has room.
         execution: where the cache is, and how large it may be.
@@ -55,7 +58,8 @@ def frozen_feeds(
     """
     if earlier is not None and earlier.startswith("none"):
         return None, earlier
-    if not isinstance(model, PlacedAdapters):
+    placed = [model for model in models if isinstance(model, PlacedAdapters)]
+    if len(placed) < len(models):
         return None, "none: full fine-tuning trains the backbone"
     if execution.cache_folder is None or execution.cache_memory == 0:
         reason = "--cache-memory is off"
@@ -66,41 +70,47 @@ def frozen_feeds(
     else:
         cache = FrozenCache(execution.cache_folder, execution.cache_memory)
         try:
-            return _take(cache, run, model, dataset, device, backbone), run.backbone.frozen_precision
+            return _take(cache, run, placed, dataset, device, backbone), run.backbone.frozen_precision
         except NoRoom as no_room:
             reason = str(no_room)
     return None, f"none: {reason}" + (f"; begun with {earlier}" if earlier else "")
 
 
 def _take(
-    cache: FrozenCache, run: AdapterRun, model: PlacedAdapters, dataset: Dataset, device: torch.device, backbone: str
+    cache: FrozenCache,
+    run: AdapterRun,
+    models: Sequence[PlacedAdapters],
+    dataset: Dataset,
+    device: torch.device,
+    backbone: str,
 ) -> Feeds:
-    stream, dtype = model.stream, model.frozen_dtype or torch.float32
+    stream, dtype = models[0].stream, models[0].frozen_dtype or torch.float32
+    nodes, pooled = needed_values(models)
     splits = {"train": dataset.train, "val": dataset.val}
-    group = _group(run, model, dataset, device, backbone)
-    slots = {
-        (name, node): Slot(f"{group}-{name}-{node}-{shape[0]}", (len(split), *shape), dtype)
+    group = _group(run, models[0], dataset, device, backbone)
+    entries = {
+        (name, node): Entry(f"{group}-{name}-{node}-{shape[0]}", (len(split), *shape), dtype)
         for name, split in splits.items()
-        for node, shape in _row_shapes(model, device).items()
+        for node, shape in _row_shapes(stream, nodes, pooled=pooled).items()
     }
 
-    def fill(files: Mapping[Slot, IO[bytes]]) -> None:
+    def fill(files: Mapping[Entry, IO[bytes]]) -> None:
         for name, split in splits.items():
-            wanted = {node: files[slot] for (of, node), slot in slots.items() if of == name and slot in files}
+            wanted = {node: files[entry] for (of, node), entry in entries.items() if of == name and entry in files}
             if not wanted:
                 continue
             images = Images(split.to(device), stream.mean, stream.std)
             for start in range(0, len(split), CHUNK):
                 with _autocast(run, device):
                     chunk = images.batch(slice(start, start + CHUNK))
-                    values = frozen_values(stream, chunk, wanted, dtype, pooled=model.pooled)
+                    values = frozen_values(stream, chunk, wanted, dtype, pooled=pooled)
                 for node, file in wanted.items():
                     file.write(_bytes(values[node]))
 
-    tensors = cache.take(group, slots.values(), fill)
+    tensors = cache.take(group, entries.values(), fill)
 
     def feed(name: str, split: Split) -> FrozenValues:
-        values = {node: tensors[slots[name, node]] for node in model.frozen_nodes}
+        values = {node: tensors[entries[name, node]] for node in nodes}
         return FrozenValues(_placed(values, device), split.labels.to(device))
 
     return feed("train", dataset.train), feed("val", dataset.val)
@@ -121,14 +131,14 @@ def _group(run: AdapterRun, model: PlacedAdapters, dataset: Dataset, device: tor
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-def _row_shapes(model: PlacedAdapters, device: torch.device) -> dict[int, tuple[int, ...]]:
+def _row_shapes(stream: ResidualStream, nodes: Sequence[int], *, pooled: bool) -> dict[int, tuple[int, ...]]:
     """Node -> (T, d)."""
-    stream = model.stream
+    device = next(stream.parameters()).device
     blank = torch.zeros(1, stream.channels, stream.image_size, stream.image_size, device=device)
     with torch.no_grad():
         tokens = stream.embed(blank)
-    shapes = dict.fromkeys(model.frozen_nodes, tuple(tokens.shape[1:]))
-    if model.pooled:
+    shapes = dict.fromkeys(nodes, tuple(tokens.shape[1:]))
+    if pooled and stream.nodes - 1 in shapes:
         shapes[stream.nodes - 1] = tuple(stream.read_by_pool(tokens).shape[1:])
     return shapes
 

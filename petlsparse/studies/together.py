@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,7 +22,6 @@ from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of
 from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.cohort_method import CohortMethod, OneByOne
-from petlsparse.training.feeds import Feed
 from petlsparse.training.loop import Training
 from petlsparse.training.memory import free_memory_bytes, peak_memory_bytes, reset_peak_memory, used_memory_bytes
 from petlsparse.training.method import Method
@@ -38,12 +38,10 @@ class Company:
 
     key: Callable[[Run, str, Execution], Hashable | None]
     """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
-    assembler: Callable[[], Assembler]
-    """Makes the assembler of one cohort, whose assemblies may share what is frozen."""
+    assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
+    """(runs, device, execution, manner of each one's checkpoint) -> their assemblies, with one set of feeds, if any."""
     stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
     method: Callable[[Sequence[Method], Stack], CohortMethod] = lambda methods, _: OneByOne(methods)
-    feeds: Callable[[Sequence[Assembly]], tuple[Feed, Feed] | None] = lambda _: None
-    """Of training and validation, for all members; None where those of the first will do."""
 
 
 def execute(company: Company, run: Run, *, run_dir: Path, device: torch.device, **circumstances: Any) -> RunResult:
@@ -62,7 +60,16 @@ def execute(company: Company, run: Run, *, run_dir: Path, device: torch.device, 
         with suppress(Incompatible):
             execute_together(company, [run], run_dirs=[run_dir], device=device, **together)
             return results[0] if results else RunResult("interrupted")
-    return execute_by_itself(company.assembler(), run, run_dir=run_dir, device=device, **circumstances)
+    return execute_by_itself(_assembler(company), run, run_dir=run_dir, device=device, **circumstances)
+
+
+def _assembler(company: Company) -> Assembler:
+    def assemble(
+        run: Run, device: torch.device, execution: Execution, earlier: Mapping[str, str] = MappingProxyType({})
+    ) -> Assembly:
+        return company.assemble([run], device, execution, [earlier])[0]
+
+    return assemble
 
 
 def execute_together(
@@ -132,19 +139,20 @@ def _members(
     progress: Callable[[int, Progress], None] = lambda *_: None,
 ) -> list[_Member]:
     """Assembled and prepared, with one set of feeds for all."""
-    assemble = company.assembler()
-    assemblies = [assemble(run, device, execution) for _, (run, _) in part]
-    feeds = company.feeds(assemblies)
+    # What is stacked is masked, whatever the machine would choose for one run.
+    execution = replace(execution, backend="masked")
+    checkpoints = [folder and folder / "checkpoint.safetensors" for _, (_, folder) in part]
+    earlier = [(checkpoint and manner_of(checkpoint)) or {} for checkpoint in checkpoints]
+    assemblies = company.assemble([run for _, (run, _) in part], device, execution, earlier)
+    feeds = assemblies[0].feeds
     members = []
-    for (index, (run, folder)), assembly in zip(part, assemblies, strict=True):
-        assembly = replace(
-            assembly, feeds=feeds or assembly.feeds, manner={**assembly.manner, "cohort": str(len(part))}
-        )
+    for (index, (run, folder)), checkpoint, assembly in zip(part, checkpoints, assemblies, strict=True):
+        assembly = replace(assembly, feeds=feeds, manner={**assembly.manner, "cohort": str(len(part))})
         training = prepare(
             run,
             assembly,
             device,
-            checkpoint=folder / "checkpoint.safetensors" if folder else None,
+            checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             progress=partial(progress, index),
         )
@@ -224,7 +232,7 @@ def _nobody(index: int, result: RunResult) -> None:
 
 def _held(company: Company, run: Run, device: torch.device, execution: Execution) -> int:
     """Bytes of a member's weights, gradients, best weights, masks and one optimizer state."""
-    assembly = company.assembler()(run, device, execution)
+    (assembly,) = company.assemble([run], device, execution, [{}])
     return 5 * sum(parameter.nbytes for parameter in assembly.method.parameters())
 
 

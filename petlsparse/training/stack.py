@@ -12,9 +12,13 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from petlsparse.slots import ALIGNMENT, Slot, share_rows
-from petlsparse.training.evaluation import EVALUATION_BATCH, Score
+from petlsparse.training.evaluation import Score
 from petlsparse.training.feeds import Feed
 from petlsparse.training.stacked_linear import stacked_linear
+
+EVALUATION_BATCH = 128
+"""Examples per evaluation batch of each member (own choice). Fixed, so that company does not change a number, and no
+larger than training batches are, so that memory and caches bear with many members."""
 
 
 class Incompatible(Exception):

@@ -13,29 +13,29 @@ from typing import IO
 import pytest
 import torch
 
-from petlsparse.studies.frozen_cache import FrozenCache, NoRoom, Slot
+from petlsparse.studies.frozen_cache import Entry, FrozenCache, NoRoom
 
 ROW = (3, 4)
 BYTES = 10 * 12 * 4
-"""Of one slot below."""
+"""Of one entry below."""
 
 
-def slot(name: str, dtype: torch.dtype = torch.float32) -> Slot:
-    return Slot(name, (10, *ROW), dtype)
+def entry(name: str, dtype: torch.dtype = torch.float32) -> Entry:
+    return Entry(name, (10, *ROW), dtype)
 
 
 def content(name: str) -> torch.Tensor:
-    """What the slot of that name should hold."""
+    """What the entry of that name should hold."""
     return torch.arange(120).view(10, *ROW) * 0.5 + ord(name[0])
 
 
 class Filler:
-    """Writes what slots should hold, and counts."""
+    """Writes what entries should hold, and counts."""
 
     def __init__(self) -> None:
         self.filled: list[str] = []
 
-    def __call__(self, files: Mapping[Slot, IO[bytes]]) -> None:
+    def __call__(self, files: Mapping[Entry, IO[bytes]]) -> None:
         for wanted, file in files.items():
             self.filled.append(wanted.name)
             file.write(content(wanted.name).to(wanted.dtype).view(torch.uint8).numpy().data)
@@ -47,14 +47,14 @@ def names(folder: Path) -> set[str]:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[int], FrozenCache]:
-    """A cache of so many slots."""
-    return lambda slots: FrozenCache(tmp_path / "cache", slots * BYTES)
+    """A cache of so many entries."""
+    return lambda entries: FrozenCache(tmp_path / "cache", entries * BYTES)
 
 
 def test_only_what_is_missing_is_computed(make: Callable[[int], FrozenCache]) -> None:
     cache, fill = make(9), Filler()
-    first = cache.take("g", [slot("a"), slot("b")], fill)
-    second = cache.take("g", [slot("b"), slot("c")], fill)
+    first = cache.take("g", [entry("a"), entry("b")], fill)
+    second = cache.take("g", [entry("b"), entry("c")], fill)
     assert fill.filled == ["a", "b", "c"]
     for taken in (first, second):
         assert all(torch.equal(tensor, content(of.name)) for of, tensor in taken.items())
@@ -62,22 +62,22 @@ def test_only_what_is_missing_is_computed(make: Callable[[int], FrozenCache]) ->
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_tensors_come_back_as_they_were_written(dtype: torch.dtype, make: Callable[[int], FrozenCache]) -> None:
-    wanted = slot("a", dtype)
+    wanted = entry("a", dtype)
     (tensor,) = make(9).take("g", [wanted], Filler()).values()
     assert tensor.dtype == dtype
     assert torch.equal(tensor, content("a").to(dtype))
 
 
 def test_an_empty_tensor_needs_no_room(make: Callable[[int], FrozenCache]) -> None:
-    (tensor,) = make(0).take("g", [Slot("none", (0, *ROW), torch.float32)], Filler()).values()
+    (tensor,) = make(0).take("g", [Entry("none", (0, *ROW), torch.float32)], Filler()).values()
     assert tensor.shape == (0, *ROW)
 
 
 def test_what_one_does_to_its_tensor_nobody_else_sees(make: Callable[[int], FrozenCache]) -> None:
-    mine, theirs = (make(9).take("g", [slot("a")], Filler())[slot("a")] for _ in range(2))
+    mine, theirs = (make(9).take("g", [entry("a")], Filler())[entry("a")] for _ in range(2))
     mine.zero_()
     assert torch.equal(theirs, content("a"))
-    assert torch.equal(make(9).take("g", [slot("a")], Filler())[slot("a")], content("a"))
+    assert torch.equal(make(9).take("g", [entry("a")], Filler())[entry("a")], content("a"))
 
 
 def test_the_folder_never_takes_more_than_its_limit_and_the_least_recently_used_go_first(
@@ -85,71 +85,71 @@ def test_the_folder_never_takes_more_than_its_limit_and_the_least_recently_used_
 ) -> None:
     cache, fill = make(3), Filler()
     for name in ("a", "b", "c", "a", "d"):
-        cache.take("g", [slot(name)], fill)
+        cache.take("g", [entry(name)], fill)
         assert sum((cache.folder / name).stat().st_size for name in names(cache.folder)) <= cache.limit
     assert names(cache.folder) == {"a", "c", "d"}
 
 
 def test_what_is_in_use_stays_and_the_newcomer_is_told(make: Callable[[int], FrozenCache]) -> None:
     cache, fill = make(2), Filler()
-    held = cache.take("g", [slot("a"), slot("b")], fill)
+    held = cache.take("g", [entry("a"), entry("b")], fill)
     with pytest.raises(NoRoom, match=r"needs 480 B more, runs at work use 960 B of 960 B"):
-        cache.take("g", [slot("c")], fill)
+        cache.take("g", [entry("c")], fill)
     assert names(cache.folder) == {"a", "b"}
     del held
-    assert torch.equal(cache.take("g", [slot("c")], fill)[slot("c")], content("c"))
+    assert torch.equal(cache.take("g", [entry("c")], fill)[entry("c")], content("c"))
     assert len(names(cache.folder)) == 2
 
 
 def test_what_can_never_fit_removes_nothing(make: Callable[[int], FrozenCache]) -> None:
     cache, fill = make(2), Filler()
-    cache.take("g", [slot("a")], fill)
+    cache.take("g", [entry("a")], fill)
     with pytest.raises(NoRoom, match=r"needs 1\.4 KiB, --cache-memory allows 960 B"):
-        cache.take("g", [slot("b"), slot("c"), slot("d")], fill)
+        cache.take("g", [entry("b"), entry("c"), entry("d")], fill)
     assert names(cache.folder) == {"a"}
 
 
 def test_a_writer_that_fails_leaves_nothing(make: Callable[[int], FrozenCache]) -> None:
     cache = make(9)
 
-    def half(files: Mapping[Slot, IO[bytes]]) -> None:
+    def half(files: Mapping[Entry, IO[bytes]]) -> None:
         Filler()({of: file for of, file in files.items() if of.name == "a"})
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        cache.take("g", [slot("a"), slot("b")], half)
+        cache.take("g", [entry("a"), entry("b")], half)
     assert names(cache.folder) == set()
 
 
 def test_a_disk_that_refuses_is_a_reason_to_do_without(make: Callable[[int], FrozenCache]) -> None:
-    def full(files: Mapping[Slot, IO[bytes]]) -> None:
+    def full(files: Mapping[Entry, IO[bytes]]) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(NoRoom, match="cannot be written: No space left on device"):
-        make(9).take("g", [slot("a")], full)
+        make(9).take("g", [entry("a")], full)
 
 
 # -- several processes
 
 
 def fill_slowly(folder: Path, tell: Path) -> None:
-    def slow(files: Mapping[Slot, IO[bytes]]) -> None:
+    def slow(files: Mapping[Entry, IO[bytes]]) -> None:
         with tell.open("a") as file:
             file.write(f"{os.getpid()}\n")
         time.sleep(0.3)
         Filler()(files)
 
-    taken = FrozenCache(folder, 9 * BYTES).take("g", [slot("a"), slot("b")], slow)
+    taken = FrozenCache(folder, 9 * BYTES).take("g", [entry("a"), entry("b")], slow)
     assert all(torch.equal(tensor, content(of.name)) for of, tensor in taken.items())
 
 
 def fill_for_ever(folder: Path, tell: Path) -> None:
-    def stuck(files: Mapping[Slot, IO[bytes]]) -> None:
+    def stuck(files: Mapping[Entry, IO[bytes]]) -> None:
         Filler()(files)
         tell.touch()
         time.sleep(600)
 
-    FrozenCache(folder, 9 * BYTES).take("g", [slot("a"), slot("b")], stuck)
+    FrozenCache(folder, 9 * BYTES).take("g", [entry("a"), entry("b")], stuck)
 
 
 def started(target: Callable[..., None], *arguments: Path) -> multiprocessing.Process:
@@ -180,7 +180,7 @@ def test_what_a_killed_writer_leaves_is_never_trusted_and_gives_way(tmp_path: Pa
     assert joined([writer]) == [-signal.SIGKILL]
     assert len(names(folder)) == 2  # complete in content, but under temporary names
     fill = Filler()
-    taken = FrozenCache(folder, 2 * BYTES).take("g", [slot("a"), slot("b")], fill)  # room for these two alone
+    taken = FrozenCache(folder, 2 * BYTES).take("g", [entry("a"), entry("b")], fill)  # room for these two alone
     assert fill.filled == ["a", "b"]
     assert all(torch.equal(tensor, content(of.name)) for of, tensor in taken.items())
     assert names(folder) == {"a", "b"}

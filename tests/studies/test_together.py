@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import cohort_key, together
-from petlsparse.studies.dst_sweep import COMPANY, execute_together
+from petlsparse.studies import adapter_search, cohort_key, dst_sweep, together
+from petlsparse.studies.dst_sweep import COMPANY
 from petlsparse.studies.together import even_parts, fitting
 from petlsparse.training.checkpoint import manner_of
 from petlsparse.training.result import RunResult
-from tests.studies.settings import SPARSE, execute, lasting, make
+from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 AUTO = Execution(cohort="auto")
 CPU = torch.device("cpu")
@@ -42,12 +42,14 @@ def execute_all(
     stop: Callable[[], bool] = lambda: False,
     every: str = "1 epoch",
     keep: str = "none",
+    execution: Execution = AUTO,
 ) -> list[RunResult | None]:
+    study = adapter_search if runs[0].study == "adapter-search" else dst_sweep
     results: dict[int, RunResult] = {}
     folders = [folder / run.run_id for run in runs]
     for each in folders:
         each.mkdir(parents=True, exist_ok=True)
-    execute_together(
+    study.execute_together(
         runs,
         run_dirs=folders,
         device=CPU,
@@ -56,7 +58,7 @@ def execute_all(
         checkpoint_every=Duration.parse(every),
         keep=keep,
         should_stop=stop,
-        execution=AUTO,
+        execution=execution,
     )
     return [results.get(index) for index in range(len(runs))]
 
@@ -236,3 +238,70 @@ def test_seed_method_and_learning_rate_may_differ_and_nothing_else() -> None:
         {"method": {**SPARSE["method"], "state": "dense"}},
     ]
     assert len({*keys, *(cohort_key(make(SPARSE, **other), "cpu", AUTO) for other in others)}) == 1 + len(others)
+
+
+# -- placements of adapters ------------------------------------------------------------------------------------------
+
+PLACED = [
+    make(ADAPTED),
+    make(ADAPTED, method={"kind": "adapters", "placement": "explicit", "edges": [[12, 11], [11, 12]]}),
+    make(ADAPTED, method={"kind": "adapters", "placement": "all-parallel"}, optimizer={"name": "adamw", "lr": 1e-3}),
+]
+
+
+@pytest.mark.parametrize("kind", ["images", "frozen values"])
+def test_placements_share_their_backbone_and_end_where_they_end_alone(kind: str, tmp_path: Path) -> None:
+    asked = Execution(cohort=3)
+    if kind == "frozen values":
+        asked = replace(asked, cache_memory=2**30, cache_folder=tmp_path / "cache")
+    results = execute_all(PLACED, tmp_path, execution=asked)
+    for run, result in zip(PLACED, results, strict=True):
+        assert result is not None
+        alone = execute(run, tmp_path / "alone" / run.run_id, execution=replace(asked, cohort="off"))
+        assert result.provenance_extra["cohort"] == 3
+        assert result.provenance_extra["frozen_values"] == alone.provenance_extra["frozen_values"]
+        assert result.provenance_extra["backbone_fingerprint"] == alone.provenance_extra["backbone_fingerprint"]
+        found, expected = lasting(result), lasting(alone)
+        assert found["cost"] == expected["cost"]
+        for (*where, value), (*its_place, its_value) in zip(found["history"], expected["history"], strict=True):
+            assert where == its_place
+            assert value == pytest.approx(its_value, rel=1e-4, abs=0.2 if "accuracy" in where else 1e-5)
+        for row, its_row in zip(found["rows"]["edges"], expected["rows"]["edges"], strict=True):
+            assert row == its_row | {"value": pytest.approx(its_row["value"], rel=1e-3)}
+
+
+def test_placements_stopped_in_company_are_finished_alone(tmp_path: Path) -> None:
+    asked = Execution(cohort=3, cache_memory=2**30, cache_folder=tmp_path / "cache")
+    whole = execute_all(PLACED, tmp_path / "whole", execution=asked)
+    calls = iter([False] * 3 + [True])
+    execute_all(PLACED, tmp_path / "cut", execution=asked, stop=lambda: next(calls))
+    for run, expected in zip(PLACED, whole, strict=True):
+        assert expected is not None
+        result = execute(run, tmp_path / "cut" / run.run_id, execution=asked)
+        assert result.provenance_extra["cohort"] == 1
+        assert result.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("tables", "device", "cohort", "expected"),
+    [
+        ({}, "cuda:0", "auto", True),
+        ({}, "cpu", "auto", False),
+        ({}, "cpu", 4, True),
+        ({}, "cuda:0", "off", False),
+        ({"method": {"kind": "linear-probe"}}, "cuda:0", "auto", True),
+        ({"method": {"kind": "full-finetuning"}}, "cuda:0", "auto", False),
+    ],
+)
+def test_placements_are_trained_as_one_on_cuda_and_on_a_cpu_where_asked_for(
+    tables: dict[str, Any], device: str, cohort: Any, expected: bool
+) -> None:
+    assert (cohort_key(make(ADAPTED, **tables), device, Execution(cohort=cohort)) is not None) is expected
+
+
+def test_random_weights_are_shared_by_runs_of_one_seed_only() -> None:
+    keys = [cohort_key(make(ADAPTED, seed=seed), "cuda:0", AUTO) for seed in (1, 1, 2)]
+    assert keys[0] == keys[1] != keys[2]
+    trained = {"name": "vit-micro"}
+    keys = [cohort_key(make(ADAPTED, backbone=trained, seed=seed), "cuda:0", AUTO) for seed in (1, 2)]
+    assert keys[0] == keys[1]
