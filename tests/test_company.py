@@ -62,6 +62,8 @@ def trained(study: str, folder: Path, *, workers: int, backwards: bool) -> dict[
     runs = read_table(store, "runs")
     if study == "adapter-search":
         assert set(runs["frozen_values"]) == {"float32"}
+    else:
+        assert set(runs["cohort"]) == {6 // workers}  # trained as one: three and three, or all six
     tables["runs"] = runs[["run_id", *(c for c in runs if c.startswith(("test_", "val_", "train_loss", "best_")))]]
     return {
         name: table.sort_values([key for key in keys if key in table]).reset_index(drop=True)
