@@ -9,7 +9,7 @@ import pytest
 
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import STUDIES, cohort_key, names
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.store import Store
 
@@ -55,7 +55,14 @@ def trained(study: str, folder: Path, *, workers: int, backwards: bool) -> dict[
     folder.mkdir()
     path.write_text(text + "".join(f"\n[[arms]]\nmethod = {arm}\n" for arm in arms))
     store = Store.create(folder / "store")
-    summary = execute_plan(load_recipe(path, names=names()), store, studies=STUDIES, workers=workers, device="cpu")
+    summary = execute_plan(
+        load_recipe(path, names=names()),
+        store,
+        studies=STUDIES,
+        workers=workers,
+        device="cpu",
+        cohort_key=lambda run, execution: cohort_key(run, "cpu", execution),
+    )
     assert set(summary.statuses.values()) == {"done"}
     keys = ["run_id", "step", "split", "metric", "layer", "source", "target", "score_name"]
     tables = {name: read_table(store, name) for name in ("metrics", "topology", "edges")}
