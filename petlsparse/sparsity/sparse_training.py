@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.sparsity.csr import Csr, convert
+from petlsparse.sparsity.csr import Csr, accompany, convert
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
@@ -73,6 +73,8 @@ class SparseTraining:
             if updates is not None:
                 self._explored[name] = mask.flatten().clone()
             self._record(0, name)
+        if "csr" in backends.values():
+            accompany(model)
 
     @property
     def masks(self) -> dict[str, Tensor]:
