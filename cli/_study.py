@@ -122,7 +122,7 @@ def train(
     records = [] if fresh else recorded_runs(folder)
     finished = {record["run_id"]: record["status"] for record in records if record["status"] in FINAL}
     todo = [run for run in recipe.runs if run.run_id not in finished]
-    preflight(todo)
+    preflight(todo, place.device)
     seconds = expected_seconds(todo, place.device, records)
     if fresh:
         set_aside(folder)
@@ -137,18 +137,18 @@ def train(
             workers=workers,
             per_gpu=per_gpu,
             **choices,
-            cohort_key=lambda run: cohort_key(run, place.device),
+            cohort_key=lambda run, execution: cohort_key(run, place.device, execution),
             estimate=lambda run: seconds.get(run.run_id, 0.0),
             on_event=listener,
         )
 
 
-def preflight(runs: "Iterable[Run]") -> None:
+def preflight(runs: "Iterable[Run]", device: str) -> None:
     """What cannot work is one message now, not a failure of every run later."""
     from petlsparse.studies import check
 
     with _console.err.status("looking at data and models ..."):
-        check(runs)
+        check(runs, device)
 
 
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:

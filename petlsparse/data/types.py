@@ -27,11 +27,17 @@ class Split:
 
     def take(self, indices: Tensor | slice) -> Split:
         """The examples at ``indices``, in that order."""
-        return Split(self.images[indices], self.labels[indices])
+        return Split(rows(self.images, indices), rows(self.labels, indices))
 
     def join(self, other: Split) -> Split:
         """This split followed by another one."""
         return Split(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]))
+
+
+def rows(values: Tensor, which: Tensor | slice) -> Tensor:
+    """`values[which]`, with indices int64 (B,) on any device; a slice is a view."""
+    # Where rows have some kilobytes this takes a fraction of the time of values[which] on the CPU.
+    return values[which] if isinstance(which, slice) else values.index_select(0, which.to(values.device))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
+from petlsparse.tracking.machine import available_memory
 
 SHARE_OF_MEMORY = 0.5
 """Of the available memory, unless a size is given. The cache is mapped from files: what is short of memory may take it
@@ -15,9 +15,6 @@ back."""
 
 SHARE_OF_DISK = 0.5
 """Of the free space where the store is, whatever size is given."""
-
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""Bytes that a container may use, or "max"; absent outside of containers."""
 
 
 @contextmanager
@@ -39,12 +36,3 @@ def cache_limit(store: Path, wanted: int | None = None) -> int:
     """Bytes the cache may take: as many as wanted, or a share of what is free."""
     size = int(SHARE_OF_MEMORY * available_memory()) if wanted is None else wanted
     return min(size, int(SHARE_OF_DISK * shutil.disk_usage(store).free))
-
-
-def available_memory() -> int:
-    """Bytes of memory that can still be used, in a container no more than its limit."""
-    available: int = psutil.virtual_memory().available
-    try:
-        return min(available, int(CONTAINER_LIMIT.read_text()))
-    except (OSError, ValueError):  # there is none, or it is "max"
-        return available

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.recipe.outline import CohortSize
+from petlsparse.recipe.execution import CohortSize
 from petlsparse.recipe.schema import Run
 
 LARGEST = 500

@@ -16,9 +16,8 @@ from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import PENDING, Event, Planned, Summary, Waiting
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.job import Job
-from petlsparse.recipe.execution import Backend, Execution
+from petlsparse.recipe.execution import Backend, CohortSize, Execution
 from petlsparse.recipe.loading import Recipe
-from petlsparse.recipe.outline import CohortSize
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking import provenance
 from petlsparse.tracking.compaction import compact
@@ -40,7 +39,7 @@ def execute_plan(
     backend: Backend | None = None,
     cache_memory: int | None = None,
     cohort: CohortSize | None = None,
-    cohort_key: Callable[[Run], Hashable | None] = lambda _: None,
+    cohort_key: Callable[[Run, Execution], Hashable | None] = lambda *_: None,
     limit: int | None = None,
     estimate: Callable[[Run], float] | None = None,
     patience: float | None = None,
@@ -94,17 +93,21 @@ def execute_plan(
         store.tidy(finished)
         todo = [run for run in recipe.runs if statuses[run.run_id] not in FINAL]
 
+        execution = Execution(
+            backend=backend or launch.backend or "auto",
+            cache_memory=cache_size,
+            cache_folder=cache_folder,
+            cohort=cohort or launch.cohort or "auto",
+        )
+
         def key(run: Run) -> Hashable | None:
             # What was stopped is not in step with the others any more; what has failed might take them with it.
             untouched = statuses[run.run_id] == PENDING and not _has_checkpoint(store, run)
-            return cohort_key(run) if untouched else None
+            return cohort_key(run, execution) if untouched else None
 
-        parts = cohorts(todo[:limit], key, workers=len(crew), size=cohort or launch.cohort or "auto")
+        parts = cohorts(todo[:limit], key, workers=len(crew), size=execution.cohort)
         if estimate:
             parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
-        execution = Execution(
-            backend=backend or launch.backend or "auto", cache_memory=cache_size, cache_folder=cache_folder
-        )
         jobs = {job.run_id: job for job in _jobs(recipe, todo[:limit], attempts, store, studies, execution)}
         tasks = [[jobs[run.run_id] for run in part] for part in parts]
         on_event(Planned(tuple(job.run_id for task in tasks for job in task), len(finished)))

@@ -9,6 +9,9 @@ from typing import Literal, TypeAlias
 
 Backend: TypeAlias = Literal["auto", "masked", "csr"]
 
+CohortSize: TypeAlias = int | Literal["auto", "off"]
+"""How many runs are trained as one, at most."""
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -21,6 +24,8 @@ class Execution:
     """Bytes that cached values of frozen networks may take, all runs of the command together; 0 caches nothing."""
     cache_folder: Path | None = None
     """Where they are kept for all workers of the command; None caches nothing."""
+    cohort: CohortSize = "off"
+    """How many runs may be trained as one; auto: where that is faster, as many as fit into memory."""
 
 
 PLAIN = Execution(backend="masked")

@@ -94,7 +94,7 @@ class Training(Table):
     batch_size: Count = 64
     duration: PositiveDuration
     evaluate_every: PositiveDuration = Duration(1, "epochs")
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     label_smoothing: BelowOne = 0.0
     deterministic: bool = True
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.execution import Backend
+from petlsparse.recipe.execution import Backend, CohortSize
 from petlsparse.recipe.fields import Count, PositiveDuration, Table
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
@@ -57,8 +57,6 @@ def _seeds(value: object) -> tuple[int, ...]:
 
 
 Size = Annotated[int, PlainValidator(parse_size)]
-CohortSize: TypeAlias = int | Literal["auto", "off"]
-"""How many runs are trained as one, at most."""
 Axis = Annotated[list[Any], AfterValidator(_plain_values)]
 
 

@@ -26,7 +26,7 @@ class Masked:
     def __init__(self, weight: nn.Parameter, mask: Tensor, *, masks_state: bool) -> None:
         self.weight = weight
         self.size = weight.numel()
-        self._masks_state = masks_state
+        self.masks_state = masks_state
         self._optimizer: Optimizer | None = None
         self._held: Tensor | None = None
         self._set_mask(mask)
@@ -97,6 +97,10 @@ class Masked:
         """Take on the mask."""
         self._set_mask(state["mask"].clone())
 
+    def share(self, mask: Tensor, factor: Tensor) -> None:
+        """Go on with these tensors, which somebody else may change: the mask, and the same as what to multiply by."""
+        self._mask, self._factor = mask, factor
+
     def _set_mask(self, mask: Tensor) -> None:
         self._mask = mask.to(self.weight.device).contiguous()
         self.count = int(self._mask.count_nonzero())
@@ -106,7 +110,11 @@ class Masked:
     def _owned(self) -> Iterator[Tensor]:
         """The weight, and the optimizer state that is zero where the weight is inactive."""
         yield self.weight
-        if self._masks_state and self._optimizer is not None:
+        yield from self.state_buffers()
+
+    def state_buffers(self) -> Iterator[Tensor]:
+        """The optimizer state that is zero where the weight is inactive."""
+        if self.masks_state and self._optimizer is not None:
             for buffer in self._optimizer.state.get(self.weight, {}).values():
                 if isinstance(buffer, Tensor) and buffer.shape == self.weight.shape:
                     yield buffer

@@ -7,6 +7,7 @@ needs no sort, is deterministic and never waits for the device.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 def lowest(score: Tensor, count: int) -> Tensor:
     """Mark the `count` lowest entries of `score` (n,), any float type: a boolean (n,) with exactly `count` True."""
-    if score.device.type == "cpu":
+    if _by_numpy(score):
         return torch.from_numpy(_lowest(_as_array(score), count))
     return lowest_rows(score[None], _on(score.device, count))[0]
 
@@ -27,29 +28,53 @@ def lowest_of_each_sign(score: Tensor, count: int) -> Tensor:
     one and the zeros; NaN has no sign and is never marked. (SET, 1707.04780, in the intended reading of 2306.12230;
     that code also takes what ties with the h-th entry, here the first in order goes first.)
     """
-    if score.device.type == "cpu":
+    if _by_numpy(score):
         return torch.from_numpy(_lowest_of_each_sign(_as_array(score), count))
     return lowest_of_each_sign_rows(score[None], _on(score.device, count))[0]
 
 
-def lowest_rows(score: Tensor, counts: Tensor) -> Tensor:
-    """`lowest` of every row of a stack: scores (M, N) and counts int64 (M,) on the same device -> boolean (M, N)."""
-    if score.device.type == "cpu":
-        rows = zip(_as_array(score), counts.tolist(), strict=True)
-        return torch.from_numpy(np.stack([_lowest(row, count) for row, count in rows]))
-    return _mark_lowest(_ranks(score), counts)
+def lowest_rows(score: Tensor, counts: Tensor, among: Tensor | None = None) -> Tensor:
+    """`lowest` of every row of a stack, or of those of its entries that are `among` the candidates.
+
+    Args:
+        score: (M, N).
+        counts: int64 (M,), on the same device; no more than there are candidates.
+        among: boolean (M, N).
+
+    Returns:
+        Boolean (M, N).
+    """
+    if _by_numpy(score):
+        return _row_by_row(_lowest, score, counts, among)
+    ranks = _ranks(score)
+    # No score ranks as high, so that what is no candidate comes last.
+    return _mark_lowest(ranks if among is None else ranks.masked_fill_(~among, torch.iinfo(ranks.dtype).max), counts)
 
 
-def lowest_of_each_sign_rows(score: Tensor, counts: Tensor) -> Tensor:
-    """`lowest_of_each_sign` of every row of a stack: scores (M, N) and counts int64 (M,) -> boolean (M, N)."""
-    if score.device.type == "cpu":
-        rows = zip(_as_array(score), counts.tolist(), strict=True)
-        return torch.from_numpy(np.stack([_lowest_of_each_sign(row, count) for row, count in rows]))
-    return _mark_lowest_of_each_sign(score, counts)
+def lowest_of_each_sign_rows(score: Tensor, counts: Tensor, among: Tensor | None = None) -> Tensor:
+    """`lowest_of_each_sign` of every row of a stack, arguments and result as of `lowest_rows`."""
+    if _by_numpy(score):
+        return _row_by_row(_lowest_of_each_sign, score, counts, among)
+    # NaN has no sign.
+    return _mark_lowest_of_each_sign(score if among is None else score.masked_fill(~among, torch.nan), counts)
+
+
+def _row_by_row(
+    select: Callable[[np.ndarray, int], np.ndarray], score: Tensor, counts: Tensor, among: Tensor | None
+) -> Tensor:
+    rows, marked = _as_array(score), np.zeros(score.shape, dtype=bool)
+    for i, count in enumerate(counts.tolist()):
+        candidates = slice(None) if among is None else np.flatnonzero(among[i].numpy())
+        marked[i, candidates] = select(rows[i, candidates], count)
+    return torch.from_numpy(marked)
 
 
 SAMPLE = 32_768
 """Scores looked at to bracket the threshold of a long list; one less than twice as long is partitioned (measured)."""
+
+
+def _by_numpy(score: Tensor) -> bool:
+    return score.device.type == "cpu"
 
 
 def _as_array(score: Tensor) -> np.ndarray:

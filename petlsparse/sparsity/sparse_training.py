@@ -13,7 +13,8 @@ from petlsparse.sparsity.csr import Csr, accompany, convert
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
-from petlsparse.sparsity.topology import LayerUpdate, initial_mask, update_layer
+from petlsparse.sparsity.topology import initial_mask, update_layer
+from petlsparse.sparsity.topology_log import TopologyLog
 from petlsparse.sparsity.updates import TopologyUpdates
 
 
@@ -55,31 +56,27 @@ class SparseTraining:
             raise UserError(Problem(message, "method.state", state))
         self.model = model
         self.updates = updates
-        self._layers: dict[str, SparseLayer] = {}
-        self._explored: dict[str, Tensor] = {}
-        self._visited: dict[str, int] = {}
-        self._rows: list[dict[str, object]] = []
+        self.layers: dict[str, SparseLayer] = {}
+        """All maskable layers, in order."""
         self._pending = False
         weights = maskable(model)
         full = {name for name, weight in weights.items() if counts[name] == weight.numel()}
-        self._exempt = full if len(full) < len(weights) else set()
+        self.exempt = full if len(full) < len(weights) else set()
+        """Names of the layers that updates leave alone."""
         for name, weight in weights.items():
             mask = initial_mask(weight.shape, counts[name], mask_generator).to(weight.device)
             if backends.get(name) == "csr":
-                self._layers[name] = Csr(convert(model, name, mask), updates=updates is not None)
+                self.layers[name] = Csr(convert(model, name, mask), updates=updates is not None)
             else:
-                self._layers[name] = Masked(weight, mask, masks_state=state == "masked")
-            self._visited[name] = counts[name]
-            if updates is not None:
-                self._explored[name] = mask.flatten().clone()
-            self._record(0, name)
+                self.layers[name] = Masked(weight, mask, masks_state=state == "masked")
         if "csr" in backends.values():
             accompany(model)
+        self.log = TopologyLog(self.masks, explores=updates is not None)
 
     @property
     def masks(self) -> dict[str, Tensor]:
         """Layer name -> boolean tensor, shaped like the weight: a copy."""
-        return {name: layer.mask() for name, layer in self._layers.items()}
+        return {name: layer.mask() for name, layer in self.layers.items()}
 
     def parameters(self) -> list[nn.Parameter]:
         """All of them: inactive weights, where there are any, are held at zero rather than withheld."""
@@ -87,7 +84,7 @@ class SparseTraining:
 
     def bind(self, optimizer: Optimizer) -> None:
         """Remember whose state belongs to the weights."""
-        for layer in self._layers.values():
+        for layer in self.layers.values():
             layer.bind(optimizer)
 
     def after_backward(self, step: int) -> None:
@@ -105,7 +102,7 @@ class SparseTraining:
 
     def after_step(self, step: int) -> None:
         """Hold inactive weights at zero; update with (w_{t+1}, g_t) where that is the order."""
-        for layer in self._layers.values():
+        for layer in self.layers.values():
             layer.after_step()
         if self.updates is not None and self._pending:
             self._update(self.updates, step)
@@ -117,41 +114,37 @@ class SparseTraining:
 
     def state(self) -> dict[str, Tensor]:
         """What layers cannot read off the model, what they explored so far, and the updates' generator."""
-        state = {f"{key}.{name}": t for name, layer in self._layers.items() for key, t in layer.state().items()}
-        state |= {f"explored.{name}": explored.clone() for name, explored in self._explored.items()}
+        state = {f"{key}.{name}": t for name, layer in self.layers.items() for key, t in layer.state().items()}
+        state |= self.log.state()
         if self.updates is not None:
             state["generator"] = self.updates.generator.get_state()
         return state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Continue from `state`; rows recorded before, such as those of the initial masks, are forgotten."""
-        for name, layer in self._layers.items():
+        for name, layer in self.layers.items():
             layer.load_state({key: state[f"{key}.{name}"] for key in layer.state()})
-        for name in self._explored:
-            self._explored[name] = state[f"explored.{name}"].clone()
-            self._visited[name] = int(self._explored[name].count_nonzero())
+        self.log.load_state(state)
         if self.updates is not None:
             self.updates.generator.set_state(state["generator"].cpu())
-        self._rows = []
 
     def rows(self) -> dict[str, list[dict[str, object]]]:
         """A row per layer for the initial masks (step 0) and for every update since the last call."""
-        rows, self._rows = self._rows, []
-        return {"topology": rows}
+        return {"topology": self.log.rows()}
 
     def _updated(self) -> dict[str, SparseLayer]:
-        return {name: layer for name, layer in self._layers.items() if name not in self._exempt}
+        return {name: layer for name, layer in self.layers.items() if name not in self.exempt}
 
     def _release(self) -> None:
-        for layer in self._layers.values():
+        for layer in self.layers.values():
             layer.release()
 
     @torch.no_grad()
     def _update(self, updates: TopologyUpdates, step: int) -> None:
         fraction = updates.fraction(step)
-        for name, layer in self._layers.items():
-            if name in self._exempt:
-                self._record(step, name)
+        for name, layer in self.layers.items():
+            if name in self.exempt:
+                self.log.add(step, name)
                 continue
             active = layer.active()
             update = update_layer(
@@ -167,23 +160,4 @@ class SparseTraining:
                 mest_lambda=updates.mest_lambda,
             )
             layer.replace(active, update, keep_regrown=updates.regrown == "keep")
-            explored = self._explored[name]
-            self._visited[name] += len(update.grown) - int(explored[update.grown].count_nonzero())
-            explored.index_fill_(0, update.grown, True)
-            self._record(step, name, fraction, update)
-
-    def _record(self, step: int, layer: str, drop_fraction: float = 0.0, update: LayerUpdate | None = None) -> None:
-        count, size = self._layers[layer].count, self._layers[layer].size
-        self._rows.append(
-            {
-                "step": step,
-                "layer": layer,
-                "density": count / size,
-                "active": count,
-                "pruned": len(update.pruned) if update else 0,
-                "grown": len(update.grown) if update else 0,
-                "regrown": len(update.regrown) if update else 0,
-                "itop_rate": self._visited[layer] / size,
-                "drop_fraction": drop_fraction,
-            }
-        )
+            self.log.update(step, name, fraction, update)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from petlsparse.recipe.execution import Execution
     from petlsparse.recipe.schema import Run
 
 STUDIES = {
@@ -52,8 +53,10 @@ def describe(run: Run) -> dict[str, float]:
     return cost
 
 
-def check(runs: Iterable[Run]) -> None:
+def check(runs: Iterable[Run], device: str | None = None) -> None:
     """Whether runs can be assembled: every data set and model is loaded once, every method tried on its model.
+
+    Given a device ("cpu", "cuda:0"), also whether it has the arithmetic they ask for.
 
     Raises UserError with the problems found, so that they are told before training and not by run after run.
     """
@@ -61,6 +64,7 @@ def check(runs: Iterable[Run]) -> None:
 
     from petlsparse.errors import Problem, UserError
     from petlsparse.recipe.execution import PLAIN
+    from petlsparse.training.arithmetic import missing_arithmetic
 
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
@@ -68,6 +72,8 @@ def check(runs: Iterable[Run]) -> None:
         groups.setdefault((run.data, model), []).append(run)
     problems: list[Problem] = []
     for alike in groups.values():
+        if device is not None:
+            problems += filter(None, (missing_arithmetic(run.training.precision, device) for run in alike))
         study = _module(alike[0])
         try:
             model = study.assemble(alike[0], torch.device("cpu"), PLAIN).method.model
@@ -83,16 +89,18 @@ def check(runs: Iterable[Run]) -> None:
         raise UserError(*dict.fromkeys(problems))
 
 
-def cohort_key(run: Run, device: str) -> Hashable | None:
-    """Runs of equal key may be trained as one on this device; those of key None are trained alone."""
-    return None
+def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
+    """Runs of equal key may be trained as one on this device ("cpu", "cuda:0"); those of key None are trained alone."""
+    key: Hashable | None = _module(run).cohort_key(run, device.partition(":")[0], execution)
+    return key
 
 
 def probe_seconds(run: Run, device: torch.device) -> float:
     """Seconds the whole run would take on this device, extrapolated from a few real steps."""
-    from petlsparse.studies.execution import extrapolated_seconds
+    from petlsparse.studies.execution import arithmetic_of, extrapolated_seconds
 
-    return extrapolated_seconds(_module(run).assemble, run, device)
+    with arithmetic_of(run, device):
+        return extrapolated_seconds(_module(run).assemble, run, device)
 
 
 def _module(run: Run) -> Any:

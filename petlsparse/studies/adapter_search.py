@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import cast
@@ -73,7 +73,7 @@ def assemble(
         pixel_std=backbone.std,
         provenance={"backbone_fingerprint": fingerprint},
         manner={"frozen_values": said},
-        frozen=frozen,
+        feeds=frozen,
         final_rows=lambda: {"edges": edge_rows(model)},
     )
 
@@ -127,6 +127,11 @@ def check_method(settings: AdapterMethod, model: PlacedAdapters | FullFineTuning
         _edges(settings, model.stream)
     if isinstance(settings, FullFinetuning) and isinstance(model, PlacedAdapters):
         _refuse_rounding(model.frozen_dtype)
+
+
+def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
+    """None: placements are trained alone as yet."""
+    return None
 
 
 execute = partial(execute_assembled, assemble)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import cast
 
@@ -16,7 +16,7 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
-from petlsparse.recipe.schema import Run, SparseRun
+from petlsparse.recipe.schema import Data, Network, Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.backends import choose_backends
@@ -24,13 +24,18 @@ from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
 from petlsparse.sparsity.maskable import maskable
+from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.studies.crossovers import crossover
 from petlsparse.studies.execution import Assembly, examples_of, shared_data, total_steps
-from petlsparse.studies.execution import execute as execute_assembled
-from petlsparse.training.method import Plain
+from petlsparse.studies.together import Company
+from petlsparse.studies.together import execute as execute_one
+from petlsparse.studies.together import execute_together as execute_many
+from petlsparse.training.cohort_method import CohortMethod
+from petlsparse.training.method import Method, Plain
 from petlsparse.training.seeding import seeded, stream
+from petlsparse.training.stack import Stack
 
 
 def assemble(
@@ -151,4 +156,40 @@ def check_method(settings: SparseMethod, model: nn.Module) -> None:
         _counts(settings, model)
 
 
-execute = partial(execute_assembled, assemble)
+SMALL = 1_000_000
+"""Multiplications of a step, weights times batch: networks of fewer are trained as one on a CPU, where it is the calls
+that take time (own choice, from measurements on two machines: twice as fast as one by one at half of that)."""
+
+
+def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
+    """What runs that may be trained as one have in common; None for those that are better trained alone."""
+    run = cast("SparseRun", run)
+    if execution.cohort == "off" or execution.backend == "csr" or run.network.dropout:
+        return None
+    if device == "cpu" and not (run.network.name == "mlp" and (execution.cohort != "auto" or _is_small(run))):
+        return None
+    state = getattr(run.method, "state", "masked")
+    return run.study, run.data, run.network, run.training, run.optimizer.name, state
+
+
+def _is_small(run: SparseRun) -> bool:
+    return _weights(run.data, run.network) * run.training.batch_size <= SMALL
+
+
+@lru_cache
+def _weights(data: Data, network: Network) -> int:
+    """Parameters of the network on these data."""
+    dataset = shared_data(name=data.name, train_examples=data.train_examples, image_size=data.image_size, fit=data.fit)
+    shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
+    with seeded(0, "init"):
+        model = build_network(network.name, shape, dataset.classes, widths=network.widths, dropout=network.dropout)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _methods_as_one(methods: Sequence[Method], stack: Stack) -> CohortMethod:
+    return SparseCohort(methods, stack.slots)
+
+
+COMPANY = Company(key=cohort_key, assembler=lambda: assemble, method=_methods_as_one)
+execute = partial(execute_one, COMPANY)
+execute_together = partial(execute_many, COMPANY)

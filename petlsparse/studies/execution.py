@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +17,14 @@ from torch import Tensor
 from petlsparse.data import AUGMENTATIONS
 from petlsparse.data.loading import load_data
 from petlsparse.data.types import Dataset, Split
+from petlsparse.errors import UserError
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.optimization import Schedule as ScheduleSettings
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.arithmetic import reference_arithmetic
+from petlsparse.training.arithmetic import missing_arithmetic, reference_arithmetic
 from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of, save_tensors
 from petlsparse.training.feeds import Augmentation, Feed, Images
 from petlsparse.training.loop import Training
@@ -29,7 +32,7 @@ from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 from petlsparse.training.method import Method
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import Row, RunResult
-from petlsparse.training.schedules import SCHEDULES, with_warmup
+from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 
 
@@ -48,8 +51,8 @@ class Assembly:
     """Fingerprints of what the result rests on besides settings and data, by column of the `runs` table."""
     manner: dict[str, str] = field(default_factory=dict)
     """How the run is executed, by column of the `runs` table: what may differ between machines."""
-    frozen: tuple[Feed, Feed] | None = None
-    """In place of the images of training and validation: what a frozen network makes of them."""
+    feeds: tuple[Feed, Feed] | None = None
+    """Of training and validation, in place of the images: what a frozen network makes of them, or what is shared."""
     portable: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     """From trained tensors as the model holds them to those of the ordinary network, for weights that are kept."""
     final_rows: Callable[[], dict[str, list[Row]]] = dict
@@ -77,6 +80,13 @@ def examples_of(run: Run, dataset: Dataset) -> int:
     return examples_seen(total_steps(run, examples), examples, run.training.batch_size)
 
 
+def arithmetic_of(run: Run, device: torch.device) -> AbstractContextManager[None]:
+    """What a run is to be assembled and trained in. Raises UserError if the device has no such arithmetic."""
+    if problem := missing_arithmetic(run.training.precision, device.type):
+        raise UserError(problem)
+    return reference_arithmetic(deterministic=run.training.deterministic, tf32=run.training.precision == "tf32")
+
+
 @lru_cache(maxsize=2)
 def _loaded(place: tuple[str | None, str], settings: tuple[tuple[str, Any], ...]) -> Dataset:
     return load_data(**dict(settings))
@@ -102,7 +112,6 @@ def prepare(
     epoch_steps = steps_per_epoch(len(assembly.dataset.train), run.training.batch_size)
     steps = run.training.duration.steps(epoch_steps)
     optimizer = run.optimizer.model_dump(exclude={"name"})
-    schedule = run.schedule.model_dump(exclude={"name", "warmup"})
     data = assembly.dataset
     mean, std = assembly.pixel_mean or data.mean, assembly.pixel_std or data.std
     augment = None if run.data.augment == "none" else resolve(AUGMENTATIONS, run.data.augment, "augmentation")
@@ -110,18 +119,14 @@ def prepare(
     def images(split: Split, augment: Augmentation | None = None) -> Feed:
         return Images(split.to(device), mean, std, augment)
 
-    train, val = assembly.frozen or (images(data.train, augment), images(data.val))
+    train, val = assembly.feeds or (images(data.train, augment), images(data.val))
     return Training(
         assembly.method,
         train=train,
         val=val,
         read_test=lambda: images(data.test()),
         optimizer=OPTIMIZERS[run.optimizer.name](assembly.method.parameters(), **optimizer),
-        schedule=with_warmup(
-            SCHEDULES[run.schedule.name](**schedule),
-            total_steps=steps,
-            warmup_steps=run.schedule.warmup.steps(epoch_steps),
-        ),
+        schedule=_schedule(run.schedule, steps, epoch_steps),
         settings=Settings(
             batch_size=run.training.batch_size,
             total_steps=steps,
@@ -138,6 +143,13 @@ def prepare(
         report=lambda step, total, epoch, metrics: progress(Progress(step, total, epoch, metrics)),
         should_stop=should_stop,
     )
+
+
+@lru_cache(maxsize=64)
+def _schedule(settings: ScheduleSettings, steps: int, epoch_steps: int) -> Schedule:
+    """One object for equal settings: that is how runs trained as one are seen to share a learning rate."""
+    shape = SCHEDULES[settings.name](**settings.model_dump(exclude={"name", "warmup"}))
+    return with_warmup(shape, total_steps=steps, warmup_steps=settings.warmup.steps(epoch_steps))
 
 
 def execute(
@@ -161,7 +173,7 @@ def execute(
 
     def attempt() -> tuple[Training, RunResult, Assembly]:
         reset_peak_memory(device)
-        assembly = assemble(run, device, execution, manner_of(checkpoint))
+        assembly = assemble(run, device, execution, manner_of(checkpoint) or {})
         training = prepare(
             run,
             assembly,
@@ -174,13 +186,32 @@ def execute(
         return training, training.run(), assembly
 
     warnings: list[str] = []
-    with reference_arithmetic(deterministic=run.training.deterministic):
+    with arithmetic_of(run, device):
         try:
             training, result, assembly = attempt()
         except BrokenCheckpoint as error:
-            checkpoint.replace(checkpoint.with_name(checkpoint.name + ".corrupt"))
-            warnings.append(f"started again, its checkpoint was unreadable: {error}")
+            warnings.append(set_aside(checkpoint, error))
             training, result, assembly = attempt()
+    return concluded(run, assembly, training, result, run_dir=run_dir, keep=keep, warnings=warnings)
+
+
+def set_aside(checkpoint: Path, error: BrokenCheckpoint) -> str:
+    """Rename a checkpoint that cannot be used. Returns what to warn of."""
+    checkpoint.replace(checkpoint.with_name(checkpoint.name + ".corrupt"))
+    return f"started again, its checkpoint was unreadable: {error}"
+
+
+def concluded(
+    run: Run,
+    assembly: Assembly,
+    training: Training,
+    result: RunResult,
+    *,
+    run_dir: Path,
+    keep: str,
+    warnings: Sequence[str] = (),
+) -> RunResult:
+    """The result with what the training knows nothing of: cost, provenance, final rows. Writes weights to keep."""
     if result.status == "done":
         if keep in ("last", "both"):
             last = assembly.portable(training.last_tensors)
@@ -188,9 +219,9 @@ def execute(
         if keep in ("best", "both"):
             best = assembly.portable(training.best_tensors or training.last_tensors)
             save_tensors(run_dir / "best.safetensors", best, {"run_id": run.run_id})
-    extra = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": warnings}
+    extra: dict[str, Any] = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": list(warnings)}
     extra |= assembly.provenance | assembly.manner
-    cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(device)}
+    cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(training.device)}
     rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
     return replace(result, rows=rows, cost=cost, provenance_extra=extra)
 

@@ -110,6 +110,7 @@ PROVENANCE = (
         "string",
         "float type of the cached values of the frozen network that were trained on; or none, and why",
     ),
+    _about("cohort", "int64", "runs that it was trained as one with, itself included; null if trained by itself"),
     _about("warnings", "string", "JSON list of what went wrong without harm"),
 )
 

@@ -1,4 +1,4 @@
-"""The arithmetic that results are defined by: float32 as it says, and operations that repeat."""
+"""The arithmetic that results are defined by: float32 as it says unless asked otherwise, and operations that repeat."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from contextlib import contextmanager
 
 import torch
 
+from petlsparse.errors import Problem
+
+
+def missing_arithmetic(precision: str, device: str) -> Problem | None:
+    """The problem with a `training.precision` that a device ("cpu", "cuda:0") does not have."""
+    if precision != "tf32" or device.startswith("cuda"):
+        return None
+    message = "TF32 is arithmetic of CUDA devices, the CPU has none; use float32 here, or train on CUDA"
+    return Problem(message, "training.precision", precision)
+
 
 @contextmanager
-def reference_arithmetic(*, deterministic: bool) -> Iterator[None]:
-    """Run a block without TF32 and, if asked, without operations whose result depends on scheduling.
+def reference_arithmetic(*, deterministic: bool, tf32: bool = False) -> Iterator[None]:
+    """Run a block without TF32, unless asked for, and, if asked, without operations whose result depends on scheduling.
 
     Both matter on CUDA only: there convolutions round float32 inputs to TF32 by default, and some kernels add in the
     order their threads arrive. The settings found are put back.
@@ -25,8 +35,8 @@ def reference_arithmetic(*, deterministic: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32,
     )
     torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
         yield
     finally:

@@ -54,16 +54,16 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dic
     return tensors, facts
 
 
-def manner_of(path: Path) -> dict[str, str]:
-    """How the run was being executed when the checkpoint was written; nothing if there is none that can be read."""
+def manner_of(path: Path) -> dict[str, str] | None:
+    """How the run was being executed when the checkpoint was written; None if there is none that can be read."""
     if not path.exists():
-        return {}
+        return None
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads(zlib.decompress(file.get_tensor(FACTS).numpy().tobytes()))
         return dict(facts["manner"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, zlib.error):
-        return {}  # whoever continues from it will say what is wrong
+        return None  # whoever continues from it will say what is wrong
 
 
 def pack(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from petlsparse.slots import Slot
 from petlsparse.training.capture import CapturedStep
 from petlsparse.training.cohort_method import CohortMethod, OneByOne
 from petlsparse.training.evaluation import Score
@@ -72,7 +73,7 @@ class CohortTraining:
         optimizers = [member.optimizer for member in self.members]
         self.optimizer = StackedOptimizer(optimizers, self.groups, self.stack.slots, captured=on_cuda)
         self.captured = CapturedStep(self.compute) if on_cuda else None
-        self._gradients = _gradients(self.stack, len(self.members))
+        self._owned = _owned(self.stack, len(self.members))
         self.loss_sum = torch.stack([member.loss_sum for member in self.members])
         self.correct = torch.stack([member.correct for member in self.members])
         for member, loss_sum, correct in zip(self.members, self.loss_sum, self.correct, strict=True):
@@ -99,6 +100,13 @@ class CohortTraining:
                         self.done(self.places[i], RunResult(status="interrupted"))
                     return
             self.finish()
+
+    def try_out(self) -> None:
+        """A step and a validation pass, for those who measure; the members are of no use afterwards."""
+        self.stack.train(True)
+        epoch, chosen = next(self.batches())
+        self.step(epoch, chosen)
+        self.evaluate(epoch)
 
     @property
     def now(self) -> int:
@@ -170,7 +178,7 @@ class CohortTraining:
     def backward(self, inputs: Any, labels: Tensor) -> None:
         """Gradients of all, and the sums that training accuracy and loss are read from."""
         for slot in self.stack.slots:
-            slot.stacked.grad = None
+            slot.rows.grad = None
         labels = labels.expand(len(self.members), -1) if len(labels) == 1 else labels.index_select(0, self.of)
         with self.members[0].autocast():
             logits = self.stack(inputs, self.of)
@@ -188,13 +196,14 @@ class CohortTraining:
     def lend_gradients(self, to: Sequence[int]) -> None:
         """Let members' parameters hold their gradients."""
         for i in to:
-            for parameter, whole, k in self._gradients[i]:
-                parameter.grad = None if whole.grad is None else whole.grad[k]
+            for parameter, slot, k in self._owned[i]:
+                gradient = slot.gradient()
+                parameter.grad = None if gradient is None else gradient[k]
 
     def take_gradients(self, back: Sequence[int]) -> None:
         """The inverse: they would be memory held for nothing."""
         for i in back:
-            for parameter, _, _ in self._gradients[i]:
+            for parameter, _, _ in self._owned[i]:
                 parameter.grad = None
 
     def collect(self, of: Sequence[int]) -> None:
@@ -290,12 +299,12 @@ def _consecutive(groups: Sequence[Sequence[int]]) -> list[range]:
     return ranges
 
 
-def _gradients(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, nn.Parameter, int]]]:
-    """For every member: its parameters, with the stack and the slice of it that they are."""
-    found: list[list[tuple[nn.Parameter, nn.Parameter, int]]] = [[] for _ in range(members)]
+def _owned(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, Slot, int]]]:
+    """For every member: its parameters, each with its slot and its row in it."""
+    found: list[list[tuple[nn.Parameter, Slot, int]]] = [[] for _ in range(members)]
     for slot in stack.slots:
         for k, owner in enumerate(slot.owners):
-            found[owner].append((slot.parameters[k], slot.stacked, k))
+            found[owner].append((slot.parameters[k], slot, k))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of work: of the device on CUDA, of the process on CPU."""
+"""Memory of a stretch of work, and what is left: of the device on CUDA, of process and machine on CPU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import resource
 import sys
 from pathlib import Path
 
+import psutil
 import torch
+
+from petlsparse.tracking.machine import available_memory
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -34,3 +37,19 @@ def peak_memory_bytes(device: torch.device) -> int:
     except (OSError, StopIteration):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """Bytes that can still be used; on CUDA, those that torch holds for later included."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return available_memory()
+
+
+def used_memory_bytes(device: torch.device) -> int:
+    """Bytes in use now."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    used: int = psutil.Process().memory_info().rss
+    return used

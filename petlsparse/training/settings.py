@@ -14,7 +14,7 @@ class Settings:
     total_steps: int
     evaluate_every: int
     checkpoint_every: int
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:

@@ -1,10 +1,9 @@
-"""Several models of one architecture as one: each keeps its parameters, which become slices of common tensors."""
+"""Several models of one architecture as one: each keeps its parameters, which become rows of common tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -12,23 +11,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
+from petlsparse.slots import ALIGNMENT, Slot, share_rows
 from petlsparse.training.evaluation import EVALUATION_BATCH, Score
 from petlsparse.training.feeds import Feed
+from petlsparse.training.stacked_linear import stacked_linear
 
 
 class Incompatible(Exception):
     """These cannot be trained as one; says why."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One parameter of several members: a leaf (K, ...), slice k of which is the data of the k-th owner's parameter."""
-
-    stacked: nn.Parameter
-    owners: tuple[int, ...]
-    """Members, ascending."""
-    parameters: tuple[nn.Parameter, ...]
-    """Theirs, in the same order."""
 
 
 class Stack(Protocol):
@@ -52,7 +42,8 @@ class StackedModels:
     """M models that differ in their weights alone.
 
     A plain stack of linear layers is computed by batched matrix products; everything else by `torch.func.vmap`, which
-    makes grouped convolutions of convolutions. No member sees anything of another.
+    makes grouped convolutions of convolutions. No member sees anything of another. On the CPU the products of a
+    member are the same to the last bit in any company, its own included (see `slots.ALIGNMENT`).
 
     Args:
         models: on one device. Their parameters and buffers become views of common tensors.
@@ -68,15 +59,11 @@ class StackedModels:
         if any(isinstance(module, nn.Dropout) and module.p > 0 for module in self._template.modules()):
             raise Incompatible("dropout draws its numbers one run at a time")
         own = [dict(model.named_parameters()) for model in models]
-        everyone = tuple(range(len(models)))
-        self._parameters = {name: stacked([parameters[name] for parameters in own]) for name in own[0]}
-        self.slots = [
-            Slot(tensor, everyone, tuple(parameters[name] for parameters in own))
-            for name, tensor in self._parameters.items()
-            if tensor.requires_grad
-        ]
+        everyone = range(len(models))
+        self._slots = {name: share_rows([parameters[name] for parameters in own], everyone) for name in own[0]}
+        self.slots = [slot for slot in self._slots.values() if slot.rows.requires_grad]
         self._buffers = {
-            name: _stacked_data([dict(model.named_buffers())[name] for model in models])
+            name: _shared_data([dict(model.named_buffers())[name] for model in models])
             for name, _ in self._template.named_buffers()
         }
         self._layers = _linear_layers(self._template)
@@ -92,7 +79,7 @@ class StackedModels:
             inputs = inputs.index_select(0, of)
         if self._layers is not None:
             return self._by_products(inputs)
-        state = {**self._parameters, **self._buffers}
+        state = {name: slot.whole() for name, slot in self._slots.items()} | self._buffers
         logits: Tensor = vmap(self._one, in_dims=(0, None if shared else 0))(state, inputs[0] if shared else inputs)
         return logits
 
@@ -100,26 +87,20 @@ class StackedModels:
         logits: Tensor = functional_call(self._template, state, (inputs,))
         return logits
 
-    def _by_products(self, x: Tensor) -> Tensor:
+    def _by_products(self, inputs: Tensor) -> Tensor:
+        batch = inputs.shape[1]
+        x = inputs.flatten(2)
+        x = functional.pad(x, (0, 0, 0, -batch % ALIGNMENT)).expand(self._members, -1, -1)
         for name, layer in self._layers or ():
-            if isinstance(layer, nn.Flatten):
-                x = x.flatten(2)
-            elif isinstance(layer, nn.Linear):
-                x, weight = x.expand(self._members, -1, -1), self._parameters[f"{name}.weight"].mT
-                bias = self._parameters.get(f"{name}.bias")
-                x = torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
-            else:
+            if isinstance(layer, nn.Linear):
+                x = stacked_linear(x, self._slots[f"{name}.weight"], self._slots.get(f"{name}.bias"))
+            elif not isinstance(layer, nn.Flatten):
                 x = layer(x)
-        return x
+        return x[:, :batch]
 
 
-def stacked(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
-    """A new leaf (K, ...) with the parameters' values; they become views of it."""
-    return nn.Parameter(_stacked_data(parameters), requires_grad=parameters[0].requires_grad)
-
-
-def _stacked_data(tensors: Sequence[Tensor]) -> Tensor:
-    whole = torch.stack([tensor.detach() for tensor in tensors])
+def _shared_data(tensors: Sequence[Tensor]) -> Tensor:
+    whole = torch.stack(list(tensors))
     for tensor, part in zip(tensors, whole, strict=True):
         tensor.data = part
     return whole
@@ -130,13 +111,11 @@ def _linear_layers(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
     if type(model) is not nn.Sequential:
         return None
     layers = list(model.named_children())
-    flat = [layer for _, layer in layers if isinstance(layer, nn.Flatten)]
     known = (nn.Flatten, nn.Linear, nn.ReLU, nn.Identity, nn.Dropout)  # dropout of probability 0
     if any(type(layer) not in known for _, layer in layers):
         return None
-    if any((layer.start_dim, layer.end_dim) != (1, -1) for layer in flat):
-        return None
-    return layers
+    flat = [(i, layer.start_dim, layer.end_dim) for i, (_, layer) in enumerate(layers) if isinstance(layer, nn.Flatten)]
+    return layers if flat == [(0, 1, -1)] else None
 
 
 def member_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -1,6 +1,6 @@
-"""The optimizers of several members as few: torch's own kernels over slices of stacks, one for all with equal settings.
+"""The optimizers of several members as few: torch's own kernels over rows of slots, one for all with equal settings.
 
-A formula over stacks with a learning rate per slice would do the same in two to three times as many passes over memory.
+A formula over stacks with a learning rate per row would do the same in two to three times as many passes over memory.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from petlsparse.training.stack import Slot
+from petlsparse.slots import Slot, as_rows, unpadded
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What a slot holds of members with equal settings."""
+    """The rows of a slot that belong to members with equal settings."""
 
     parameter: nn.Parameter
     slot: Slot
-    slices: range
+    rows: range
 
 
 class StackedOptimizer:
@@ -62,35 +62,37 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """With the gradients of the stacks as they are now. Waits for nothing."""
+        """With the gradients that the slots hold now. Waits for nothing."""
         for optimizer, parts in self._groups:
             for part in parts:
-                gradient, slices = part.slot.stacked.grad, part.slices
-                part.parameter.grad = None if gradient is None else gradient[slices.start : slices.stop]
+                gradient = part.slot.rows.grad
+                part.parameter.grad = None if gradient is None else gradient[part.rows.start : part.rows.stop]
             optimizer.step()
         if not self._shared:  # torch makes the state in the first step
             self._share()
 
     def _adopt(self, own: Optimizer, part: _Part) -> None:
+        """Begin with the state that the members' optimizers hold."""
         states = [state for _, _, state in self._states(part)]
         for name in states[0]:
             if name == "step":  # a number, the same for all
                 own.state[part.parameter][name] = states[0][name]
             elif isinstance(states[0][name], Tensor):
-                own.state[part.parameter][name] = torch.stack([state[name] for state in states])
+                own.state[part.parameter][name] = as_rows([state[name] for state in states])
 
     def _share(self) -> None:
+        """Let the members' optimizers see the state."""
         for own, parts in self._groups:
             for part in parts:
-                for index, _, state in self._states(part):
-                    for name, value in own.state.get(part.parameter, {}).items():
-                        sliced = isinstance(value, Tensor) and value.shape == part.parameter.shape
-                        state[name] = value[index] if sliced else value
+                for name, value in own.state.get(part.parameter, {}).items():
+                    whole = isinstance(value, Tensor) and value.shape == part.parameter.shape
+                    for index, parameter, state in self._states(part):
+                        state[name] = unpadded(value, parameter.shape)[index] if whole else value
         self._shared = True
 
     def _states(self, part: _Part) -> Iterator[tuple[int, nn.Parameter, dict[str, Tensor]]]:
         """Index in the part, parameter and optimizer state of each member in it."""
-        for index, k in enumerate(part.slices):
+        for index, k in enumerate(part.rows):
             parameter = part.slot.parameters[k]
             yield index, parameter, self._optimizers[part.slot.owners[k]].state[parameter]
 
@@ -99,8 +101,8 @@ def _part(slot: Slot, group: range) -> _Part | None:
     owned = [k for k, owner in enumerate(slot.owners) if owner in group]
     if not owned:
         return None
-    slices = range(owned[0], owned[-1] + 1)
-    return _Part(nn.Parameter(slot.stacked.detach()[slices.start : slices.stop]), slot, slices)
+    rows = range(owned[0], owned[-1] + 1)
+    return _Part(nn.Parameter(slot.rows.detach()[rows.start : rows.stop]), slot, rows)
 
 
 def _like(optimizer: Optimizer, parameters: list[nn.Parameter], captured: bool) -> Optimizer:

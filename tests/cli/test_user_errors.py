@@ -77,6 +77,10 @@ FLAG_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "--seeds that are none": (("--seeds", "many"), ("seeds", "many")),
     "an unknown device": (("--device", "gpu"), ("device", "gpu", "cuda")),
     "a device that is not there": (("--device", "cuda:99"), ("device", "CUDA")),
+    "TF32 on the CPU": (
+        ("--device", "cpu", "--set", "training.precision=tf32"),
+        ("training.precision", "tf32", "use float32"),
+    ),
     "no workers": (("--workers", "0"), ("--workers",)),
     "text for a number": (("--limit", "some"), ("--limit", "valid integer")),
     "an unknown style of progress": (("--progress", "fancy"), ("--progress", "plain")),

@@ -1,7 +1,10 @@
 """Augmentations against brute-force twins, and the normalisation against values worked out by hand."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from petlsparse.data import AUGMENTATIONS, normalise
@@ -45,6 +48,28 @@ def test_crop_flip_gives_every_crop_of_the_padded_image_and_nothing_else() -> No
     counts = matches.sum(0)
     assert counts.min() > 0  # 21 expected of each
     assert counts.max() < 60
+
+
+@given(
+    shape=st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_crop_flip_mirrors_pads_and_cuts_each_image_by_its_own_draws(
+    shape: tuple[int, int, int, int], seed: int
+) -> None:
+    """The draws are, in this order: all shifts down, all shifts to the right, who is mirrored."""
+    count, _, height, width = shape
+    images = torch.randint(256, shape, dtype=torch.uint8, generator=generator(seed))
+    drawn, draws = crop_flip(images, generator(seed)), generator(seed)
+    tall, wide = height // 8, width // 8
+    downs = torch.randint(-tall, tall + 1, (count,), generator=draws).tolist()
+    rights = torch.randint(-wide, wide + 1, (count,), generator=draws).tolist()
+    mirrored = torch.randint(2, (count,), generator=draws).tolist()
+    for i, image in enumerate(images.numpy()):
+        whole = image[..., ::-1] if mirrored[i] else image
+        padded = np.pad(whole, ((0, 0), (tall, tall), (wide, wide)), mode="reflect")
+        top, left = tall + downs[i], wide + rights[i]
+        assert np.array_equal(drawn[i].numpy(), padded[:, top : top + height, left : left + width])
 
 
 def test_flip_mirrors_about_half_of_the_images() -> None:

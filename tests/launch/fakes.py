@@ -7,6 +7,7 @@ from typing import Any
 
 from petlsparse.launch.events import Event, Summary
 from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.outline import Launch, Output
 from petlsparse.recipe.schema import Run, SparseRun
@@ -64,7 +65,7 @@ class Executed:
         return (self.store.run_dir(run.run_id) / "log.txt").read_text()
 
 
-def alike(run: Run) -> str:
+def alike(run: Run, execution: Execution) -> str:
     """The key of runs that may all be trained as one."""
     return "alike"
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from petlsparse.launch import cache
-from petlsparse.launch.cache import available_memory, cache_limit, shared_cache
+from petlsparse.launch.cache import cache_limit, shared_cache
 from tests.launch.fake_studies import Trouble
 from tests.launch.fakes import Executed, fake_run
 
@@ -61,18 +61,6 @@ def test_the_limit_is_what_was_asked_for_or_half_of_the_memory_and_never_more_th
     monkeypatch.setattr(cache, "available_memory", lambda: memory)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=disk))
     assert cache_limit(tmp_path, wanted) == expected
-
-
-@pytest.mark.parametrize(("text", "expected"), [("1000\n", 1000), ("max\n", 5000), (None, 5000), ("9000\n", 5000)])
-def test_a_containers_limit_counts_as_all_the_memory_there_is(
-    text: str | None, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    limit = tmp_path / "memory.max"
-    if text is not None:
-        limit.write_text(text)
-    monkeypatch.setattr(cache, "CONTAINER_LIMIT", limit)
-    monkeypatch.setattr(cache.psutil, "virtual_memory", lambda: SimpleNamespace(available=5000))
-    assert available_memory() == expected
 
 
 def test_an_executed_plan_leaves_no_cache_whatever_becomes_of_its_runs(tmp_path: Path) -> None:

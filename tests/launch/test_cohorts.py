@@ -61,7 +61,7 @@ def test_every_run_is_in_one_cohort_of_its_kind(keys: list[int | None], workers:
 
 def test_cohorts_are_dealt_out_evenly_in_as_few_rounds_as_their_size_allows() -> None:
     def sizes(runs: int, workers: int, size: int) -> list[int]:
-        return [len(part) for part in cohorts(RUNS[:runs], alike, workers=workers, size=size)]
+        return [len(part) for part in cohorts(RUNS[:runs], lambda _: "alike", workers=workers, size=size)]
 
     assert sizes(10, 2, 500) == [5, 5]
     assert sizes(5, 4, 500) == [1, 1, 1, 2]
@@ -79,14 +79,19 @@ def test_off_does_not_even_ask_for_keys() -> None:
 
 def test_a_cohort_of_none_is_a_user_error() -> None:
     with pytest.raises(UserError, match="at least 1"):
-        cohorts(RUNS, alike, workers=1, size=0)
+        cohorts(RUNS, lambda _: "alike", workers=1, size=0)
 
 
 def test_the_costliest_cohort_starts_first_and_a_limit_takes_the_first_runs(tmp_path: Path) -> None:
     runs = [fake_run(seed) for seed in (1, 2, 3, 4, 5, 6)]
     kinds = {1: "a", 2: "b", 3: "b", 4: None, 5: "a"}
     executed = Executed(
-        runs, tmp_path, workers=0, limit=5, cohort_key=lambda run: kinds[run.seed], estimate=lambda run: 10 - run.seed
+        runs,
+        tmp_path,
+        workers=0,
+        limit=5,
+        cohort_key=lambda run, _: kinds[run.seed],
+        estimate=lambda run: 10 - run.seed,
     )
     # 2 and 3 cost 8 + 7, 1 and 5 cost 9 + 5, 4 costs 6
     assert executed.of(Planned) == [Planned(tuple(runs[seed - 1].run_id for seed in (2, 3, 1, 5, 4)), 0)]

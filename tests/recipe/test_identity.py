@@ -114,6 +114,13 @@ def test_rounding_frozen_values_makes_another_run_and_not_rounding_them_the_one_
     assert parse_run(EDGES | rounded).run_id != parse_run(EDGES).run_id
 
 
+def test_every_precision_is_another_run():
+    precisions = ("float32", "tf32", "bf16")
+    ids = [parse_run(DENSE | {"training": {"duration": "2 epochs", "precision": name}}).run_id for name in precisions]
+    assert ids[0] == parse_run(DENSE).run_id
+    assert len(set(ids)) == 3
+
+
 def test_a_copy_with_another_seed_has_its_own_id():
     run = parse_run(DENSE)
     assert run.run_id != run.model_copy(update={"seed": 2}).run_id == parse_run(DENSE | {"seed": 2}).run_id

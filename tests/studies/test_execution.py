@@ -135,5 +135,15 @@ def test_a_check_tells_the_problems_of_all_methods_at_once() -> None:
     assert [problem.where for problem in caught.value.problems] == ["method.edges", "method.count"]
 
 
+def test_tf32_is_refused_on_the_cpu_before_and_at_the_start_of_a_run(tmp_path: Path) -> None:
+    run = make(SPARSE, training={**SPARSE["training"], "precision": "tf32"})
+    with pytest.raises(UserError, match=r"training\.precision: .*use float32"):
+        check([make(SPARSE), run], "cpu")
+    with pytest.raises(UserError, match=r"training\.precision"):
+        execute(run, tmp_path)
+    check([run], "cuda:0")
+    check([run])
+
+
 def test_a_check_accepts_what_can_run() -> None:
     check([make(base, method=method) for base, method in METHODS])

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import PLAIN, Execution
-from petlsparse.studies import check, frozen_feeds
+from petlsparse.studies import adapter_search, check, frozen_feeds
 from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, execute, lasting, make
 
@@ -164,6 +164,16 @@ def test_the_test_split_is_read_once_as_images_and_never_cached(
     assert read == [after]
 
 
+def test_values_computed_in_another_arithmetic_are_other_values(tmp_path: Path) -> None:
+    cpu, seen = torch.device("cpu"), []
+    for precision in ("float32", "tf32", "bf16", "float32"):
+        run = make(ADAPTED, training={**ADAPTED["training"], "precision": precision})
+        adapter_search.assemble(run, cpu, cached(tmp_path / "cache"))
+        seen.append(len(list((tmp_path / "cache").glob("*-train-*"))))
+    assert seen == [seen[0], 2 * seen[0], 3 * seen[0], 3 * seen[0]]
+    assert seen[0] > 0
+
+
 def test_without_a_validation_split_training_values_alone_are_cached(tmp_path: Path) -> None:
     run = make(ADAPTED, data={**ADAPTED["data"], "fit": "train+val"})
     result = execute(run, tmp_path / "run", execution=cached(tmp_path / "cache"))
@@ -185,7 +195,6 @@ def test_full_fine_tuning_has_no_frozen_values_to_round(first: str) -> None:
 @pytest.mark.gpu
 def test_on_cuda_values_lie_on_the_device_and_cached_runs_agree_with_runs_on_images(tmp_path: Path) -> None:
     from petlsparse.recipe.durations import Duration
-    from petlsparse.studies import adapter_search
 
     def result(name: str, execution: Execution) -> RunResult:
         folder = tmp_path / name
@@ -205,6 +214,6 @@ def test_on_cuda_values_lie_on_the_device_and_cached_runs_agree_with_runs_on_ima
     assert said(on_values) == "float32"
     assert on_values.metrics["test_loss"] == pytest.approx(on_images.metrics["test_loss"], rel=1e-3)
     run, cuda = make(ADAPTED), torch.device("cuda")
-    frozen = adapter_search.assemble(run, cuda, cached(tmp_path / "cache")).frozen
+    frozen = adapter_search.assemble(run, cuda, cached(tmp_path / "cache")).feeds
     assert frozen is not None
     assert all(values.is_cuda for feed in frozen for values in feed.values.values())

@@ -15,7 +15,7 @@ from petlsparse.data.types import Dataset, Split
 from petlsparse.training.feeds import Images
 from petlsparse.training.loop import Training
 from petlsparse.training.optimizers import sgd
-from petlsparse.training.schedules import with_warmup
+from petlsparse.training.schedules import Schedule, with_warmup
 from petlsparse.training.settings import Settings
 
 MEAN, STD = (0.5,), (0.25,)
@@ -54,8 +54,8 @@ def toy_dataset(train: int = 50, val: int = 20, read_test: Callable[[], Split] |
     )
 
 
-def toy_network(dropout: float = 0.0) -> nn.Module:
-    torch.manual_seed(0)
+def toy_network(dropout: float = 0.0, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Dropout(dropout), nn.Linear(12, 3))
 
 
@@ -104,11 +104,15 @@ def toy_training(
     lr: float = 0.05,
     dataset: Dataset | None = None,
     dropout: float = 0.0,
+    network: nn.Module | None = None,
+    optimizer: Callable[[list[nn.Parameter]], Optimizer] | None = None,
+    schedule: Schedule | None = None,
+    seed: int = 7,
     checkpoint: Path | None = None,
     **extra: Any,
 ) -> Training:
     device = extra.pop("device", torch.device("cpu"))
-    method = Plain(toy_network(dropout).to(device))
+    method = extra.pop("method", Plain)((network or toy_network(dropout)).to(device))
     precision = extra.pop("precision", "float32")
     dataset = dataset or toy_dataset()
     return Training(
@@ -116,10 +120,12 @@ def toy_training(
         train=Images(dataset.train.to(device), MEAN, STD, extra.pop("augment", None)),
         val=Images(dataset.val.to(device), MEAN, STD),
         read_test=lambda: Images(dataset.test().to(device), MEAN, STD),
-        optimizer=sgd(method.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3),
-        schedule=with_warmup(lambda share: 1 - share, total_steps=steps, warmup_steps=2),
+        optimizer=optimizer(method.parameters())
+        if optimizer
+        else sgd(method.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3),
+        schedule=schedule or with_warmup(lambda share: 1 - share, total_steps=steps, warmup_steps=2),
         settings=Settings(batch, steps, evaluate_every, checkpoint_every, precision=precision),
-        seed=7,
+        seed=seed,
         device=device,
         checkpoint=checkpoint,
         fingerprints=extra.pop("fingerprints", {"data": dataset.fingerprint}),

@@ -1,0 +1,202 @@
+"""Sparse training of several runs as one: masks as rows, and topology updates of all runs that have one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from petlsparse.slots import Slot, as_rows, unpadded
+from petlsparse.sparsity.criteria import Criterion
+from petlsparse.sparsity.growth import Growth
+from petlsparse.sparsity.masked import Masked
+from petlsparse.sparsity.sparse_training import SparseTraining
+from petlsparse.sparsity.topology import drop_count
+from petlsparse.sparsity.topology_rows import RowsUpdate, update_rows
+from petlsparse.sparsity.updates import TopologyUpdates
+
+CHUNK = 2**27
+"""Entries, rows times weights, that are updated at once: what is computed on the way takes some 20 bytes each."""
+
+
+class SparseCohort:
+    """Does for all members what `SparseTraining` does for each: the same masks, the same rows of `topology`.
+
+    Instead of weights and optimizer state after every step, gradients are masked before it: where weight, state and
+    gradient are zero they stay zero. Optimizer state that is not to be masked (`state` "dense") leaves no such
+    choice; there the weights are masked after the step.
+
+    Args:
+        methods: of the members, in order; those that are no `SparseTraining` are left alone. Their masks become
+            views of common tensors.
+        slots: of all trained parameters.
+
+    Raises:
+        ValueError: members with masked and with dense optimizer state, or with truly sparse layers.
+    """
+
+    def __init__(self, methods: Sequence[object], slots: Sequence[Slot]) -> None:
+        self._members = {i: method for i, method in enumerate(methods) if isinstance(method, SparseTraining)}
+        self._layers: list[_Layer] = []
+        for slot in slots:
+            masked = dict(self._masked_in(slot))
+            if masked:
+                name, *_ = {name for name, _ in masked.values()}
+                self._layers.append(_Layer(name, slot, {i: layer for i, (_, layer) in masked.items()}))
+        if sum(len(layer.masked) for layer in self._layers) < sum(len(m.layers) for m in self._members.values()):
+            raise ValueError("layers of sparse members are not among the slots, or hold active weights only")
+        states = {layer.masks_state for stacked in self._layers for layer in stacked.masked.values()}
+        if len(states) > 1:
+            raise ValueError("members with masked and with dense optimizer state")
+        self._masks_gradients = states == {True}
+        self._held: dict[str, Tensor] = {}
+
+    def due(self, step: int) -> Sequence[int]:
+        """Members with a topology update at this step."""
+        return [i for i, method in self._members.items() if method.updates is not None and method.updates.due(step)]
+
+    @torch.no_grad()
+    def after_backward(self, step: int, due: Sequence[int]) -> None:
+        """Update with (w_t, g_t); keep g_t for the updates after the step."""
+        early = [i for i in due if self._updates(i).before_step]
+        late = [i for i in due if not self._updates(i).before_step]
+        for layer in self._layers:
+            gradient = layer.gradient()
+            if late:
+                self._held[layer.name] = gradient[late]
+            if early:
+                self._update(layer, step, early, gradient[early])
+
+    @torch.no_grad()
+    def before_step(self) -> None:
+        """Mask gradients."""
+        if self._masks_gradients:
+            for layer in self._layers:
+                gradient = layer.slot.rows.grad
+                if gradient is not None:
+                    gradient.mul_(layer.factor)
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Mask weights, if masked gradients have not done so."""
+        if not self._masks_gradients:
+            for layer in self._layers:
+                layer.slot.rows.mul_(layer.factor)
+
+    @torch.no_grad()
+    def after_step(self, step: int, due: Sequence[int]) -> None:
+        """Update with (w_{t+1}, g_t) those whose order this is."""
+        late = [i for i in due if not self._updates(i).before_step]
+        for layer in self._layers if late else ():
+            self._update(layer, step, late, self._held.pop(layer.name))
+
+    def _updates(self, member: int) -> TopologyUpdates:
+        updates = self._members[member].updates
+        assert updates is not None
+        return updates
+
+    def _masked_in(self, slot: Slot) -> Iterator[tuple[int, tuple[str, Masked]]]:
+        """Members that mask the slot's parameter, each with the layer that does."""
+        for parameter, owner in zip(slot.parameters, slot.owners, strict=True):
+            if owner in self._members:
+                for name, layer in self._members[owner].layers.items():
+                    if isinstance(layer, Masked) and layer.weight is parameter:
+                        yield owner, (name, layer)
+
+    def _update(self, layer: _Layer, step: int, members: Sequence[int], gradients: Tensor) -> None:
+        """One layer of `members`, whose gradients are (len(members), N): those with the same rules together."""
+        alike: dict[tuple[Criterion, Growth], list[int]] = {}
+        for index, member in enumerate(members):
+            method = self._members[member]
+            if layer.name in method.exempt:
+                method.log.add(step, layer.name)
+            else:
+                updates = self._updates(member)
+                alike.setdefault((updates.criterion, updates.growth), []).append(index)
+        for (criterion, growth), indices in alike.items():
+            at_once = max(1, CHUNK // layer.size)
+            for part in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
+                some = [members[index] for index in part]
+                settings = [self._updates(member) for member in some]
+                fractions = [updates.fraction(step) for updates in settings]
+                where = torch.tensor([layer.row[member] for member in some], device=gradients.device)
+                weights, active = layer.weights[where], layer.active[where]
+                update = update_rows(
+                    active,
+                    weights,
+                    gradients[part],
+                    [drop_count(f, layer.masked[m].count) for f, m in zip(fractions, some, strict=True)],
+                    criterion=criterion,
+                    growth=growth,
+                    generators=[updates.generator for updates in settings],
+                    mest_lambdas=[updates.mest_lambda for updates in settings],
+                )
+                keep = torch.tensor([updates.regrown == "keep" for updates in settings], device=where.device)
+                self._take_on(layer, where, weights, update, keep[:, None])
+                self._log(layer, step, some, fractions, update)
+
+    def _take_on(self, layer: _Layer, where: Tensor, weights: Tensor, update: RowsUpdate, keep: Tensor) -> None:
+        """Erase what is gone, and what starts anew, in weights and optimizer state."""
+        gone = update.pruned & ~(update.grown & keep)
+        layer.weights.index_copy_(0, where, weights.masked_fill_(gone, 0))
+        layer.active.index_copy_(0, where, update.active)
+        if layer.factor.dtype != torch.bool:
+            unpadded(layer.factor, (layer.size,)).index_copy_(0, where, update.active.to(layer.factor.dtype))
+        for row, where_gone in zip(where.tolist(), gone, strict=True):
+            for buffer in layer.masked[layer.slot.owners[row]].state_buffers():
+                buffer.view(-1).masked_fill_(where_gone, 0)
+
+    def _log(
+        self, layer: _Layer, step: int, members: Sequence[int], fractions: Sequence[float], update: RowsUpdate
+    ) -> None:
+        explored = [self._members[member].log.explored[layer.name] for member in members]
+        for of_member, grown in zip(explored, update.grown, strict=True):
+            of_member |= grown
+        counts = [update.pruned.sum(1), update.grown.sum(1), (update.pruned & update.grown).sum(1)]
+        visited = torch.stack([of_member.count_nonzero() for of_member in explored])
+        for member, fraction, row in zip(members, fractions, torch.stack([*counts, visited], 1).tolist(), strict=True):
+            pruned, grown, regrown, seen = row  # the one time that the device is waited for
+            log = self._members[member].log
+            log.updated(step, layer.name, fraction, pruned=pruned, grown=grown, regrown=regrown, visited=seen)
+
+
+class _Layer:
+    """A layer of all members: rows of masks beside the slot of its weight.
+
+    Args:
+        name: of the layer in the networks.
+        slot: its weight.
+        masked: member -> what masks it, for those that are sparse.
+
+    Attributes:
+        factor: what the slot's rows are multiplied by, (K, P); ones where a member is not sparse.
+        active: boolean (K, N), a view of all masks.
+        row: member -> its row.
+    """
+
+    def __init__(self, name: str, slot: Slot, masked: Mapping[int, Masked]) -> None:
+        self.name, self.slot, self.masked = name, slot, masked
+        everywhere = torch.ones_like(slot.parameters[0], dtype=torch.bool)
+        masks = as_rows([masked[i].mask() if i in masked else everywhere for i in slot.owners])
+        # On a CPU, multiplying by floats is several times as fast as by booleans.
+        self.factor = masks if masks.is_cuda else masks.to(slot.rows.dtype)
+        self.active = unpadded(masks, (everywhere.numel(),))
+        self.row = {owner: k for k, owner in enumerate(slot.owners)}
+        for owner, layer in masked.items():
+            layer.share(*(unpadded(rows, everywhere.shape)[self.row[owner]] for rows in (masks, self.factor)))
+
+    @property
+    def size(self) -> int:
+        """Weights of one member, active or not."""
+        return self.active.shape[1]
+
+    @property
+    def weights(self) -> Tensor:
+        """(K, N), a view."""
+        return unpadded(self.slot.rows.detach(), (self.size,))
+
+    def gradient(self) -> Tensor:
+        """(K, N), a view; zeros if there was no backward pass."""
+        gradient = self.slot.rows.grad
+        return torch.zeros_like(self.weights) if gradient is None else unpadded(gradient, (self.size,))

@@ -1,0 +1,284 @@
+"""Sparse runs trained as one have the masks, rows and states that each has alone, whatever the others are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from petlsparse.registry import resolve
+from petlsparse.sparsity import CRITERIA, GROWTHS, selection, sparse_cohort
+from petlsparse.sparsity.distributions import layer_counts
+from petlsparse.sparsity.maskable import maskable
+from petlsparse.sparsity.sparse_cohort import SparseCohort
+from petlsparse.sparsity.sparse_training import SparseTraining
+from petlsparse.sparsity.topology import drop_count, update_layer
+from petlsparse.sparsity.topology_rows import update_rows
+from petlsparse.sparsity.updates import TopologyUpdates
+from petlsparse.training.method import Method, Plain
+from petlsparse.training.optimizers import adam, sgd
+from petlsparse.training.stack import StackedModels, member_losses
+from petlsparse.training.stacked_optimizer import StackedOptimizer
+
+STEPS = 120
+RULES = [*product(CRITERIA, GROWTHS)]
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(10, 12), nn.ReLU(), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4))
+
+
+def member(
+    seed: int,
+    density: float | None,
+    rules: tuple[str, str] | None = None,
+    *,
+    state: Any = "masked",
+    distribution: str = "uniform",
+    **updates: Any,
+) -> Method:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = network().double()
+    if density is None:
+        return Plain(model)
+    dynamic = rules and TopologyUpdates(
+        resolve(CRITERIA, rules[0], "criterion"),
+        resolve(GROWTHS, rules[1], "growth rule"),
+        torch.Generator().manual_seed(100 + seed),
+        STEPS,
+        **{"update_period": 3, **updates},
+    )
+    shapes = {name: weight.shape for name, weight in maskable(model).items()}
+    counts = layer_counts(shapes, density, distribution)
+    masks = torch.Generator().manual_seed(200 + seed)
+    return SparseTraining(model, counts, mask_generator=masks, updates=dynamic or None, state=state)
+
+
+def company(state: str = "masked") -> list[Method]:
+    """Every pair of rules, several densities, periods and points of update; static and dense ones among them."""
+
+    def mixed(seed: int, rules: tuple[str, str]) -> Method:
+        density, period = (0.1, 0.3, 0.6)[seed % 3], (3, 4)[seed % 2]
+        return member(seed, density, rules, state=state, update_period=period, mest_lambda=seed / 9)
+
+    return [
+        *(mixed(seed, rules) for seed, rules in enumerate(RULES)),
+        member(20, 0.2, None, state=state),
+        member(21, None),
+        member(22, 0.3, ("magnitude", "gradient"), state=state, update_point="before-step"),
+        member(23, 0.3, ("snip", "random"), state=state, update_point="after-step", regrown="keep"),
+        member(24, 1.0, ("set", "gradient"), state=state, regrown="keep"),
+        member(25, 0.5, ("mest", "gradient"), state=state, distribution="erk", drop_fraction=0.2),
+    ]
+
+
+def batch(step: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1000 * seed + step)
+    return torch.randn(16, 10, generator=generator, dtype=torch.float64), torch.randint(4, (16,), generator=generator)
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: sgd(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+    "adam": lambda p: adam(p, lr=0.01, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-3),
+}
+
+
+def bound(methods: Sequence[Method], kind: str) -> list[Optimizer]:
+    optimizers = [OPTIMIZERS[kind](method.parameters()) for method in methods]
+    for method, optimizer in zip(methods, optimizers, strict=True):
+        method.bind(optimizer)
+    return optimizers
+
+
+class Company:
+    """Steps of all methods at once."""
+
+    def __init__(self, methods: Sequence[Method], optimizers: Sequence[Optimizer]) -> None:
+        self.methods = methods
+        self.stack = StackedModels([method.model for method in methods])
+        self.cohort = SparseCohort(methods, self.stack.slots)
+        self.optimizer = StackedOptimizer(optimizers, [range(len(methods))], self.stack.slots)
+
+    def step(self, step: int) -> None:
+        batches = [batch(step, seed) for seed in range(len(self.methods))]
+        for slot in self.stack.slots:
+            slot.rows.grad = None
+        logits = self.stack(torch.stack([x for x, _ in batches]), torch.arange(len(batches)))
+        member_losses(logits, torch.stack([y for _, y in batches])).sum().backward()
+        due = self.cohort.due(step)
+        if due:
+            self.cohort.after_backward(step, due)
+        self.cohort.before_step()
+        self.optimizer.step()
+        self.cohort.apply()
+        if due:
+            self.cohort.after_step(step, due)
+
+
+def alone(methods: Sequence[Method], optimizers: Sequence[Optimizer], step: int) -> None:
+    for seed, (method, optimizer) in enumerate(zip(methods, optimizers, strict=True)):
+        images, labels = batch(step, seed)
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(method.model(images).float(), labels).backward()
+        method.after_backward(step)
+        optimizer.step()
+        method.after_step(step)
+
+
+def masks(method: Method) -> dict[str, Tensor]:
+    return method.masks if isinstance(method, SparseTraining) else {}
+
+
+@pytest.mark.parametrize("state", ["masked", "dense"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_masks_are_equal_at_every_step_and_weights_within_rounding(optimizer: str, state: str) -> None:
+    expected, found = company(state), company(state)
+    theirs, ours = bound(expected, optimizer), bound(found, optimizer)
+    together = Company(found, ours)
+    for step in range(1, STEPS + 1):
+        alone(expected, theirs, step)
+        together.step(step)
+        for one, other in zip(expected, found, strict=True):
+            a, b = masks(one), masks(other)
+            assert all(torch.equal(a[name], b[name]) for name in a), step
+    for one, other, optimizer_a, optimizer_b in zip(expected, found, theirs, ours, strict=True):
+        for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+            for name, value in optimizer_a.state[a].items():
+                torch.testing.assert_close(value, optimizer_b.state[b][name], rtol=1e-7, atol=1e-9)
+        assert one.rows() == other.rows()
+        a, b = one.state(), other.state()
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_inactive_weights_and_their_state_are_exactly_zero() -> None:
+    methods = company()
+    optimizers = bound(methods, "adam")
+    together = Company(methods, optimizers)
+    for step in range(1, 14):
+        together.step(step)
+        for method, optimizer in zip(methods, optimizers, strict=True):
+            for name, mask in masks(method).items():
+                weight = method.model.get_submodule(name).weight
+                state = [value for value in optimizer.state[weight].values() if value.shape == weight.shape]
+                assert len(state) == 2
+                assert all(not tensor[~mask].any() for tensor in (weight, *state)), (step, name)
+
+
+def test_updates_in_parts_are_the_same_updates() -> None:
+    whole, parts = company(), company()
+    ours, theirs = Company(whole, bound(whole, "sgd")), Company(parts, bound(parts, "sgd"))
+    for step in range(1, 10):
+        ours.step(step)
+        with patch.object(sparse_cohort, "CHUNK", 250):
+            theirs.step(step)
+    assert [method.rows() for method in whole] == [method.rows() for method in parts]
+    for one, other in zip(whole, parts, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True))
+
+
+def test_members_may_go_on_alone() -> None:
+    """Their masks are their own view of the common ones."""
+    together, expected = company(), company()
+    ours, theirs = bound(together, "sgd"), bound(expected, "sgd")
+    steps = Company(together, ours)
+    for step in range(1, 8):
+        steps.step(step)
+        alone(expected, theirs, step)
+    for step in range(8, 20):
+        alone(together, ours, step)
+        alone(expected, theirs, step)
+    for one, other in zip(together, expected, strict=True):
+        assert all(torch.equal(masks(one)[name], masks(other)[name]) for name in masks(one))
+        for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+def test_nobody_is_due_without_updates() -> None:
+    methods = [member(1, 0.2), member(2, None), member(3, 0.3, ("set", "random"), update_period=5)]
+    cohort = SparseCohort(methods, StackedModels([method.model for method in methods]).slots)
+    assert [list(cohort.due(step)) for step in (1, 4, 5, 10)] == [[], [], [2], [2]]
+
+
+def test_states_are_not_mixed_and_truly_sparse_layers_refused() -> None:
+    mixed = [member(1, 0.2), member(2, 0.2, state="dense")]
+    with pytest.raises(ValueError, match="masked and with dense"):
+        SparseCohort(mixed, StackedModels([method.model for method in mixed]).slots)
+    with pytest.raises(ValueError, match="not among the slots"):
+        SparseCohort([member(1, 0.2)], StackedModels([network()]).slots)
+
+
+# -- one update of one layer -----------------------------------------------------------------------------------------
+
+
+numbers = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, math.inf, math.nan])
+
+
+@st.composite
+def layers(draw: Any) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """Masks, weights and gradients of a few runs, with ties and oddities, and how many weights each is to lose."""
+    runs, size = draw(st.integers(1, 4)), draw(st.integers(2, 14))
+    active = torch.tensor(
+        draw(st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=runs, max_size=runs))
+    )
+    active[:, draw(st.integers(0, size - 1))] = True
+
+    def tensor() -> Tensor:
+        drawn = st.lists(st.lists(numbers, min_size=size, max_size=size), min_size=runs, max_size=runs)
+        return torch.tensor(draw(drawn), dtype=torch.float64)
+
+    counts = [drop_count(draw(st.floats(0.01, 1)), int(row.sum())) for row in active]
+    return active, tensor(), tensor(), counts
+
+
+@pytest.mark.parametrize("device", ["cpu", "as on a GPU"])
+@pytest.mark.parametrize(("criterion", "growth"), RULES)
+@settings(max_examples=25)
+@given(layer=layers(), mest_lambda=st.floats(0, 2))
+def test_an_update_of_rows_is_that_of_every_layer(
+    criterion: str, growth: str, device: str, layer: tuple[Tensor, Tensor, Tensor, list[int]], mest_lambda: float
+) -> None:
+    active, weights, gradients, counts = layer
+    of = resolve(CRITERIA, criterion, "criterion")
+    grow = resolve(GROWTHS, growth, "growth rule")
+    alone = [
+        update_layer(
+            (where := row.nonzero().squeeze(1)),
+            weights[i][where],
+            gradients[i][where],
+            row.numel(),
+            counts[i] / len(where),
+            criterion=of,
+            growth=grow,
+            generator=torch.Generator().manual_seed(i),
+            dense_gradient=gradients[i],
+            mest_lambda=mest_lambda + i,
+        )
+        for i, row in enumerate(active)
+    ]
+    with patch.object(selection, "_by_numpy", lambda score: device == "cpu"):
+        found = update_rows(
+            active,
+            weights,
+            gradients,
+            counts,
+            criterion=of,
+            growth=grow,
+            generators=[torch.Generator().manual_seed(i) for i in range(len(active))],
+            mest_lambdas=[mest_lambda + i for i in range(len(active))],
+        )
+    for i, update in enumerate(alone):
+        for name in ("active", "pruned", "grown"):
+            assert torch.equal(getattr(found, name)[i].nonzero().squeeze(1), getattr(update, name)), name

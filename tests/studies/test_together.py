@@ -1,0 +1,238 @@
+"""Runs trained as one: the same result to the last bit in any company, after any interruption, in any parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.schema import Run
+from petlsparse.studies import cohort_key, together
+from petlsparse.studies.dst_sweep import COMPANY, execute_together
+from petlsparse.studies.together import even_parts, fitting
+from petlsparse.training.checkpoint import manner_of
+from petlsparse.training.result import RunResult
+from tests.studies.settings import SPARSE, execute, lasting, make
+
+AUTO = Execution(cohort="auto")
+CPU = torch.device("cpu")
+ARMS: list[dict[str, Any]] = [
+    {"method": {"kind": "dense"}},
+    {"method": {"kind": "dense"}, "seed": 2},
+    {"method": {"kind": "static", "density": 0.1}},
+    {"method": {**SPARSE["method"], "criterion": "snip", "growth": "gradient"}},
+    {"method": {**SPARSE["method"], "criterion": "random", "density": 0.4}, "seed": 3},
+    {"optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5, "nesterov": False}},
+    {"schedule": {"name": "cosine", "warmup": "1 epoch"}},
+]
+RUNS = [make(SPARSE, **arm) for arm in ARMS]
+
+
+def execute_all(
+    runs: Sequence[Run],
+    folder: Path,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    every: str = "1 epoch",
+    keep: str = "none",
+) -> list[RunResult | None]:
+    results: dict[int, RunResult] = {}
+    folders = [folder / run.run_id for run in runs]
+    for each in folders:
+        each.mkdir(parents=True, exist_ok=True)
+    execute_together(
+        runs,
+        run_dirs=folders,
+        device=CPU,
+        progress=lambda index, progress: None,
+        done=results.__setitem__,
+        checkpoint_every=Duration.parse(every),
+        keep=keep,
+        should_stop=stop,
+        execution=AUTO,
+    )
+    return [results.get(index) for index in range(len(runs))]
+
+
+def lasting_of(results: Sequence[RunResult | None]) -> list[Any]:
+    return [result and lasting(result) for result in results]
+
+
+@pytest.fixture(scope="module")
+def by_themselves(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    folder = tmp_path_factory.mktemp("alone")
+    return [lasting(execute(run, folder / run.run_id, execution=AUTO)) for run in RUNS]
+
+
+def test_a_run_has_the_same_result_alone_and_in_company(by_themselves: list[Any], tmp_path: Path) -> None:
+    assert lasting_of(execute_all(RUNS, tmp_path / "all")) == by_themselves
+    assert lasting_of(execute_all(RUNS[::-2], tmp_path / "some")) == by_themselves[::-2]
+
+
+def test_it_is_the_result_of_ordinary_training_up_to_rounding(by_themselves: list[Any], tmp_path: Path) -> None:
+    for run, expected in zip(RUNS, by_themselves, strict=True):
+        found = lasting(execute(run, tmp_path / run.run_id, execution=PLAIN))
+        assert found["cost"] == expected["cost"]
+        assert found["rows"] == expected["rows"]
+        for (*where, value), (*its_place, its_value) in zip(found["history"], expected["history"], strict=True):
+            assert where == its_place
+            # Of 800 training images one may be classified otherwise.
+            assert value == pytest.approx(its_value, rel=1e-3, abs=0.13 if "accuracy" in where else 1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 20])  # the fifth has an update
+def test_interrupted_in_company_they_go_on_alone_bit_identically(
+    steps: int, by_themselves: list[Any], tmp_path: Path
+) -> None:
+    calls = iter([False] * steps + [True])  # asked once before the first step
+    stopped = execute_all(RUNS, tmp_path, stop=lambda: next(calls))
+    assert [result and result.status for result in stopped] == ["interrupted"] * len(RUNS)
+    assert {manner_of(tmp_path / run.run_id / "checkpoint.safetensors")["cohort"] for run in RUNS} == {"7"}  # type: ignore[index]
+    # Even under an execution that trains nothing as one: a run goes on as it began.
+    results = [execute(run, tmp_path / run.run_id, execution=PLAIN) for run in RUNS]
+    assert lasting_of(results) == by_themselves
+    assert {result.provenance_extra["cohort"] for result in results} == {1}
+
+
+def test_begun_by_itself_a_run_goes_on_so(tmp_path: Path) -> None:
+    expected = execute(RUNS[3], tmp_path / "whole", execution=PLAIN)
+    calls = iter([False, False, True])
+    execute(RUNS[3], tmp_path / "cut", stop=lambda: next(calls), execution=PLAIN)
+    result = execute(RUNS[3], tmp_path / "cut", execution=AUTO)
+    assert lasting(result) == lasting(expected)
+    assert "cohort" not in result.provenance_extra
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_again(by_themselves: list[Any], tmp_path: Path) -> None:
+    calls = iter([False, False, False, True])
+    execute(RUNS[0], tmp_path, stop=lambda: next(calls), execution=AUTO)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    result = execute(RUNS[0], tmp_path, execution=AUTO)
+    assert lasting(result) == by_themselves[0]
+    assert (tmp_path / "checkpoint.safetensors.corrupt").exists()
+
+
+def test_other_data_under_a_checkpoint_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter([False, False, False, True])
+    execute(RUNS[0], tmp_path, stop=lambda: next(calls), execution=AUTO)
+    loaded = together.prepare
+
+    def otherwise(run: Run, assembly: Any, *args: Any, **kwargs: Any) -> Any:
+        return loaded(run, replace(assembly, provenance={"backbone_fingerprint": "other"}), *args, **kwargs)
+
+    monkeypatch.setattr(together, "prepare", otherwise)
+    result = execute(RUNS[0], tmp_path, execution=AUTO)
+    assert result.status == "done"
+    assert "started again" in result.provenance_extra["warnings"][0]
+
+
+def test_rows_say_how_many_trained_as_one_and_weights_are_kept(tmp_path: Path) -> None:
+    results = execute_all(RUNS[:3], tmp_path, keep="both")
+    assert [result.provenance_extra["cohort"] for result in results if result] == [3, 3, 3]
+    alone = execute(RUNS[2], tmp_path / "alone", keep="both", execution=AUTO)
+    for which in ("best", "last"):
+        ours = load_file(tmp_path / RUNS[2].run_id / f"{which}.safetensors")
+        theirs = load_file(tmp_path / "alone" / f"{which}.safetensors")
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert alone.provenance_extra["cohort"] == 1
+
+
+def test_what_does_not_fit_into_memory_is_trained_in_parts(
+    by_themselves: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "fitting", lambda *_: 3)
+    results = execute_all(RUNS, tmp_path)
+    assert lasting_of(results) == by_themselves
+    assert [result.provenance_extra["cohort"] for result in results if result] == [2, 2, 2, 2, 2, 3, 3][
+        : len(RUNS)
+    ] or [result.provenance_extra["cohort"] for result in results if result] == [2, 2, 2, 2, 3, 3, 3]
+
+
+def test_parts_that_were_not_begun_have_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "fitting", lambda *_: 4)
+    calls = iter([False, False, True, True])
+    results = execute_all(RUNS, tmp_path, stop=lambda: next(calls))
+    assert [result and result.status for result in results] == ["interrupted"] * 3 + [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("free", "takes", "expected"),
+    [
+        (2_000_000_000, (50_000_000, 60_000_000), 7),
+        (100_000_000, (40_000_000, 60_000_000), 3),  # 80 MB: the first takes 40, each further one 20
+        (100_000_000, (70_000_000, 90_000_000), 1),
+        (10_000_000, (70_000_000, 90_000_000), 1),  # at least one, whatever happens
+    ],
+)
+def test_size_comes_from_what_cohorts_of_one_and_two_take(
+    free: int, takes: tuple[int, int], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "free_memory_bytes", lambda device: free)
+    monkeypatch.setattr(together, "used_memory_bytes", lambda device: 5_000_000)
+    monkeypatch.setattr(together, "_measured", lambda company, runs, *_: 5_000_000 + takes[len(runs) - 1])
+    assert fitting(COMPANY, RUNS, CPU, AUTO) == expected
+
+
+def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = 5 * 4 * (64 * 40 + 40 + 40 * 20 + 20 + 20 * 10 + 10)
+    monkeypatch.setattr(together, "free_memory_bytes", lambda device: 10**12)
+    assert fitting(COMPANY, RUNS, CPU, AUTO) == len(RUNS)
+    monkeypatch.setattr(together, "peak_memory_bytes", lambda device: 0)
+    monkeypatch.setattr(together, "free_memory_bytes", lambda device: 3.5 * held / together.SHARE_OF_MEMORY)
+    assert fitting(COMPANY, RUNS, CPU, AUTO) == 4
+
+
+def test_parts_are_even_and_few() -> None:
+    assert [len(part) for part in even_parts(range(10), 4)] == [3, 3, 4]
+    assert [len(part) for part in even_parts(range(10), 5)] == [5, 5]
+    assert [*even_parts(range(3), 7)] == [range(3)]
+
+
+# -- who is trained as one -------------------------------------------------------------------------------------------
+
+BIG = {"name": "mlp", "widths": [1024, 512]}
+
+
+@pytest.mark.parametrize(
+    ("tables", "device", "execution", "expected"),
+    [
+        ({}, "cpu", AUTO, True),
+        ({}, "cpu", Execution(cohort=4), True),
+        ({}, "cpu", PLAIN, False),
+        ({}, "cpu", Execution(cohort="auto", backend="csr"), False),
+        ({"network": BIG}, "cpu", AUTO, False),
+        ({"network": BIG}, "cpu", Execution(cohort=4), True),
+        ({"network": BIG}, "cuda:0", AUTO, True),
+        ({"network": {"name": "lenet5"}}, "cpu", AUTO, False),
+        ({"network": {"name": "lenet5"}}, "cpu", Execution(cohort=4), False),
+        ({"network": {"name": "lenet5"}}, "cuda:0", AUTO, True),
+        ({"network": {"name": "mlp", "widths": [40], "dropout": 0.1}}, "cuda:0", AUTO, False),
+    ],
+)
+def test_on_a_cpu_small_networks_are_trained_as_one_on_cuda_all(
+    tables: dict[str, Any], device: str, execution: Execution, expected: bool
+) -> None:
+    assert (cohort_key(make(SPARSE, **tables), device, execution) is not None) is expected
+
+
+def test_seed_method_and_learning_rate_may_differ_and_nothing_else() -> None:
+    keys = {cohort_key(run, "cpu", AUTO) for run in RUNS}
+    assert len(keys) == 1
+    others: list[dict[str, Any]] = [
+        {"optimizer": {"name": "adam", "lr": 0.05}},
+        {"training": {**SPARSE["training"], "batch_size": 32}},
+        {"training": {**SPARSE["training"], "label_smoothing": 0.1}},
+        {"data": {"name": "digits", "train_examples": 100}},
+        {"network": {"name": "mlp", "widths": [40, 21]}},
+        {"method": {**SPARSE["method"], "state": "dense"}},
+    ]
+    assert len({*keys, *(cohort_key(make(SPARSE, **other), "cpu", AUTO) for other in others)}) == 1 + len(others)

@@ -1,0 +1,290 @@
+"""Trainings as one: each has the result it has alone, in any company, and none suffers from another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from petlsparse.data.augment import crop_flip
+from petlsparse.training.checkpoint import load_checkpoint
+from petlsparse.training.cohort import CohortTraining
+from petlsparse.training.loop import Training
+from petlsparse.training.method import Plain
+from petlsparse.training.optimizers import adam, sgd
+from petlsparse.training.result import RunResult
+from petlsparse.training.stack import Incompatible, StackedModels
+from tests.training.toys import CountingTest, toy_dataset, toy_network, toy_split, toy_training
+
+
+def decay(step: int) -> float:
+    return 1 - step / 50
+
+
+def other_schedule(step: int) -> float:
+    return 0.5
+
+
+def slow_sgd(parameters: list[nn.Parameter]) -> Optimizer:
+    return sgd(parameters, lr=0.01, momentum=0.5, nesterov=False, weight_decay=0.0)
+
+
+def adamw(parameters: list[nn.Parameter]) -> Optimizer:
+    return adam(parameters, lr=3e-3, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1, kind=AdamW)
+
+
+def fast_adamw(parameters: list[nn.Parameter]) -> Optimizer:
+    return adam(parameters, lr=1e-2, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1, kind=AdamW)
+
+
+def convolutional(seed: int, *, norm: bool = False) -> nn.Module:
+    torch.manual_seed(seed)
+    between: nn.Module = nn.BatchNorm2d(5) if norm else nn.Identity()
+    return nn.Sequential(nn.Conv2d(1, 5, 3, padding=1), between, nn.ReLU(), nn.Flatten(), nn.Linear(80, 3))
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {"seed": 1},
+    {"seed": 2},
+    {"seed": 1, "network_seed": 5},  # sees the same batches as the first
+    {"seed": 3, "optimizer": slow_sgd},
+    {"seed": 4, "schedule": other_schedule},
+]
+
+
+def member(*, network_seed: int = 0, network: Callable[[int], nn.Module] | None = None, **options: Any) -> Training:
+    made = toy_network(seed=network_seed) if network is None else network(network_seed)
+    return toy_training(**{"schedule": decay, "method": Plain} | options, network=made)
+
+
+def train_together(trainings: Sequence[Training], **options: Any) -> list[RunResult]:
+    results: dict[int, RunResult] = {}
+
+    def done(index: int, result: RunResult) -> None:
+        assert index not in results
+        results[index] = result
+
+    CohortTraining(trainings, done=done, **options).run()
+    return [results[index] for index in range(len(trainings))]
+
+
+def numbers(result: RunResult) -> list[Any]:
+    return [*result.metrics.values(), *(row[4] for row in result.history)]
+
+
+def weights(training: Training) -> list[Tensor]:
+    return [tensor.clone() for tensor in training.model.state_dict().values()]
+
+
+def assert_close(one: Sequence[Tensor], other: Sequence[Tensor]) -> None:
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+# -- the result it has alone -------------------------------------------------------------------------------------------
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "convolutional": {"network": convolutional},
+    "batch norm": {"network": partial(convolutional, norm=True)},
+    "augmented": {"augment": crop_flip},
+    "smoothed labels": {"label_smoothing": 0.1},
+    "bf16": {"precision": "bf16"},
+}
+
+
+def smoothed(training: Training, amount: float) -> Training:
+    training.settings = replace(training.settings, label_smoothing=amount)
+    return training
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_member_has_the_result_it_has_alone(variant: str) -> None:
+    options = dict(VARIANTS[variant])
+    amount = options.pop("label_smoothing", 0.0)
+    alone = [smoothed(member(**one, **options), amount) for one in SETTINGS]
+    company = [smoothed(member(**one, **options), amount) for one in SETTINGS]
+    apart = [training.run() for training in alone]
+    together = train_together(company)
+    tolerance = 2e-2 if variant == "bf16" else 1e-4
+    for one, other in zip(apart, together, strict=True):
+        assert one.status == other.status == "done"
+        assert [row[:4] for row in one.history] == [row[:4] for row in other.history]
+        assert numbers(one) == pytest.approx(numbers(other), rel=tolerance, abs=tolerance)
+    if variant != "bf16":
+        for one, other in zip(alone, company, strict=True):
+            assert_close(weights(one), weights(other))
+    assert len({tuple(numbers(result)) for result in together}) == len(SETTINGS)  # they do differ
+
+
+@pytest.mark.parametrize("kind", [(adamw, fast_adamw), (adamw, adamw)])
+def test_adam_too(kind: tuple[Callable[..., Optimizer], ...]) -> None:
+    alone = [member(seed=seed, optimizer=kind[seed % 2]) for seed in (1, 2, 3)]
+    company = [member(seed=seed, optimizer=kind[seed % 2]) for seed in (1, 2, 3)]
+    for training in alone:
+        training.run()
+    train_together(company)
+    for one, other in zip(alone, company, strict=True):
+        assert_close(weights(one), weights(other))
+        for a, b in zip(one.optimizer.state.values(), other.optimizer.state.values(), strict=True):
+            assert_close([a["exp_avg"], a["exp_avg_sq"], a["step"]], [b["exp_avg"], b["exp_avg_sq"], b["step"]])
+
+
+# -- in any company --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
+@pytest.mark.parametrize("batch", [16, 17])
+@pytest.mark.parametrize("width", [12, 7])
+def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimizer], batch: int, width: int) -> None:
+    def odd(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, width), nn.ReLU(), nn.Linear(width, 3))
+
+    def made(seed: int) -> Training:
+        return member(seed=seed, network_seed=seed, network=odd, optimizer=optimizer, batch=batch)
+
+    expected = {seed: (made_alone := made(seed), *train_together([made_alone])) for seed in range(6)}
+    for seeds in ([0, 1, 2, 3, 4, 5], [5, 0], [3, 1, 4], [2] * 3 + [0]):
+        company = [made(seed) for seed in seeds]
+        for seed, training, result in zip(seeds, company, train_together(company), strict=True):
+            alone, its_result = expected[seed]
+            assert numbers(result) == numbers(its_result)
+            assert all(torch.equal(a, b) for a, b in zip(weights(training), weights(alone), strict=True))
+
+
+def test_who_diverges_has_a_result_and_touches_nobody(tmp_path: Path) -> None:
+    def made() -> list[Training]:
+        fine = [member(seed=seed, evaluate_every=3) for seed in (1, 2)]
+        wild = member(seed=3, evaluate_every=3, optimizer=partial(sgd, **WILD))
+        return [fine[0], wild, fine[1]]
+
+    results = train_together(made())
+    assert [result.status for result in results] == ["done", "diverged", "done"]
+    first, _, second = made()
+    for expected, result in zip(train_together([first, second]), (results[0], results[2]), strict=True):
+        assert numbers(expected) == numbers(result)
+    assert results[1].metrics["steps"] == 3
+    assert "test_accuracy" not in results[1].metrics
+
+
+WILD = {"lr": 1e30, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
+
+
+def test_nobody_is_left_when_all_diverge() -> None:
+    wild = [member(seed=seed, optimizer=partial(sgd, **WILD)) for seed in (1, 2)]
+    assert [result.status for result in train_together(wild)] == ["diverged"] * 2
+
+
+# -- stopping and going on -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
+@pytest.mark.parametrize("steps_before", [1, 5, 8])
+def test_members_go_on_bit_identically_alone_or_together(
+    optimizer: Callable[..., Optimizer], steps_before: int, tmp_path: Path
+) -> None:
+    def made(name: str | None, seed: int) -> Training:
+        checkpoint = tmp_path / f"{name}-{seed}" if name else None
+        return member(seed=seed, optimizer=optimizer, checkpoint=checkpoint)
+
+    expected = train_together([made(None, seed) for seed in (1, 2, 3)])
+    calls = iter([False] * (steps_before - 1) + [True])
+    stopped = train_together([made("cut", seed) for seed in (1, 2, 3)], should_stop=lambda: next(calls))
+    assert [result.status for result in stopped] == ["interrupted"] * 3
+
+    def resumed(seed: int) -> Training:
+        training = made("cut", seed)
+        training.resume()
+        assert training.journey.step == steps_before
+        return training
+
+    results = [*train_together([resumed(1), resumed(2)]), *train_together([resumed(3)])]
+    assert [numbers(result) for result in results] == [numbers(result) for result in expected]
+
+
+def test_checkpoints_are_those_of_runs_alone_in_form(tmp_path: Path) -> None:
+    alone = member(seed=1, checkpoint=tmp_path / "alone", checkpoint_every=4)
+    company = [member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=4) for seed in (1, 2)]
+    alone.run()
+    train_together(company)
+    ours, facts = load_checkpoint(tmp_path / "1")
+    theirs, expected = load_checkpoint(tmp_path / "alone")
+    assert {name: tensor.shape for name, tensor in ours.items()} == {n: t.shape for n, t in theirs.items()}
+    assert facts.keys() == expected.keys()
+    assert facts["journey"]["step"] == expected["journey"]["step"] == 8
+
+
+# -- the rest of the bargain -----------------------------------------------------------------------------------------
+
+
+def test_the_test_split_is_read_once_for_all() -> None:
+    test = CountingTest()
+    dataset = toy_dataset(read_test=test)
+    train_together([member(seed=seed, dataset=dataset) for seed in (1, 2, 3)])
+    assert test.reads == 1
+
+
+def test_hooks_of_every_member_are_called_as_alone() -> None:
+    alone, company = toy_training(), [toy_training(seed=seed) for seed in (7, 8)]
+    alone.run()
+    results = train_together(company)
+    for training, result in zip(company, results, strict=True):
+        assert training.method.calls == alone.method.calls  # type: ignore[attr-defined]
+        assert result.rows["topology"] == [{"step": step} for step in range(1, 13)]
+
+
+def test_time_is_shared_and_reports_are_made() -> None:
+    told: list[int] = []
+    company = [member(seed=seed, report=lambda step, *_: told.append(step)) for seed in (1, 2, 3, 4)]
+    results = train_together(company)
+    assert told == list(range(1, 13))
+    seconds = [result.cost["wall_seconds"] for result in results]
+    assert max(seconds) < 1.5 * min(seconds)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"steps": 20}, "lengths"),
+        ({"batch": 8}, "lengths"),
+        ({"precision": "bf16"}, "lengths"),
+        ({"optimizer": adamw}, "optimizers"),
+        ({"dataset": toy_dataset(train=40)}, "data"),
+        ({"fingerprints": {"data": "other"}}, "data"),
+        ({"augment": crop_flip}, "augmentations"),
+        ({"network": convolutional}, "networks differ"),
+        ({"dropout": 0.5}, "networks differ"),
+    ],
+)
+def test_what_cannot_be_trained_as_one_is_told(other: dict[str, Any], why: str) -> None:
+    first = toy_training()
+    make_network = other.pop("network", None)
+    second = toy_training(**other, network=make_network(0) if make_network else None)
+    with pytest.raises(Incompatible, match=why):
+        train_together([first, second])
+
+
+def test_dropout_is_refused() -> None:
+    with pytest.raises(Incompatible, match="dropout"):
+        StackedModels([toy_network(dropout=0.5)])
+
+
+def test_models_are_views_of_the_stack() -> None:
+    models = [toy_network(seed=seed) for seed in (1, 2)]
+    stack = StackedModels(models)
+    images = toy_split(5, seed=1).images.float()
+    expected = torch.stack([model(images) for model in models])
+    torch.testing.assert_close(stack(images[None], torch.zeros(2, dtype=torch.int64)), expected)
+    with torch.no_grad():
+        for slot in stack.slots:
+            slot.rows[1] = 0
+    assert all(not parameter.any() for parameter in models[1].parameters())
+    assert all(parameter.any() for parameter in models[0].parameters())
