@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class GrowthScore(Protocol):
-    """Urgency of growing each position, shaped like `gradient`."""
+    """Urgency of growing each position, shaped like `gradient`: a new tensor, which the update writes into."""
 
     def __call__(self, gradient: Tensor, *, generator: torch.Generator) -> Tensor:
         """Larger grows first."""

@@ -73,7 +73,7 @@ def update_layer(
     chosen = criterion.select(score, drop_count(drop_fraction, len(active)))
     pruned, kept = active[positions(chosen)], active[positions(~chosen)]
     slopes = gradients.new_zeros(()).expand(size) if dense_gradient is None else dense_gradient
-    reluctance = -growth.score(slopes, generator=generator)
+    reluctance = growth.score(slopes, generator=generator).neg_()
     reluctance.index_fill_(0, kept, torch.inf)
     grown = positions(lowest(reluctance, len(pruned)))
     now = marks(kept, size).index_fill_(0, grown, True)
