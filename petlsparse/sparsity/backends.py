@@ -1,18 +1,20 @@
 """Which layers hold and compute with their active weights only ("csr"), and which are dense over zeros ("masked")."""
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from petlsparse.sparsity.distributions import Shape
+from petlsparse.sparsity.sites import Site
 
-Crossover = Callable[[int, int], float]
-"""(out, in) -> density below which a linear layer of this size is faster as csr."""
+Crossover = Callable[[Site], float]
+"""Density below which a layer is faster as csr."""
 
 SMALL = 16_384
-"""Layers of fewer weights are masked unless csr is asked for: it would save less than a tenth of a millisecond."""
+"""Layers of fewer multiplications per example are masked unless csr is asked for: it would save less than a tenth of a
+millisecond."""
 DENSE = 0.5
-"""So are layers of at least this density: it would save nothing (crossovers lie between 0.1 and 0.3)."""
+"""So are layers of at least this density: it would save nothing (crossovers lie between 0.1 and 0.35)."""
 
 
 def choose_backends(
@@ -20,7 +22,7 @@ def choose_backends(
     shapes: Mapping[str, Shape],
     counts: Mapping[str, int],
     *,
-    convertible: Collection[str],
+    sites: Mapping[str, Site],
     crossover: Crossover,
 ) -> dict[str, str]:
     """Layer name -> "masked" or "csr", for every layer of `shapes`.
@@ -31,19 +33,18 @@ def choose_backends(
         requested: what the user asked for.
         shapes: layer name -> shape of its weight.
         counts: layer name -> active weights.
-        convertible: layers that can be csr, from `csr.convertible(model)`.
+        sites: of the layers that can be csr, those of `csr.convertible(model)`.
         crossover: asked for "auto" only, about layers where the answer is not clear beforehand.
     """
 
     def is_csr(name: str) -> bool:
         size = math.prod(shapes[name])
-        if requested == "masked" or name not in convertible or counts[name] == size:
+        if requested == "masked" or name not in sites or counts[name] == size:
             return False
         if requested == "csr":
             return True
-        if size < SMALL or counts[name] >= DENSE * size:
+        if sites[name].products < SMALL or counts[name] >= DENSE * size:
             return False
-        out_features, in_features = shapes[name]
-        return counts[name] < crossover(out_features, in_features) * size
+        return counts[name] < crossover(sites[name]) * size
 
     return {name: "csr" if is_csr(name) else "masked" for name in shapes}

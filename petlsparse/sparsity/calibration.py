@@ -1,4 +1,4 @@
-"""From which density down a linear layer is faster as csr than masked, on this machine: measured.
+"""From which density down a layer is faster as csr than masked, on this machine: measured.
 
 A masked step takes the same time at every density, a csr step grows linearly with it, so that two densities are enough
 to tell where they meet.
@@ -13,39 +13,44 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from petlsparse.sparsity.csr import Csr
+from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.csr_linear import CsrLinear
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.positions import positions
+from petlsparse.sparsity.sites import Site
 
 PROBES = 0.02, 0.1
 """Densities at which a csr layer is timed."""
 ROUNDS = 4
+BUDGET = 0.5
+"""Seconds after which no further round begins."""
 SAMPLE_SECONDS = 0.002
 """Steps shorter than this are repeated within a sample."""
 
 
-def measured_crossover(out_features: int, in_features: int, batch_size: int) -> float:
+def measured_crossover(site: Site, batch_size: int) -> float:
     """The density, within [0, 1], below which csr is faster in a layer's whole step; 0 where it hardly ever is.
 
-    A step is forward, backward, momentum SGD and mask. Takes some ten steps of a masked layer.
+    A step is forward, backward, momentum SGD and mask. Takes some ten steps of a masked layer, fewer of a slow one.
     """
     # The clock of a thread does not count what others do meanwhile, but neither what the other threads of torch do.
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    shape = (out_features, in_features, batch_size)
-    steps = [_step(*shape, density=None), *(_step(*shape, density=density) for density in PROBES)]
+    steps = [_step(site, batch_size, density) for density in (None, *PROBES)]
     return meeting_point(*best_seconds(steps, clock))
 
 
 def best_seconds(steps: Sequence[Callable[[], None]], clock: Callable[[], float]) -> list[float]:
     """The shortest time of each step, all of them measured in turns: others can make a step slower, never faster."""
-    repeats = []
+    repeats, first = [], clock()
     for step in steps:
         begin = clock()
         step()  # pays for allocations, and does not count otherwise
         repeats.append(1 + int(SAMPLE_SECONDS / max(clock() - begin, 1e-6)))
     best = [float("inf")] * len(steps)
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
+        if turn and clock() - first > BUDGET:
+            break
         for index, (step, repeat) in enumerate(zip(steps, repeats, strict=True)):
             begin = clock()
             for _ in range(repeat):
@@ -66,21 +71,32 @@ def meeting_point(masked: float, at_low: float, at_high: float) -> float:
     return min(1.0, low + (masked - at_low) / slope) if slope > 0 else 1.0
 
 
-def _step(out_features: int, in_features: int, batch_size: int, density: float | None) -> Callable[[], None]:
-    """A training step of a layer alone: csr at a density, masked without one; input as it is inside such a network."""
+def _step(site: Site, batch_size: int, density: float | None) -> Callable[[], None]:
+    """A training step of a layer alone: csr at a density, masked without one.
+
+    A linear layer is given its input as it is inside such a network. A convolution is given input and output gradient
+    as a dense neighbour has them, and answers likewise, so that a choice holds whatever the neighbours are.
+    """
     # Nothing draws from torch's global generator: a run's random numbers must not depend on what was measured.
-    mask = torch.rand(out_features, in_features, generator=torch.Generator().manual_seed(0)) < (density or 0.5)
+    mask = torch.rand(site.weight, generator=torch.Generator().manual_seed(0)) < (density or 0.5)
     weight, bias = (nn.Parameter(torch.full(shape, 0.01)) for shape in (mask.shape, mask.shape[:1]))
+    x = torch.full((batch_size, *site.weight[1:2], *site.image), 0.01)
     layer: SparseLayer
     forward: Callable[[Tensor], Tensor]
     if density is None:
         layer, parameters = Masked(weight, mask, masks_state=True), [weight, bias]
-        forward, x = partial(functional.linear, weight=weight, bias=bias), torch.full((batch_size, in_features), 0.01)
+        forward = partial(functional.linear, weight=weight, bias=bias)
+        if site.image:
+            geometry = {"stride": site.stride, "padding": site.padding}
+            forward = partial(functional.conv2d, weight=weight, bias=bias, **geometry)
     else:
-        forward = CsrLinear(weight, bias, positions(mask.flatten()))
-        layer, parameters = Csr(forward, updates=False), list(forward.parameters())
-        x = torch.full((in_features, batch_size), 0.01).t()
-    x.requires_grad_()
+        active = positions(mask.flatten())
+        if site.image:
+            module = CsrConv2d(weight, bias, active, stride=site.stride, padding=site.padding)
+        else:
+            module, x = CsrLinear(weight, bias, active), x.t().contiguous().t()
+        layer, parameters, forward = Csr(module, updates=False), list(module.parameters()), module
+    x.requires_grad_(site.passes_on)
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, fused=True)
     layer.bind(optimizer)
 
@@ -88,6 +104,8 @@ def _step(out_features: int, in_features: int, batch_size: int, density: float |
         optimizer.zero_grad(set_to_none=True)
         x.grad = None
         y = forward(x)
+        if site.image:
+            y = y.contiguous()
         y.backward(torch.full_like(y, 1e-3))
         optimizer.step()
         layer.after_step()

@@ -4,46 +4,28 @@ A multiply-accumulate (MAC) counts as two FLOPs. Biases, norms, activations and 
 scores) are left out, as is usual.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from petlsparse.sparsity.maskable import maskable
+from petlsparse.sparsity.sites import calls
 
 
 def layer_macs(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
-    """MACs per example of the forward pass through each maskable layer, were it dense.
-
-    Runs one example of zeros, in evaluation mode, and leaves the model as it was.
+    """MACs per example of the forward pass through each maskable layer, were it dense. Leaves the model as it was.
 
     Args:
         model: any network.
         input_shape: (C, H, W) of one example.
     """
-    macs: dict[str, int] = {}
     weights = maskable(model)
-
-    def observe(name: str) -> torch.utils.hooks.RemovableHandle:
-        def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            # Every output value is a sum over the weights of its channel, in linear and convolutional layers alike.
-            macs[name] = macs.get(name, 0) + output.numel() * weights[name][0].numel()
-
-        return model.get_submodule(name).register_forward_hook(count)
-
-    handles = [observe(name) for name in weights]
-    modes = {module: module.training for module in model.modules()}
-    parameter = next(model.parameters())
-    try:
-        model.eval()
-        with torch.no_grad():
-            model(torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device))
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for handle in handles:
-            handle.remove()
-    return macs
+    # Every output value is a sum over the weights of its channel, in linear and convolutional layers alike.
+    return {
+        name: sum(math.prod(call.output) for call in called) * weights[name][0].numel()
+        for name, called in calls(model, input_shape).items()
+    }
 
 
 def inference_flops(macs: Mapping[str, int], densities: Mapping[str, float] | None = None) -> float:

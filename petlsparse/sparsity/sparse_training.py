@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.sparsity.csr import Csr, accompany, convert
+from petlsparse.sparsity.csr import Csr, convert
+from petlsparse.sparsity.following import accompany
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
@@ -35,7 +36,8 @@ class SparseTraining:
         mask_generator: source of the initial masks, used here and never again.
         updates: None trains with the initial masks throughout.
         state: "masked", or "dense" to leave the optimizer's state alone.
-        backends: layer name -> "masked" or "csr" (linear layers, which are replaced in the model); others are masked.
+        backends: layer name -> "masked" or "csr" (`csr.convertible` ones, which are replaced in the model); others are
+            masked.
 
     Raises:
         UserError: state "dense" together with a layer that holds its active weights only.

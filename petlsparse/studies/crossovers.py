@@ -19,23 +19,24 @@ from filelock import FileLock
 
 from petlsparse import __version__
 from petlsparse.sparsity.calibration import measured_crossover
+from petlsparse.sparsity.sites import Site
 from petlsparse.tracking.atomic import write_json
 from petlsparse.tracking.provenance import cpu
 
 _measured = cache(measured_crossover)  # a process agrees with itself even where it can keep nothing
 
 
-def crossover(out_features: int, in_features: int, *, batch_size: int) -> float:
-    """The density below which a linear layer of this size is faster as csr; 0 where it never is."""
+def crossover(site: Site, *, batch_size: int) -> float:
+    """The density below which a layer at this site is faster as csr; 0 where it never is."""
     circumstances = [
         cpu(),
         f"torch {torch.__version__}",
         f"petlsparse {__version__}",
         f"{torch.get_num_threads()} threads",
-        f"{out_features} x {in_features}",
+        site,
         f"batch {batch_size}",
     ]
-    measure = partial(_measured, out_features, in_features, batch_size)
+    measure = partial(_measured, site, batch_size)
     return remembered(cache_folder() / "crossovers.json", " | ".join(map(str, circumstances)), measure)
 
 

@@ -24,6 +24,7 @@ from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
 from petlsparse.sparsity.maskable import maskable
+from petlsparse.sparsity.sites import sites
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.updates import TopologyUpdates
@@ -56,7 +57,7 @@ def assemble(
     steps = total_steps(run, len(dataset.train))
     shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     total = sum(p.numel() for p in network.parameters())
-    backends = _backends(run, network, device, execution, earlier.get("backends"))
+    backends = _backends(run, network, shape, device, execution, earlier.get("backends"))
     method, active, dense_gradient_share = _method(run, network, steps, backends)
     densities = {name: active[name] / math.prod(shapes[name]) for name in active}
     inactive = sum(math.prod(shapes[name]) - count for name, count in active.items())
@@ -77,7 +78,12 @@ def assemble(
 
 
 def _backends(
-    run: SparseRun, network: nn.Module, device: torch.device, execution: Execution, earlier: str | None
+    run: SparseRun,
+    network: nn.Module,
+    shape: Sequence[int],
+    device: torch.device,
+    execution: Execution,
+    earlier: str | None,
 ) -> dict[str, str]:
     """Backend of every layer that is made sparse: as in the checkpoint to be continued, else as the command says.
 
@@ -101,7 +107,7 @@ def _backends(
         execution.backend,
         {name: tuple(weight.shape) for name, weight in maskable(network).items()},
         _counts(run.method, network),
-        convertible=() if obstacle else convertible(network),
+        sites=sites(network, [] if obstacle else convertible(network), shape),
         crossover=partial(crossover, batch_size=run.training.batch_size),
     )
 

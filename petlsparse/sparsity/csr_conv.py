@@ -1,0 +1,118 @@
+"""A convolution that holds its active weights only, and computes with them as one sparse matrix.
+
+Unrolled, a convolution is a matrix from all input pixels to all output pixels, applied to one column per example. An
+active weight is repeated for every output pixel, and its gradient is summed over these. The index has as many entries
+as a forward pass of one example has products, some dozen bytes each.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
+
+from petlsparse.sparsity.compressed import Index
+from petlsparse.sparsity.csr_layer import CsrLayer
+
+
+class CsrConv2d(CsrLayer):
+    """What `nn.Conv2d` does with a weight (out, in, kh, kw), for stride and zero padding; neither groups nor dilation.
+
+    Args:
+        weight, bias, active: see `CsrLayer`.
+        stride: (rows, columns).
+        padding: (rows, columns) of zeros on either side.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: nn.Parameter | None,
+        active: Tensor,
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(weight, bias, active)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, out, oh, ow), with the first dimension fastest in memory, from (B, in, H, W)."""
+        batch, _, height, width = x.shape
+        out = self.output_size(height, width)
+        return self.product(x.flatten(1), height, width).view(batch, self.shape[0], *out)
+
+    def extra_repr(self) -> str:
+        """Sizes."""
+        active, bias = len(self.values), self.bias is not None
+        return f"{self.shape}, stride={self.stride}, padding={self.padding}, active={active}, bias={bias}"
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(oh, ow) for inputs of this size. Raises ValueError where the kernel does not fit in."""
+        rows, columns = (
+            (side + 2 * margin - kernel) // step + 1
+            for side, margin, kernel, step in zip(
+                (height, width), self.padding, self.shape[2:], self.stride, strict=True
+            )
+        )
+        if min(rows, columns) < 1:
+            raise ValueError(f"a kernel of {self.shape[2:]} does not fit into {height}x{width} pixels")
+        return rows, columns
+
+    def make_index(self, *size: int) -> Index:
+        """(out oh ow, in H W), for inputs (H, W)."""
+        height, width = size
+        out = self.output_size(height, width)
+        return unrolled(self.rows, self.columns, self.shape, (height, width), out, self.stride, self.padding)
+
+    def dense_gradient(self) -> Tensor:
+        """(out, in, kh, kw)"""
+        total = torch.zeros(self.shape, dtype=self.values.dtype)
+        for dy, x, size in self._passes:
+            images = x.t().reshape(-1, self.shape[1], *size)
+            slopes = dy.t().reshape(-1, self.shape[0], *self.output_size(*size))
+            total += conv2d_weight(images, self.shape, slopes, self.stride, self.padding)
+        return total
+
+
+def unrolled(
+    rows: Tensor,
+    columns: Tensor,
+    shape: Sequence[int],
+    size: tuple[int, int],
+    out: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+) -> Index:
+    """The matrix from input pixels (in, H, W) to output pixels (out, oh, ow), both flattened.
+
+    A row has the active weights of its output channel, in order, but those that meet the padding.
+
+    Args:
+        rows, columns: of the weight (out, in kh kw), see `CsrLayer`.
+        shape: (out, in, kh, kw).
+        size, out: (H, W) and (oh, ow).
+        stride, padding: of the convolution.
+    """
+    height, width = size
+    starts, pixels = rows.numpy()[:-1], out[0] * out[1]
+    source, down, right = (
+        place.astype(np.int32) for place in np.unravel_index(columns.numpy(), (shape[1], *shape[2:]))
+    )
+    lengths = np.diff(rows.numpy()).repeat(pixels)
+    ends = lengths.cumsum(dtype=np.int32)
+    # Entry by entry: which weight, and the place of its top left corner.
+    owners = np.arange(ends[-1], dtype=np.int32) + (starts.repeat(pixels) - (ends - lengths)).repeat(lengths)
+    top, left = (
+        np.tile((place.ravel() * step - margin).astype(np.int32), shape[0]).repeat(lengths)
+        for place, step, margin in zip(np.indices(out), stride, padding, strict=True)
+    )
+    y, x = top + down[owners], left + right[owners]
+    places = (source[owners] * height + y) * width + x
+    if any(padding):
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        ends = np.concatenate(([0], inside.cumsum(dtype=np.int32)))[ends]
+        owners, places = owners[inside], places[inside]
+    beginnings = np.concatenate(([0], ends)).astype(np.int32)
+    return Index(*map(torch.from_numpy, (beginnings, places, owners)), shape[1] * height * width)
