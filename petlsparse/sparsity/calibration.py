@@ -74,8 +74,8 @@ def meeting_point(masked: float, at_low: float, at_high: float) -> float:
 def _step(site: Site, batch_size: int, density: float | None) -> Callable[[], None]:
     """A training step of a layer alone: csr at a density, masked without one.
 
-    A linear layer is given its input as it is inside such a network. A convolution is given input and output gradient
-    as a dense neighbour has them, and answers likewise, so that a choice holds whatever the neighbours are.
+    Either is among its like: given input and output gradient in the order in memory that it works in itself. But what
+    a network is given comes example by example.
     """
     # Nothing draws from torch's global generator: a run's random numbers must not depend on what was measured.
     mask = torch.rand(site.weight, generator=torch.Generator().manual_seed(0)) < (density or 0.5)
@@ -94,7 +94,9 @@ def _step(site: Site, batch_size: int, density: float | None) -> Callable[[], No
         if site.image:
             module = CsrConv2d(weight, bias, active, stride=site.stride, padding=site.padding)
         else:
-            module, x = CsrLinear(weight, bias, active), x.t().contiguous().t()
+            module = CsrLinear(weight, bias, active)
+        if site.passes_on:
+            x = x.flatten(1).t().contiguous().t().view(x.shape)
         layer, parameters, forward = Csr(module, updates=False), list(module.parameters()), module
     x.requires_grad_(site.passes_on)
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, fused=True)
@@ -104,8 +106,6 @@ def _step(site: Site, batch_size: int, density: float | None) -> Callable[[], No
         optimizer.zero_grad(set_to_none=True)
         x.grad = None
         y = forward(x)
-        if site.image:
-            y = y.contiguous()
         y.backward(torch.full_like(y, 1e-3))
         optimizer.step()
         layer.after_step()

@@ -129,6 +129,7 @@ class _Product(torch.autograd.Function):
         ctx: Any, batch: Tensor, values: Tensor, bias: Tensor | None, layer: CsrLayer, size: tuple[int, ...]
     ) -> Tensor:
         x = batch.t().to(values.dtype).contiguous()
+        ctx.follows = batch.stride(0) == 1
         ctx.save_for_backward(x, values)
         ctx.layer, ctx.size, ctx.input_dtype = layer, size, batch.dtype
         with _no_autocast():
@@ -148,6 +149,7 @@ class _Product(torch.autograd.Function):
         with _no_autocast():
             if ctx.needs_input_grad[0]:
                 dx = index.turned.times(values, dy).t().to(ctx.input_dtype)
+                dx = dx if ctx.follows else dx.contiguous()
             if ctx.needs_input_grad[1]:
                 dvalues = index.gradient(values, dy, x)
                 layer.record(dy, x, ctx.size)

@@ -24,6 +24,14 @@ class FollowingLinear(nn.Linear):
         return (self.weight @ x.t() if bias is None else torch.addmm(bias[:, None], self.weight, x.t())).t()
 
 
+class FollowingConv2d(nn.Conv2d):
+    """Examples-first always, as its library wants it; torch would copy with less speed where the input is not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, out, oh, ow)"""
+        return super().forward(_turned(x) if x.ndim == 4 and is_features_first(x) else x)
+
+
 class _FollowingPool(nn.Module):
     """Features-first always: pooling is that much faster so (some 25 times for maxima, measured) that a copy pays.
 
@@ -35,8 +43,7 @@ class _FollowingPool(nn.Module):
         """(B, C, h, w), with the first dimension fastest in memory, from (B, C, H, W)."""
         if x.ndim != 4:
             return super().forward(x)
-        if x.stride(0) != 1:
-            x = x.flatten(1).t().contiguous().t().view(x.shape)  # this copy is faster than one in four dimensions
+        x = x if is_features_first(x) else _turned(x)
         return super().forward(x.transpose(0, 1)).transpose(0, 1)
 
 
@@ -48,8 +55,40 @@ class FollowingAvgPool2d(_FollowingPool, nn.AvgPool2d):
     """See `_FollowingPool`."""
 
 
+def is_features_first(x: Tensor) -> bool:
+    """Whether the first dimension is the fastest in memory."""
+    return x.stride(0) == 1
+
+
+class _Turned(torch.autograd.Function):
+    """From examples-first to features-first or back, and the gradient the other way round.
+
+    Copies as matrices, which is up to twice as fast as torch does it in four dimensions.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.features_first = is_features_first(x)
+        return _copied(x, features_first=not ctx.features_first)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _copied(gradient, features_first=ctx.features_first)
+
+
+def _turned(x: Tensor) -> Tensor:
+    turned: Tensor = _Turned.apply(x)
+    return turned
+
+
+def _copied(x: Tensor, *, features_first: bool) -> Tensor:
+    matrix = x.flatten(1)
+    return (matrix.t().contiguous().t() if features_first else matrix.contiguous()).view(x.shape)
+
+
 FOLLOWING: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: FollowingLinear,
+    nn.Conv2d: FollowingConv2d,
     nn.MaxPool2d: FollowingMaxPool2d,
     nn.AvgPool2d: FollowingAvgPool2d,
 }
