@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from petlsparse.sparsity.csr import Csr
 from petlsparse.sparsity.csr_conv import CsrConv2d
+from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.csr_linear import CsrLinear
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.masked import Masked
@@ -36,7 +37,7 @@ def measured_crossover(site: Site, batch_size: int) -> float:
     """
     # The clock of a thread does not count what others do meanwhile, but neither what the other threads of torch do.
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    steps = [_step(site, batch_size, density) for density in (None, *PROBES)]
+    steps = [layer_step(site, batch_size, density) for density in (None, *PROBES)]
     return meeting_point(*best_seconds(steps, clock))
 
 
@@ -71,7 +72,7 @@ def meeting_point(masked: float, at_low: float, at_high: float) -> float:
     return min(1.0, low + (masked - at_low) / slope) if slope > 0 else 1.0
 
 
-def _step(site: Site, batch_size: int, density: float | None) -> Callable[[], None]:
+def layer_step(site: Site, batch_size: int, density: float | None) -> Callable[[], None]:
     """A training step of a layer alone: csr at a density, masked without one.
 
     Either is among its like: given input and output gradient in the order in memory that it works in itself. But what
@@ -91,13 +92,14 @@ def _step(site: Site, batch_size: int, density: float | None) -> Callable[[], No
             forward = partial(functional.conv2d, weight=weight, bias=bias, **geometry)
     else:
         active = positions(mask.flatten())
+        sparse: CsrLayer
         if site.image:
-            module = CsrConv2d(weight, bias, active, stride=site.stride, padding=site.padding)
+            sparse = CsrConv2d(weight, bias, active, stride=site.stride, padding=site.padding)
         else:
-            module = CsrLinear(weight, bias, active)
+            sparse = CsrLinear(weight, bias, active)
         if site.passes_on:
             x = x.flatten(1).t().contiguous().t().view(x.shape)
-        layer, parameters, forward = Csr(module, updates=False), list(module.parameters()), module
+        layer, parameters, forward = Csr(sparse, updates=False), list(sparse.parameters()), sparse
     x.requires_grad_(site.passes_on)
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, fused=True)
     layer.bind(optimizer)

@@ -1,4 +1,4 @@
-"""Sparse matrices in compressed rows on the CPU: their products with columns of activations, and with themselves turned.
+"""Sparse matrices in compressed rows on the CPU, and their products with activations.
 
 A matrix is an index, which lasts from one topology update to the next, and the values of the moment.
 """
@@ -49,7 +49,8 @@ class Index:
         """That of the transposed matrix (C, R), made where it is first needed."""
         owners = np.arange(len(self.columns), dtype=np.int32) if self.owners is None else self.owners.numpy()
         turned = csr_array((owners, self.columns.numpy(), self.rows.numpy()), shape=self.shape).tocsc()
-        return Index(*map(torch.from_numpy, (turned.indptr, turned.indices, turned.data)), self.shape[0])
+        rows, columns, order = map(torch.from_numpy, (turned.indptr, turned.indices, turned.data))
+        return Index(rows, columns, order, self.shape[0])
 
     def _matrix(self, values: Tensor) -> Tensor:
         entries = values if self.owners is None else values.index_select(0, self.owners)

@@ -111,7 +111,7 @@ def convertible(model: nn.Module) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if name and _has_counterpart(module) and module.weight.is_cpu and owners[module.weight] == 1
+        if name and _has_counterpart(module) and module.weight.is_cpu and owners[module.get_parameter("weight")] == 1
     ]
 
 
@@ -127,12 +127,13 @@ def convert(model: nn.Module, name: str, mask: Tensor) -> CsrLayer:
     """Put a layer with the weights under `mask` (shaped like the weight) wherever the layer `name` is in `model`."""
     dense = model.get_submodule(name)
     assert _has_counterpart(dense), name
-    active = positions(mask.flatten())
+    bias, active = dense._parameters["bias"], positions(mask.flatten())
     sparse: CsrLayer
     if isinstance(dense, nn.Linear):
-        sparse = CsrLinear(dense.weight, dense.bias, active)
+        sparse = CsrLinear(dense.weight, bias, active)
     else:
-        sparse = CsrConv2d(dense.weight, dense.bias, active, stride=dense.stride, padding=dense.padding)
+        assert isinstance(dense.padding, tuple), name
+        sparse = CsrConv2d(dense.weight, bias, active, stride=dense.stride, padding=dense.padding)
     sparse.train(dense.training)
     for place, module in list(model.named_modules(remove_duplicate=False)):
         if module is dense:

@@ -5,7 +5,7 @@ active weight is repeated for every output pixel, and its gradient is summed ove
 as a forward pass of one example has products, some dozen bytes each.
 """
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
 import torch
@@ -31,8 +31,8 @@ class CsrConv2d(CsrLayer):
         bias: nn.Parameter | None,
         active: Tensor,
         *,
-        stride: tuple[int, int] = (1, 1),
-        padding: tuple[int, int] = (0, 0),
+        stride: tuple[int, ...] = (1, 1),
+        padding: tuple[int, ...] = (0, 0),
     ) -> None:
         super().__init__(weight, bias, active)
         self.stride, self.padding = stride, padding
@@ -61,58 +61,37 @@ class CsrConv2d(CsrLayer):
         return rows, columns
 
     def make_index(self, *size: int) -> Index:
-        """(out oh ow, in H W), for inputs (H, W)."""
+        """The matrix from input pixels (in H W) to output pixels (out oh ow), for inputs (H, W).
+
+        A row has the active weights of its output channel, in order, without those that meet the padding.
+        """
         height, width = size
         out = self.output_size(height, width)
-        return unrolled(self.rows, self.columns, self.shape, (height, width), out, self.stride, self.padding)
+        starts, pixels = self.rows.numpy(), math.prod(out)
+        weights = np.unravel_index(self.columns.numpy(), self.shape[1:])
+        source, down, right = (place.astype(np.int32) for place in weights)
+        lengths = np.diff(starts).repeat(pixels)
+        ends = np.concatenate(([0], lengths.cumsum())).astype(np.int32)
+        # Entry by entry: which weight it is, and where in the input the kernel's corner lies.
+        owners = np.arange(ends[-1], dtype=np.int32) + (starts[:-1].repeat(pixels) - ends[:-1]).repeat(lengths)
+        top, left = (
+            np.tile((place.ravel() * step - margin).astype(np.int32), self.shape[0]).repeat(lengths)
+            for place, step, margin in zip(np.indices(out), self.stride, self.padding, strict=True)
+        )
+        y, x = top + down[owners], left + right[owners]
+        places = (source[owners] * height + y) * width + x
+        if any(self.padding):
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            ends = np.concatenate(([0], inside.cumsum(dtype=np.int32)))[ends].astype(np.int32)
+            owners, places = owners[inside], places[inside]
+        rows, columns = torch.from_numpy(ends), torch.from_numpy(places)
+        return Index(rows, columns, torch.from_numpy(owners), self.shape[1] * height * width)
 
     def dense_gradient(self) -> Tensor:
-        """(out, in, kh, kw)"""
+        """Shape (out, in, kh, kw)."""
         total = torch.zeros(self.shape, dtype=self.values.dtype)
         for dy, x, size in self._passes:
             images = x.t().reshape(-1, self.shape[1], *size)
             slopes = dy.t().reshape(-1, self.shape[0], *self.output_size(*size))
-            total += conv2d_weight(images, self.shape, slopes, self.stride, self.padding)
+            total += conv2d_weight(images, self.shape, slopes, self.stride, self.padding)  # type: ignore[no-untyped-call]
         return total
-
-
-def unrolled(
-    rows: Tensor,
-    columns: Tensor,
-    shape: Sequence[int],
-    size: tuple[int, int],
-    out: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-) -> Index:
-    """The matrix from input pixels (in, H, W) to output pixels (out, oh, ow), both flattened.
-
-    A row has the active weights of its output channel, in order, but those that meet the padding.
-
-    Args:
-        rows, columns: of the weight (out, in kh kw), see `CsrLayer`.
-        shape: (out, in, kh, kw).
-        size, out: (H, W) and (oh, ow).
-        stride, padding: of the convolution.
-    """
-    height, width = size
-    starts, pixels = rows.numpy()[:-1], out[0] * out[1]
-    source, down, right = (
-        place.astype(np.int32) for place in np.unravel_index(columns.numpy(), (shape[1], *shape[2:]))
-    )
-    lengths = np.diff(rows.numpy()).repeat(pixels)
-    ends = lengths.cumsum(dtype=np.int32)
-    # Entry by entry: which weight, and the place of its top left corner.
-    owners = np.arange(ends[-1], dtype=np.int32) + (starts.repeat(pixels) - (ends - lengths)).repeat(lengths)
-    top, left = (
-        np.tile((place.ravel() * step - margin).astype(np.int32), shape[0]).repeat(lengths)
-        for place, step, margin in zip(np.indices(out), stride, padding, strict=True)
-    )
-    y, x = top + down[owners], left + right[owners]
-    places = (source[owners] * height + y) * width + x
-    if any(padding):
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        ends = np.concatenate(([0], inside.cumsum(dtype=np.int32)))[ends]
-        owners, places = owners[inside], places[inside]
-    beginnings = np.concatenate(([0], ends)).astype(np.int32)
-    return Index(*map(torch.from_numpy, (beginnings, places, owners)), shape[1] * height * width)

@@ -25,7 +25,7 @@ class CsrLinear(CsrLayer):
         return Index(self.rows, self.columns, None, self.width)
 
     def dense_gradient(self) -> Tensor:
-        """(out, in)"""
+        """Shape (out, in)."""
         total = torch.zeros(self.shape, dtype=self.values.dtype)
         for dy, x, _ in self._passes:
             total.addmm_(dy, x.t())

@@ -28,7 +28,7 @@ class FollowingConv2d(nn.Conv2d):
     """Examples-first always, as its library wants it; torch would copy with less speed where the input is not."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, out, oh, ow)"""
+        """Shape (B, out, oh, ow)."""
         return super().forward(_turned(x) if x.ndim == 4 and is_features_first(x) else x)
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import pytest
 
 from petlsparse.sparsity.backends import DENSE, SMALL, choose_backends
+from petlsparse.sparsity.sites import Site
 
-SHAPES = {"big": (400, 500), "conv": (64, 64, 3, 3), "small": (100, 100), "full": (400, 600)}
-COUNTS = {"big": 20_000, "conv": 1_000, "small": 100, "full": 240_000}  # densities .1, .03, .01, 1
-LINEAR = ("big", "small", "full")
+SHAPES = {"big": (400, 500), "grouped": (64, 64, 3, 3), "conv": (6, 1, 5, 5), "small": (100, 100), "full": (400, 600)}
+COUNTS = {"big": 20_000, "grouped": 1_000, "conv": 15, "small": 100, "full": 240_000}  # densities .1, .03, .1, .01, 1
+BIG, CONV = Site((400, 500)), Site((6, 1, 5, 5), (28, 28), (1, 1), (0, 0))
+SITES = {"big": BIG, "conv": CONV, "small": Site((100, 100)), "full": Site((400, 600))}
 
 
-def unasked(*_: int) -> float:
+def unasked(_: Site) -> float:
     raise AssertionError("nothing needed to be measured")
 
 
 def test_on_request_every_convertible_layer_with_an_inactive_weight_is_csr() -> None:
-    chosen = choose_backends("csr", SHAPES, COUNTS, convertible=LINEAR, crossover=unasked)
-    assert chosen == {"big": "csr", "conv": "masked", "small": "csr", "full": "masked"}
+    chosen = choose_backends("csr", SHAPES, COUNTS, sites=SITES, crossover=unasked)
+    assert chosen == {"big": "csr", "grouped": "masked", "conv": "csr", "small": "csr", "full": "masked"}
 
 
 def test_masked_is_masked_throughout_and_asks_nothing() -> None:
-    chosen = choose_backends("masked", SHAPES, COUNTS, convertible=LINEAR, crossover=unasked)
+    chosen = choose_backends("masked", SHAPES, COUNTS, sites=SITES, crossover=unasked)
     assert chosen == dict.fromkeys(SHAPES, "masked")
 
 
@@ -29,17 +31,19 @@ def test_masked_is_masked_throughout_and_asks_nothing() -> None:
 def test_by_itself_a_big_layer_is_csr_below_its_crossover(crossover: float, backend: str) -> None:
     asked = []
 
-    def measured(*size: int) -> float:
-        asked.append(size)
+    def measured(site: Site) -> float:
+        asked.append(site)
         return crossover
 
-    chosen = choose_backends("auto", SHAPES, COUNTS, convertible=LINEAR, crossover=measured)
-    assert chosen == {"big": backend, "conv": "masked", "small": "masked", "full": "masked"}
-    assert asked == [(400, 500)]
+    chosen = choose_backends("auto", SHAPES, COUNTS, sites=SITES, crossover=measured)
+    assert chosen == {**dict.fromkeys(SHAPES, "masked"), "big": backend, "conv": backend}
+    assert asked == [BIG, CONV]  # 150 weights, but 86,400 products for 24 x 24 pixels
 
 
 def test_where_the_answer_is_clear_nothing_is_measured() -> None:
     shapes = {"small": (1, SMALL - 1), "dense": (1000, 1000)}
     counts = {"small": 1, "dense": int(DENSE * 1_000_000)}
-    chosen = choose_backends("auto", shapes, counts, convertible=shapes, crossover=unasked)
+    chosen = choose_backends(
+        "auto", shapes, counts, sites={name: Site(shape) for name, shape in shapes.items()}, crossover=unasked
+    )
     assert chosen == {"small": "masked", "dense": "masked"}

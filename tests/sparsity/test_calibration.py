@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from petlsparse.sparsity.calibration import ROUNDS, SAMPLE_SECONDS, best_seconds, measured_crossover, meeting_point
+from petlsparse.sparsity.calibration import (
+    BUDGET,
+    ROUNDS,
+    SAMPLE_SECONDS,
+    best_seconds,
+    measured_crossover,
+    meeting_point,
+)
+from petlsparse.sparsity.sites import Site
 
 
 @pytest.mark.parametrize(
@@ -49,9 +57,16 @@ class Clock:
 
 def test_steps_are_timed_in_turns_and_the_first_of_each_does_not_count() -> None:
     clock = Clock()
-    a, b = clock.step("a", 1, 5, 4, 3, 6), clock.step("b", 9, 8, 7, 7, 7)
-    assert best_seconds([a, b], clock) == [3, 7]
+    unit = BUDGET / 100
+    a, b = (clock.step(name, *(unit * t for t in times)) for name, times in (("a", (1, 5, 4, 3, 6)), ("b", (9, 8, 7))))
+    assert best_seconds([a, b], clock) == pytest.approx([3 * unit, 7 * unit])
     assert clock.log == "ab" * (1 + ROUNDS)
+
+
+def test_steps_that_take_long_are_timed_once() -> None:
+    clock = Clock()
+    assert best_seconds([clock.step("a", BUDGET), clock.step("b", 2 * BUDGET)], clock) == [BUDGET, 2 * BUDGET]
+    assert clock.log == "abab"
 
 
 def test_short_steps_are_repeated_and_the_time_is_that_of_one() -> None:
@@ -61,7 +76,11 @@ def test_short_steps_are_repeated_and_the_time_is_that_of_one() -> None:
     assert len(clock.log) == 1 + ROUNDS * 5
 
 
-def test_measuring_draws_from_no_generator_that_a_run_uses() -> None:
+@pytest.mark.parametrize(
+    "site",
+    [Site((30, 20)), Site((30, 20), passes_on=False), Site((6, 4, 3, 3), (9, 8), (2, 1), (1, 0))],
+)
+def test_measuring_draws_from_no_generator_that_a_run_uses(site: Site) -> None:
     before = torch.get_rng_state()
-    assert 0 <= measured_crossover(30, 20, 8) <= 1
+    assert 0 <= measured_crossover(site, 8) <= 1
     assert torch.equal(torch.get_rng_state(), before)

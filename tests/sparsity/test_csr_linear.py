@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from petlsparse.sparsity.csr_linear import WIDE, CsrLinear, FollowingLinear
+from petlsparse.sparsity.compressed import WIDE
+from petlsparse.sparsity.csr_linear import CsrLinear
+from petlsparse.sparsity.following import FollowingLinear
 from petlsparse.sparsity.positions import positions
 
 

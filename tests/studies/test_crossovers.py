@@ -6,10 +6,13 @@ import json
 import multiprocessing
 import os
 import time
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from petlsparse.sparsity.sites import Site
 from petlsparse.studies import crossovers
 from petlsparse.studies.crossovers import cache_folder, crossover, remembered
 
@@ -60,15 +63,26 @@ def test_processes_that_ask_at_once_agree_and_one_measures(tmp_path: Path) -> No
     assert log.read_text().count("\n") == 1
 
 
-def test_a_crossover_is_of_one_size_and_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crossover_is_of_one_site_and_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = (number / 100 for number in range(1, 17))
     monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path))
-    monkeypatch.setattr(crossovers, "_measured", lambda *size: sum(size) / 1000)
-    assert crossover(10, 20, batch_size=5) == 0.035
-    assert crossover(10, 20, batch_size=6) == 0.036
-    assert crossover(11, 20, batch_size=6) == 0.037
+    monkeypatch.setattr(crossovers, "_measured", lambda site, batch: next(numbers))
+    image = Site((10, 20, 3, 3), (8, 9), (1, 2), (1, 0))
+    sites = [
+        Site((10, 20)),
+        Site((11, 20)),
+        Site((11, 20), passes_on=False),
+        image,
+        replace(image, image=(9, 8)),
+        replace(image, stride=(2, 1)),
+        replace(image, padding=(0, 1)),
+        replace(image, passes_on=False),
+    ]
+    expected = {(site, batch): (i + 1) / 100 for i, (site, batch) in enumerate(product(sites, (5, 6)))}
+    assert {(site, batch): crossover(site, batch_size=batch) for site, batch in expected} == expected
     monkeypatch.setattr(crossovers, "_measured", lambda *_: refuse())
-    assert crossover(10, 20, batch_size=5) == 0.035
-    assert len(json.loads((tmp_path / "crossovers.json").read_text())) == 3
+    assert {(site, batch): crossover(site, batch_size=batch) for site, batch in expected} == expected
+    assert len(json.loads((tmp_path / "crossovers.json").read_text())) == 16
 
 
 def test_the_cache_is_the_users_unless_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ import torch
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import PLAIN, Backend, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.sparsity.csr_linear import CsrLinear
+from petlsparse.sparsity.csr_layer import CsrLayer
+from petlsparse.sparsity.sites import Site
 from petlsparse.studies import dst_sweep
 from tests.studies.settings import SPARSE, execute, lasting, make
 
@@ -28,8 +29,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets the crossover of every layer of 19,200 weights in batches of 64; asked about others, it fails."""
 
     def measured(density: float) -> None:
-        def crossover(*size: int, batch_size: int) -> float:
-            assert (size, batch_size) == ((300, 64), 64)
+        def crossover(site: Site, *, batch_size: int) -> float:
+            assert (site, batch_size) == (Site((300, 64), passes_on=False), 64)
             return density
 
         monkeypatch.setattr(dst_sweep, "crossover", crossover)
@@ -39,7 +40,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 def csr_layers(run: Run, execution: Execution) -> set[str]:
     model = dst_sweep.assemble(run, CPU, execution).method.model
-    return {name for name, module in model.named_modules() if isinstance(module, CsrLinear)}
+    return {name for name, module in model.named_modules() if isinstance(module, CsrLayer)}
 
 
 def refusal(execution: Execution, **tables: Any) -> str:
@@ -121,3 +122,37 @@ def test_a_run_begun_truly_sparse_is_not_continued_where_it_cannot_be() -> None:
     earlier = {"backends": json.dumps(MASKED | {"fc1": "csr"})}
     with pytest.raises(UserError, match="begun with truly sparse layers"):
         dst_sweep.assemble(make(SPARSE), torch.device("meta"), AUTO, earlier)
+
+
+IMAGES = {
+    "data": {"name": "digits", "train_examples": 80, "image_size": 16},
+    "network": {"name": "lenet5"},
+    "method": {**SPARSE["method"], "density": 0.05, "growth": "gradient"},
+    "training": {"batch_size": 40, "duration": "9 steps"},
+}
+
+
+def test_a_convolution_is_csr_where_that_was_measured_to_be_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv2 = Site((50, 20, 5, 5), (6, 6), (1, 1), (0, 0))  # 16x16, less 4, halved
+    monkeypatch.setattr(dst_sweep, "crossover", lambda site, batch_size: 0.3 if site == conv2 else 0.0)
+    assert csr_layers(make(SPARSE, **IMAGES), AUTO) == {"conv2"}
+
+
+def test_a_truly_sparse_convolution_goes_on_after_an_interruption_as_if_there_were_none(tmp_path: Path) -> None:
+    run = make(SPARSE, **IMAGES)
+    expected = execute(run, tmp_path / "whole", execution=CSR)
+    calls = iter([False, False, False, False, False, True])
+    execute(run, tmp_path / "cut", stop=lambda: next(calls), execution=CSR)
+    result = execute(run, tmp_path / "cut", execution=CSR)
+    assert lasting(result) == lasting(expected)
+    assert json.loads(result.provenance_extra["backends"])["conv2"] == "csr"
+
+
+def test_a_truly_sparse_convolution_learns_what_a_masked_one_does(tmp_path: Path) -> None:
+    results = [
+        execute(make(SPARSE, **IMAGES), tmp_path / backend, execution=Execution(backend=backend))
+        for backend in ("masked", "csr")
+    ]
+    masked, csr = (result.metrics for result in results)
+    assert csr.keys() == masked.keys()
+    assert csr == pytest.approx(masked, rel=1e-4)

@@ -1,0 +1,50 @@
+"""Layers in the company of csr ones compute what they did before, in another order in memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from petlsparse.sparsity.following import accompany, is_features_first
+
+LAYERS = {
+    "max": (lambda: nn.MaxPool2d(2), True),
+    "overlapping max": (lambda: nn.MaxPool2d(3, stride=2, padding=1), True),
+    "average": (lambda: nn.AvgPool2d(2), True),
+    "convolution": (lambda: nn.Conv2d(3, 4, 3, stride=2, padding=1), False),
+}
+
+
+def features_first(x: Tensor) -> Tensor:
+    return x.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_value_and_gradients_stay_and_the_order_in_memory_is_the_layers_own(layer: str, batch: int) -> None:
+    make, is_first = LAYERS[layer]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(make()).double()
+        image = torch.randn(batch, 3, 7, 6, dtype=torch.float64).round(decimals=0)  # many maxima are not the only one
+        plain = model(image.requires_grad_())
+        dy = torch.randn_like(plain)
+    expected = torch.autograd.grad(plain, [image, *model.parameters()], dy)
+    accompany(model)
+    for x in (image, features_first(image.detach()).requires_grad_()):
+        y = model(x)
+        assert batch == 1 or is_features_first(y) == is_first
+        torch.testing.assert_close(y, plain)
+        for slopes in (dy, features_first(dy)):
+            found = torch.autograd.grad(y, [x, *model.parameters()], slopes, retain_graph=True)
+            torch.testing.assert_close(found, expected)
+
+
+def test_layers_that_answer_otherwise_and_subclasses_stay_as_they_are() -> None:
+    class Own(nn.MaxPool2d):
+        pass
+
+    model = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Own(2))
+    accompany(model)
+    assert [type(module) for module in model] == [nn.MaxPool2d, Own]
