@@ -11,6 +11,8 @@ BENCHMARKS = {
     "topology-update": "benchmarks.topology_update:run",
     "peers-sparse": "benchmarks.peers_sparse:run",
     "adapters": "benchmarks.adapters:run",
+    "cohorts": "benchmarks.cohorts:run",
+    "vit": "benchmarks.vit:run",
     "loop-overhead": "benchmarks.loop_overhead:run",
     "workers": "benchmarks.workers:run",
     "memory": "benchmarks.memory:run",
