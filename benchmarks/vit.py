@@ -54,10 +54,10 @@ def run(effort: Effort) -> Iterator[Comparison]:
     """From images, then from cached values of the frozen network."""
     device = here()
     size = FULL if device.type == "cuda" and not effort.quick else TINY
-    with reference_arithmetic(deterministic=False):
+    with reference_arithmetic(deterministic=True):
         bench = Bench(size, device, effort)
     for table in (bench.from_images, bench.from_cached_values):
-        with reference_arithmetic(deterministic=False):
+        with reference_arithmetic(deterministic=True):
             measured = table()
         yield measured
 
@@ -76,11 +76,11 @@ class Bench:
         nodes = self.stream.nodes
         usual = select_edges("all-parallel", nodes)
         draws = [select_edges("random", nodes, count=len(usual), draw=draw) for draw in range(self.size.placements)]
-        builders = {
+        builders: dict[str, Callable[[], Sequence[Trained]]] = {
             "all-parallel": partial(self.alone, [usual], self.from_images_of),
-            **self.together(f"random placements of {len(usual)} adapters", draws, self.from_images_of),
+            **self.together("random placements", draws, self.from_images_of),
         }
-        return self.compare("from images", builders)
+        return self.compare(f"from images, {len(usual)} adapters", builders)
 
     def from_cached_values(self) -> Comparison:
         """Placements in the last third, whose frozen values are there before the first step."""
@@ -92,20 +92,20 @@ class Bench:
         def feed(models: Sequence[PlacedAdapters]) -> Feed:
             return FrozenValues({node: values[node] for node in needed_values(models)[0]}, self.images.labels)
 
-        builders = self.together(f"placements of {LATE} adapters in the last third", draws, feed)
-        return self.compare("from cached frozen values, float32 in the device's memory,", builders)
+        builders = self.together("placements in the last third", draws, feed)
+        return self.compare(f"from cached frozen values, {LATE} adapters", builders)
 
-    def compare(self, source: str, builders: Mapping[str, Callable[[], Sequence[Trained]]]) -> Comparison:
+    def compare(self, what: str, builders: Mapping[str, Callable[[], Sequence[Trained]]]) -> Comparison:
         """Times of one image of one run, beside the roof of bf16."""
         size, device = self.size, self.device
         found, notes = contestants(builders, STEPS, examples=size.batch, count=True)
         measured = compare_on(device)(
-            f"training on one image, {source} {size.backbone}, {size.pixels} px, batch {size.batch}, bf16 autocast, "
+            f"training on one image, {what}, {size.backbone}, {size.pixels} px, batch {size.batch}, bf16 autocast, "
             f"on {called(device)}",
             found,
             rounds=self.effort.at_most(9),
             roof=self.roof(),
-            notes=["AdamW, rank 8, random weights; FLOPs of the frozen passes count", *notes],
+            notes=["AdamW, rank 8, random weights; cached values are float32 in the device's memory", *notes],
         )
         rates = [f"{one.name} {1 / measured.summary(one.name).median:,.0f}" for one in found]
         small = ["not on ViT-B/16: only to see that it runs"] if size is TINY else []
