@@ -61,10 +61,13 @@ class Net:
 
 
 ON_CPU = (
-    *(Net("mlp", (1, 8, 8), 10, batch, (8, 32), widths=(40, 20)) for batch in (32, 128)),
-    *(Net("mlp", (1, 1, 24), 2, batch, (8, 32), widths=(256, 256)) for batch in (32, 128)),
-    Net("mlp", (1, 28, 28), 10, 128, (8, 32), widths=(300, 100)),
+    *(Net("mlp", (1, 8, 8), 10, batch, (1, 8, 32), widths=(40, 20)) for batch in (32, 128)),
+    Net("mlp", (1, 1, 24), 2, 32, (1, 8, 32), widths=(256, 256)),
+    Net("mlp", (1, 8, 8), 10, 128, (1, 8, 32), widths=(200, 100)),
+    Net("mlp", (1, 1, 24), 2, 128, (1, 8, 32), widths=(256, 256)),
+    Net("mlp", (1, 28, 28), 10, 128, (1, 8, 32), widths=(300, 100)),
 )
+"""By weights times batch."""
 ON_CUDA = (
     Net("mlp", SHAPE, 10, 128, (1, 32, 128, 512), widths=(1024, 512)),
     Net("lenet5", (1, 28, 28), 10, 128, (1, 16, 64)),

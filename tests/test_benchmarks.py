@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import BENCHMARKS, __main__, report
-from benchmarks.harness import Clocks, Comparison, Contestant, Effort, beyond, compare, matmul, summarise
+from benchmarks.harness import Clocks, Comparison, Contestant, Effort, beyond, compare, compare_on, matmul, summarise
 from benchmarks.mlp import TINY, Arm, split, training
 from benchmarks.trainings import Trained, as_one, contestants
 from petlsparse.registry import resolve
@@ -71,6 +71,15 @@ def test_parts_of_a_call_share_its_time_and_its_flops() -> None:
     assert measured.samples["four"]["wall"] == [2, 1]
     assert measured.ratio("four").upper == 2.5
     assert measured.flops == {"a": 10, "four": 10}
+
+
+def test_on_cuda_the_clock_is_read_when_the_device_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: log.append("wait"))
+    measured = compare_on(torch.device("cuda"))("t", [Contestant("a", lambda: log.append("call"))], rounds=2)
+    assert log == ["call", *["wait", "call", "wait"] * 2]
+    assert measured.by == "wall"
+    assert compare_on(torch.device("cpu")) is compare
 
 
 def test_trainings_too_large_for_the_device_are_left_out_and_named() -> None:
