@@ -9,6 +9,7 @@ from __future__ import annotations
 BENCHMARKS = {
     "sparse-step": "benchmarks.sparse_step:run",
     "topology-update": "benchmarks.topology_update:run",
+    "convolutions": "benchmarks.convolutions:run",
     "peers-sparse": "benchmarks.peers_sparse:run",
     "adapters": "benchmarks.adapters:run",
     "cohorts": "benchmarks.cohorts:run",

@@ -19,7 +19,7 @@ class ProgressStyle(StrEnum):
 
 
 class SparseBackend(StrEnum):
-    """`masked` dense weights, or truly sparse `csr` (linear layers, on the CPU); `auto` is masked as yet."""
+    """`masked` dense weights, truly sparse `csr` (linear layers, on the CPU), or for each layer what is faster here."""
 
     auto = "auto"
     masked = "masked"
@@ -66,7 +66,11 @@ Retry = Annotated[
 ]
 Backend = Annotated[
     SparseBackend | None,
-    typer.Option("--backend", help="How sparse layers compute; masked unless given.", rich_help_panel=_EXECUTION),
+    typer.Option(
+        "--backend",
+        help="How sparse layers compute; auto unless given: what is faster on this machine, layer by layer.",
+        rich_help_panel=_EXECUTION,
+    ),
 ]
 
 

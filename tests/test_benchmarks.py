@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from benchmarks import BENCHMARKS, __main__, report
+from benchmarks.convolutions import Size, Work
 from benchmarks.harness import Clocks, Comparison, Contestant, Effort, beyond, compare, compare_on, matmul, summarise
 from benchmarks.mlp import TINY, Arm, split, training
 from benchmarks.trainings import Trained, as_one, contestants
@@ -183,6 +184,13 @@ def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         __main__.main()
     assert end.value.code == 2
     assert "sparse-stop" in capsys.readouterr().err
+
+
+def test_the_ways_to_compute_a_sparse_convolution_agree() -> None:
+    masked, *others = (way() for way in Work(Size("any", 3, 4, 3, 7), 0.1, batch=5).ways().values())
+    for other in others:
+        for expected, found in zip(masked, other, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

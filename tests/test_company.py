@@ -9,7 +9,7 @@ import pytest
 
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import STUDIES, cohort_key, names
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.store import Store
 
@@ -55,13 +55,22 @@ def trained(study: str, folder: Path, *, workers: int, backwards: bool) -> dict[
     folder.mkdir()
     path.write_text(text + "".join(f"\n[[arms]]\nmethod = {arm}\n" for arm in arms))
     store = Store.create(folder / "store")
-    summary = execute_plan(load_recipe(path, names=names()), store, studies=STUDIES, workers=workers, device="cpu")
+    summary = execute_plan(
+        load_recipe(path, names=names()),
+        store,
+        studies=STUDIES,
+        workers=workers,
+        device="cpu",
+        cohort_key=lambda run, execution: cohort_key(run, "cpu", execution),
+    )
     assert set(summary.statuses.values()) == {"done"}
     keys = ["run_id", "step", "split", "metric", "layer", "source", "target", "score_name"]
     tables = {name: read_table(store, name) for name in ("metrics", "topology", "edges")}
     runs = read_table(store, "runs")
     if study == "adapter-search":
         assert set(runs["frozen_values"]) == {"float32"}
+    else:
+        assert set(runs["cohort"]) == {6 // workers}  # trained as one: three and three, or all six
     tables["runs"] = runs[["run_id", *(c for c in runs if c.startswith(("test_", "val_", "train_loss", "best_")))]]
     return {
         name: table.sort_values([key for key in keys if key in table]).reset_index(drop=True)

@@ -14,8 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.equality import differences
 from petlsparse.tracking.progress import read_beat
+from petlsparse.tracking.store import Store
 from tests.launch.test_interruption import is_worker
 
 Kill = Callable[[subprocess.Popen[bytes], random.Random], bool]
@@ -33,12 +35,16 @@ optimizer = { name = "sgd", lr = 0.05 }
 training = { batch_size = 16, duration = "12 epochs" }
 [output]
 checkpoint_every = "50 steps"
+[launch]
+cohort = "COHORT"
 [[arms]]
 method = { kind = "static", density = 0.2 }
 [[arms]]
 method = { kind = "dst", density = 0.2, growth = "gradient", update_period = 20 }
 grid."method.criterion" = ["magnitude", "snip"]
 """
+
+AS_ONE, APART = SPARSE.replace("COHORT", "auto"), SPARSE.replace("COHORT", "off")
 
 ADAPTED = """
 study = "adapter-search"
@@ -100,11 +106,15 @@ def killed_while_training(command: subprocess.Popen[bytes], out: Path, kill: Kil
     return False
 
 
-QUICK = [("dst-sweep", SPARSE, kill_everything, 2), ("adapter-search", ADAPTED, kill_a_worker, 2)]
+QUICK = [("dst-sweep", AS_ONE, kill_everything, 2), ("adapter-search", ADAPTED, kill_a_worker, 2)]
 THOROUGH = [
     pytest.param(study, text, kill, 10, marks=pytest.mark.slow)
-    for study, text in (("dst-sweep", SPARSE), ("adapter-search", ADAPTED))
-    for kill in (kill_everything, kill_a_worker)
+    for study, text, kill in (
+        ("dst-sweep", APART, kill_everything),
+        ("dst-sweep", AS_ONE, kill_a_worker),
+        ("adapter-search", ADAPTED, kill_everything),
+        ("adapter-search", ADAPTED, kill_a_worker),
+    )
 ]
 
 
@@ -131,3 +141,5 @@ def test_a_killed_study_ends_like_an_undisturbed_one(
         pytest.fail(f"{ENDLESS} commands and still not done")
     assert landed > 0
     assert not differences(tmp_path / "calm", out)
+    cohorts = read_table(Store(tmp_path / "calm"), "runs")["cohort"]
+    assert cohorts.max() > 1 if text is AS_ONE else cohorts.isna().all()

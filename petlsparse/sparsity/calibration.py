@@ -1,20 +1,14 @@
-"""From which density down a linear layer is faster as csr than masked, on this machine: measured once, remembered.
+"""From which density down a linear layer is faster as csr than masked, on this machine: measured.
 
 A masked step takes the same time at every density, a csr step grows linearly with it, so that two densities are enough
 to tell where they meet.
 """
 
-import json
-import os
-import platform
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,77 +20,38 @@ from petlsparse.sparsity.positions import positions
 
 PROBES = 0.02, 0.1
 """Densities at which a csr layer is timed."""
-ROUNDS = 5
+ROUNDS = 4
 SAMPLE_SECONDS = 0.002
 """Steps shorter than this are repeated within a sample."""
 
 
-def crossover(out_features: int, in_features: int, batch_size: int) -> float:
-    """The density below which csr is faster; 0 where it never is. Measured unless this machine has it in its cache.
+def measured_crossover(out_features: int, in_features: int, batch_size: int) -> float:
+    """The density, within [0, 1], below which csr is faster in a layer's whole step; 0 where it hardly ever is.
 
-    Processes that ask at the same time wait for the one that measures, and so agree. Without a folder to write to,
-    or with a damaged file in it, everything works as if nothing had been measured before.
+    A step is forward, backward, momentum SGD and mask. Takes some ten steps of a masked layer.
     """
-    file = cache_folder() / "crossover.json"
-    key = " | ".join(
-        [
-            _cpu(),
-            f"torch {torch.__version__}",
-            f"{torch.get_num_threads()} threads",
-            f"{out_features} x {in_features}",
-            f"batch {batch_size}",
-        ]
-    )
-    return remembered(file, key, lambda: measured_crossover(out_features, in_features, batch_size))
-
-
-def cache_folder() -> Path:
-    """`PETLSPARSE_CACHE`, or the user's folder for such things."""
-    if chosen := os.environ.get("PETLSPARSE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "petlsparse"
-
-
-def remembered(file: Path, key: str, measure: Callable[[], float]) -> float:
-    """The number under `key` in a JSON file; measured and added if it is not there."""
-    lock = FileLock(f"{file}.lock")
-    with suppress(OSError, NotImplementedError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        known = _read(file)
-        if key not in known:
-            known[key] = measure()
-            with suppress(OSError):
-                _write(file, known)
-        return known[key]
-    finally:
-        lock.release()
-
-
-def measured_crossover(
-    out_features: int, in_features: int, batch_size: int, clock: Callable[[], float] | None = None
-) -> float:
-    """Time a layer's whole step (forward, backward, momentum SGD, mask) masked and csr, in turns."""
     # The clock of a thread does not count what others do meanwhile, but neither what the other threads of torch do.
-    clock = clock or (time.thread_time if torch.get_num_threads() == 1 else time.perf_counter)
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     shape = (out_features, in_features, batch_size)
     steps = [_step(*shape, density=None), *(_step(*shape, density=density) for density in PROBES)]
+    return meeting_point(*best_seconds(steps, clock))
+
+
+def best_seconds(steps: Sequence[Callable[[], None]], clock: Callable[[], float]) -> list[float]:
+    """The shortest time of each step, all of them measured in turns: others can make a step slower, never faster."""
     repeats = []
     for step in steps:
-        step()  # pays for allocations
         begin = clock()
-        step()
+        step()  # pays for allocations, and does not count otherwise
         repeats.append(1 + int(SAMPLE_SECONDS / max(clock() - begin, 1e-6)))
-    samples: list[list[float]] = [[] for _ in steps]
+    best = [float("inf")] * len(steps)
     for _ in range(ROUNDS):
-        for step, repeat, sample in zip(steps, repeats, samples, strict=True):
+        for index, (step, repeat) in enumerate(zip(steps, repeats, strict=True)):
             begin = clock()
             for _ in range(repeat):
                 step()
-            sample.append((clock() - begin) / repeat)
-    masked, *sparse = map(min, samples)  # others can make a step slower, nothing makes it faster
-    return meeting_point(masked, *sparse)
+            best[index] = min(best[index], (clock() - begin) / repeat)
+    return best
 
 
 def meeting_point(masked: float, at_low: float, at_high: float) -> float:
@@ -138,25 +93,3 @@ def _step(out_features: int, in_features: int, batch_size: int, density: float |
         layer.after_step()
 
     return step
-
-
-def _cpu() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _read(file: Path) -> dict[str, float]:
-    try:
-        known = json.loads(file.read_text())
-        return {str(key): float(value) for key, value in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write(file: Path, known: dict[str, float]) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(known, indent=1))
-    temporary.replace(file)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from petlsparse.sparsity.csr_linear import CsrLinear
+from petlsparse.sparsity.csr_linear import CsrLinear, FollowingLinear
 from petlsparse.sparsity.positions import marks, positions
 from petlsparse.sparsity.topology import LayerUpdate, lasting
 
@@ -119,6 +119,13 @@ def convert(model: nn.Module, name: str, mask: Tensor) -> CsrLinear:
         if module is linear:
             model.set_submodule(place, sparse)
     return sparse
+
+
+def accompany(model: nn.Module) -> None:
+    """Let the linear layers that stay dense follow the memory layout of the csr ones."""
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = FollowingLinear
 
 
 def dense_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.sparsity.csr import Csr, convert
+from petlsparse.sparsity.csr import Csr, accompany, convert
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
@@ -69,6 +69,8 @@ class SparseTraining:
                 self.layers[name] = Csr(convert(model, name, mask), updates=updates is not None)
             else:
                 self.layers[name] = Masked(weight, mask, masks_state=state == "masked")
+        if "csr" in backends.values():
+            accompany(model)
         self.log = TopologyLog(self.masks, explores=updates is not None)
 
     @property

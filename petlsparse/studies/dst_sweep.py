@@ -19,6 +19,7 @@ from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
 from petlsparse.recipe.schema import Data, Network, Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
+from petlsparse.sparsity.backends import choose_backends
 from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
@@ -26,6 +27,7 @@ from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.updates import TopologyUpdates
+from petlsparse.studies.crossovers import crossover
 from petlsparse.studies.execution import Assembly, examples_of, shared_data, total_steps
 from petlsparse.studies.together import Company
 from petlsparse.studies.together import execute as execute_one
@@ -77,23 +79,40 @@ def assemble(
 def _backends(
     run: SparseRun, network: nn.Module, device: torch.device, execution: Execution, earlier: str | None
 ) -> dict[str, str]:
-    """Backends of the layers that are not masked: those of the checkpoint to be continued, else as the command says.
+    """Backend of every layer that is made sparse: as in the checkpoint to be continued, else as the command says.
 
-    Truly sparse are the linear layers of a sparse network that are not dense themselves, where that is asked for.
+    What `auto` chooses may differ between machines, so a run that was begun keeps its choice.
 
     Raises:
-        UserError: truly sparse layers cannot do what the run asks for; says why.
+        UserError: truly sparse layers are asked for, or in the checkpoint, and cannot do what the run asks of them.
     """
-    if earlier is not None:
-        return cast("dict[str, str]", json.loads(earlier))
-    if execution.backend != "csr" or isinstance(run.method, Dense):
+    if isinstance(run.method, Dense):
         return {}
+    obstacle = _obstacle(run, device)
+    if earlier is not None:
+        chosen = cast("dict[str, str]", json.loads(earlier))
+        if obstacle and "csr" in chosen.values():
+            message = f"the run was begun with truly sparse layers; {obstacle}: continue as before, or use --fresh"
+            raise UserError(Problem(message, "--backend", "csr"))
+        return chosen
+    if obstacle and execution.backend == "csr":
+        raise UserError(Problem(f"{obstacle}; use --backend auto or masked", "--backend", "csr"))
+    return choose_backends(
+        execution.backend,
+        {name: tuple(weight.shape) for name, weight in maskable(network).items()},
+        _counts(run.method, network),
+        convertible=() if obstacle else convertible(network),
+        crossover=partial(crossover, batch_size=run.training.batch_size),
+    )
+
+
+def _obstacle(run: SparseRun, device: torch.device) -> str | None:
+    """Why no layer of the run can hold its active weights only."""
     if device.type != "cpu" or run.training.precision != "float32":
-        message = "truly sparse layers compute on the CPU in float32; use --backend masked"
-        raise UserError(Problem(message, "--backend", "csr"))
-    counts = _counts(run.method, network)
-    weights = maskable(network)
-    return {name: "csr" for name in convertible(network) if counts[name] < weights[name].numel()}
+        return "truly sparse layers compute on the CPU in float32"
+    if isinstance(run.method, Dst) and run.method.state == "dense":
+        return 'truly sparse layers keep no optimizer state of inactive weights, as method.state = "dense" wants'
+    return None
 
 
 def _method(

@@ -104,6 +104,7 @@ def execute_together(
     Raises:
         Incompatible: they cannot be trained as one.
     """
+    execution = replace(execution, backend="masked")  # members share rows of dense weights
     members = partial(
         _members, company, device=device, execution=execution, checkpoint_every=checkpoint_every, progress=progress
     )

@@ -31,7 +31,7 @@ def of_command(folder: Path | None = None) -> dict[str, Any]:
         **_git(folder or Path.cwd()),
         "host": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12],
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "python": platform.python_version(),
         **{f"{package}_version": _version(package) for package in PACKAGES},
     }
@@ -77,7 +77,8 @@ def _ask_git(folder: Path, *arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def _cpu() -> str | None:
+def cpu() -> str | None:
+    """Name of the processor's model."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

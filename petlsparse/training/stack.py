@@ -94,7 +94,9 @@ class StackedModels:
     def _by_products(self, inputs: Tensor) -> Tensor:
         batch = inputs.shape[1]
         x = inputs.flatten(2)
-        x = functional.pad(x, (0, 0, 0, -batch % ALIGNMENT)).expand(self._members, -1, -1)
+        if batch % ALIGNMENT:
+            x = functional.pad(x, (0, 0, 0, -batch % ALIGNMENT))
+        x = x.expand(self._members, -1, -1)
         for name, layer in self._layers or ():
             if isinstance(layer, nn.Linear):
                 x = stacked_linear(x, self._slots[f"{name}.weight"], self._slots.get(f"{name}.bias"))

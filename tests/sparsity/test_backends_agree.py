@@ -21,7 +21,8 @@ STEPS, PERIOD = 120, 3
 SHAPES = {"0": (12, 10), "2": (9, 12), "4": (4, 9)}
 
 
-def method(backend: str, criterion: str, growth: str) -> SparseTraining:
+def method(backend: str, criterion: str, growth: str, last: str | None = None) -> SparseTraining:
+    """All layers of one backend, or the last of another."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(10, 12), nn.Tanh(), nn.Linear(12, 9), nn.Tanh(), nn.Linear(9, 4)).double()
@@ -37,7 +38,7 @@ def method(backend: str, criterion: str, growth: str) -> SparseTraining:
         layer_counts({name: weight.shape for name, weight in maskable(model).items()}, 0.3, "uniform"),
         mask_generator=torch.Generator().manual_seed(5),
         updates=updates,
-        backends=dict.fromkeys(SHAPES, backend),
+        backends={**dict.fromkeys(SHAPES, backend), "4": last or backend},
     )
 
 
@@ -47,9 +48,14 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize(("criterion", "growth", "optimizer"), [*product(CRITERIA, GROWTHS, OPTIMIZERS)])
-def test_masks_are_equal_at_every_step_and_weights_within_rounding(criterion: str, growth: str, optimizer: str) -> None:
-    twins = [method(backend, criterion, growth) for backend in ("masked", "csr")]
+CASES = [(*case, "csr") for case in product(CRITERIA, GROWTHS, OPTIMIZERS)] + [("snip", "gradient", "sgd", "masked")]
+
+
+@pytest.mark.parametrize(("criterion", "growth", "optimizer", "last"), CASES)
+def test_masks_are_equal_at_every_step_and_weights_within_rounding(
+    criterion: str, growth: str, optimizer: str, last: str
+) -> None:
+    twins = [method("masked", criterion, growth), method("csr", criterion, growth, last)]
     optimizers = [OPTIMIZERS[optimizer](twin.parameters()) for twin in twins]
     for twin, each in zip(twins, optimizers, strict=True):
         twin.bind(each)

@@ -1,0 +1,71 @@
+"""Where truly sparse layers become faster than masked ones, measured once per machine and kept in the user's cache.
+
+Processes that ask at the same time wait for the one that measures, and so agree. Where nothing can be kept, or what was
+kept is damaged, all works as if nothing had been measured before.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from petlsparse import __version__
+from petlsparse.sparsity.calibration import measured_crossover
+from petlsparse.tracking.atomic import write_json
+from petlsparse.tracking.provenance import cpu
+
+_measured = cache(measured_crossover)  # a process agrees with itself even where it can keep nothing
+
+
+def crossover(out_features: int, in_features: int, *, batch_size: int) -> float:
+    """The density below which a linear layer of this size is faster as csr; 0 where it never is."""
+    circumstances = [
+        cpu(),
+        f"torch {torch.__version__}",
+        f"petlsparse {__version__}",
+        f"{torch.get_num_threads()} threads",
+        f"{out_features} x {in_features}",
+        f"batch {batch_size}",
+    ]
+    measure = partial(_measured, out_features, in_features, batch_size)
+    return remembered(cache_folder() / "crossovers.json", " | ".join(map(str, circumstances)), measure)
+
+
+def cache_folder() -> Path:
+    """`PETLSPARSE_CACHE`, or the user's folder for such things."""
+    if chosen := os.environ.get("PETLSPARSE_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "petlsparse"
+
+
+def remembered(file: Path, key: str, measure: Callable[[], float]) -> float:
+    """The number under `key` in a JSON file; measured and added if it is not there."""
+    lock = FileLock(f"{file}.lock")
+    with suppress(OSError, NotImplementedError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        known = _read(file)
+        if key not in known:
+            known[key] = measure()
+            with suppress(OSError):
+                write_json(file, known, durable=False)
+        return known[key]
+    finally:
+        lock.release()
+
+
+def _read(file: Path) -> dict[str, float]:
+    try:
+        known = {str(key): float(value) for key, value in json.loads(file.read_text()).items()}
+        return {key: value for key, value in known.items() if math.isfinite(value)}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,82 @@
+"""What was measured once is remembered by all, as long as there is a place to keep it; without one all goes on."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from petlsparse.studies import crossovers
+from petlsparse.studies.crossovers import cache_folder, crossover, remembered
+
+
+def refuse() -> float:
+    raise AssertionError("measured again")
+
+
+def test_a_number_is_measured_once(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "numbers.json"
+    assert remembered(file, "a", lambda: 0.25) == 0.25
+    assert remembered(file, "b", lambda: 0.5) == 0.5
+    assert remembered(file, "a", refuse) == 0.25
+    assert json.loads(file.read_text()) == {"a": 0.25, "b": 0.5}
+
+
+@pytest.mark.parametrize("content", ["", '{"a": 0.2', "[1, 2]", '{"a": "much"}', '{"a": null}', '{"a": NaN}', "\xff"])
+def test_a_damaged_file_is_measured_anew_and_mended(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "numbers.json"
+    file.write_bytes(content.encode("latin-1"))
+    assert remembered(file, "a", lambda: 0.25) == 0.25
+    assert json.loads(file.read_text()) == {"a": 0.25}
+
+
+def test_without_a_folder_to_write_to_everything_works(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.touch()
+    for measured in (0.25, 0.5):
+        assert remembered(occupied / "numbers.json", "a", lambda measured=measured: measured) == measured
+
+
+def measured_by(process: int, log: Path) -> float:
+    with log.open("a") as file:
+        file.write(f"{process}\n")
+    time.sleep(0.05)
+    return float(process)
+
+
+def ask(file: Path, log: Path) -> float:
+    return remembered(file, "a", lambda: measured_by(os.getpid(), log))
+
+
+def test_processes_that_ask_at_once_agree_and_one_measures(tmp_path: Path) -> None:
+    file, log = tmp_path / "numbers.json", tmp_path / "log"
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        answers = pool.starmap(ask, [(file, log)] * 8)
+    assert len(set(answers)) == 1
+    assert log.read_text().count("\n") == 1
+
+
+def test_a_crossover_is_of_one_size_and_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path))
+    monkeypatch.setattr(crossovers, "_measured", lambda *size: sum(size) / 1000)
+    assert crossover(10, 20, batch_size=5) == 0.035
+    assert crossover(10, 20, batch_size=6) == 0.036
+    assert crossover(11, 20, batch_size=6) == 0.037
+    monkeypatch.setattr(crossovers, "_measured", lambda *_: refuse())
+    assert crossover(10, 20, batch_size=5) == 0.035
+    assert len(json.loads((tmp_path / "crossovers.json").read_text())) == 3
+
+
+def test_the_cache_is_the_users_unless_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PETLSPARSE_CACHE", "/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    assert cache_folder() == Path("/a")
+    monkeypatch.delenv("PETLSPARSE_CACHE")
+    assert cache_folder() == Path("/b/petlsparse")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cache_folder() == Path("/home/me/.cache/petlsparse")

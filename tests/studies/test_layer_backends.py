@@ -1,0 +1,123 @@
+"""Which layers of a run are truly sparse: as asked for, as measured, as in the checkpoint; refused where impossible."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from petlsparse.errors import UserError
+from petlsparse.recipe.execution import PLAIN, Backend, Execution
+from petlsparse.recipe.schema import Run
+from petlsparse.sparsity.csr_linear import CsrLinear
+from petlsparse.studies import dst_sweep
+from tests.studies.settings import SPARSE, execute, lasting, make
+
+CPU = torch.device("cpu")
+AUTO, CSR = Execution(), Execution(backend="csr")
+WIDE = {"name": "mlp", "widths": [300, 20]}  # 64-300-20-10: weights 19,200, 6,000 and 200
+MASKED = {"fc1": "masked", "fc2": "masked", "fc3": "masked"}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the crossover of every layer of 19,200 weights in batches of 64; asked about others, it fails."""
+
+    def measured(density: float) -> None:
+        def crossover(*size: int, batch_size: int) -> float:
+            assert (size, batch_size) == ((300, 64), 64)
+            return density
+
+        monkeypatch.setattr(dst_sweep, "crossover", crossover)
+
+    return measured
+
+
+def csr_layers(run: Run, execution: Execution) -> set[str]:
+    model = dst_sweep.assemble(run, CPU, execution).method.model
+    return {name for name, module in model.named_modules() if isinstance(module, CsrLinear)}
+
+
+def refusal(execution: Execution, **tables: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        dst_sweep.assemble(make(SPARSE, **tables), CPU, execution)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("crossover", "expected"), [(0.3, {"fc1"}), (0.05, set()), (0.0, set())])
+def test_auto_is_csr_where_that_was_measured_to_be_faster(
+    measured: Callable[[float], None], crossover: float, expected: set[str]
+) -> None:
+    measured(crossover)
+    assert csr_layers(make(SPARSE, network=WIDE), AUTO) == expected
+
+
+@pytest.mark.parametrize(("backend", "expected"), [("masked", set()), ("csr", {"fc1", "fc2", "fc3"})])
+def test_a_backend_that_is_asked_for_is_used_without_measuring(backend: Backend, expected: set[str]) -> None:
+    run = make(SPARSE, method={**SPARSE["method"], "distribution": "uniform"})
+    assert csr_layers(run, Execution(backend=backend)) == expected
+
+
+def test_looking_at_a_run_measures_nothing(measured: Callable[[float], None]) -> None:
+    measured(1.0)
+    assert csr_layers(make(SPARSE, network=WIDE), PLAIN) == set()
+
+
+def test_the_row_says_what_every_layer_was(measured: Callable[[float], None], tmp_path: Path) -> None:
+    measured(0.3)
+
+    def row(execution: Execution, **tables: Any) -> dict[str, Any]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        brief = {**SPARSE["training"], "duration": "2 steps"}
+        return execute(make(SPARSE, training=brief, **tables), folder, execution=execution).provenance_extra
+
+    assert json.loads(row(AUTO, network=WIDE)["backends"]) == MASKED | {"fc1": "csr"}
+    assert json.loads(row(PLAIN, network=WIDE)["backends"]) == MASKED
+    assert "backends" not in row(AUTO, network=WIDE, method={"kind": "dense"})
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.3, 0.0), (0.0, 0.3)])
+def test_a_run_goes_on_as_it_was_begun_whatever_would_be_measured_now(
+    measured: Callable[[float], None], before: float, after: float, tmp_path: Path
+) -> None:
+    run = make(SPARSE, network=WIDE, method={**SPARSE["method"], "growth": "gradient"})
+    measured(before)
+    expected = execute(run, tmp_path / "whole", execution=AUTO)
+    calls = iter([False, False, False, False, False, True])
+    execute(run, tmp_path / "cut", stop=lambda: next(calls), execution=AUTO)
+    measured(after)
+    result = execute(run, tmp_path / "cut", execution=AUTO)
+    assert lasting(result) == lasting(expected)
+    assert result.provenance_extra["backends"] == expected.provenance_extra["backends"]
+    assert result.provenance_extra["warnings"] == []
+
+
+def test_runs_that_may_have_company_are_masked_alone_as_well(measured: Callable[[float], None], tmp_path: Path) -> None:
+    measured(1.0)
+    run = make(SPARSE, network=WIDE, training={**SPARSE["training"], "duration": "2 steps"})
+    result = execute(run, tmp_path, execution=Execution(cohort=2))
+    assert json.loads(result.provenance_extra["backends"]) == MASKED
+
+
+def test_csr_is_refused_with_the_reason_where_it_cannot_be() -> None:
+    assert "float32" in refusal(CSR, training={**SPARSE["training"], "precision": "bf16"})
+    assert "method.state" in refusal(CSR, method={**SPARSE["method"], "state": "dense"})
+
+
+def test_auto_is_masked_where_csr_cannot_be(measured: Callable[[float], None]) -> None:
+    measured(1.0)
+    for tables in (
+        {"training": {**SPARSE["training"], "precision": "bf16"}},
+        {"method": {**SPARSE["method"], "state": "dense"}},
+    ):
+        assert csr_layers(make(SPARSE, network=WIDE, **tables), AUTO) == set()
+
+
+def test_a_run_begun_truly_sparse_is_not_continued_where_it_cannot_be() -> None:
+    earlier = {"backends": json.dumps(MASKED | {"fc1": "csr"})}
+    with pytest.raises(UserError, match="begun with truly sparse layers"):
+        dst_sweep.assemble(make(SPARSE), torch.device("meta"), AUTO, earlier)
