@@ -89,7 +89,7 @@ def test_it_is_the_result_of_ordinary_training_up_to_rounding(by_themselves: lis
             assert value == pytest.approx(its_value, rel=1e-3, abs=0.13 if "accuracy" in where else 1e-4)
 
 
-@pytest.mark.parametrize("steps", [1, 5, 20])  # the fifth has an update
+@pytest.mark.parametrize("steps", [1, 4, 5, 20])  # the fifth has an update
 def test_interrupted_in_company_they_go_on_alone_bit_identically(
     steps: int, by_themselves: list[Any], tmp_path: Path
 ) -> None:

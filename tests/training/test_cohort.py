@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from petlsparse.data.augment import crop_flip
+from petlsparse.training.capture import CapturedStep
 from petlsparse.training.checkpoint import load_checkpoint
 from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.loop import Training
@@ -275,6 +278,33 @@ def test_what_cannot_be_trained_as_one_is_told(other: dict[str, Any], why: str) 
 def test_dropout_is_refused() -> None:
     with pytest.raises(Incompatible, match="dropout"):
         StackedModels([toy_network(dropout=0.5)])
+
+
+def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
+    cohort = CohortTraining([member(seed=seed) for seed in (1, 2)], done=lambda *_: None)
+    cohort.captured = CapturedStep()
+    cohort.step(1, next(cohort.batches())[1])
+    gradients = [weakref.ref(slot.rows.grad) for slot in cohort.stack.slots]
+    for slot in cohort.stack.slots:
+        slot.rows.grad = None
+    assert all(gradient() is None for gradient in gradients)
+    whole = weakref.ref(cohort)
+    gc.disable()
+    try:
+        del cohort
+        assert whole() is None  # without waiting for the collector, which knows nothing of a GPU's memory
+    finally:
+        gc.enable()
+
+
+def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
+    told: list[str] = []
+    company = [member(seed=seed) for seed in (1, 2)]
+    cohort = CohortTraining(company, done=lambda *_: told.append("done"), warn=told.append)
+    cohort.captured = CapturedStep()
+    cohort.captured.failure = "no reason"
+    cohort.run()
+    assert told == ["steps were not recorded as a CUDA graph: no reason", "done", "done"]
 
 
 def test_models_are_views_of_the_stack() -> None:
