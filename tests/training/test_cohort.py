@@ -145,7 +145,7 @@ def test_adam_too(kind: tuple[Callable[..., Optimizer], ...]) -> None:
 
 @pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
 @pytest.mark.parametrize("batch", [16, 17])
-@pytest.mark.parametrize("width", [12, 7])
+@pytest.mark.parametrize("width", [12, 7, 1])
 def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimizer], batch: int, width: int) -> None:
     def odd(seed: int) -> nn.Module:
         torch.manual_seed(seed)
