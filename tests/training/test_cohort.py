@@ -140,6 +140,20 @@ def test_adam_too(kind: tuple[Callable[..., Optimizer], ...]) -> None:
             assert_close([a["exp_avg"], a["exp_avg_sq"], a["step"]], [b["exp_avg"], b["exp_avg_sq"], b["step"]])
 
 
+def test_optimizers_may_differ_in_anything_but_their_type() -> None:
+    kinds = [partial(sgd, lr=0.05, nesterov=False, **kind) for kind in ({"momentum": 0.9, "weight_decay": 0.0}, HEAVY)]
+    alone = [member(seed=1, optimizer=kind) for kind in kinds]
+    company = [member(seed=1, optimizer=kind) for kind in kinds]
+    for training in alone:
+        training.run()
+    train_together(company)
+    for one, other in zip(alone, company, strict=True):
+        assert_close(weights(one), weights(other))
+
+
+HEAVY = {"momentum": 0.0, "weight_decay": 0.1}
+
+
 # -- in any company --------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +287,13 @@ def test_what_cannot_be_trained_as_one_is_told(other: dict[str, Any], why: str) 
     second = toy_training(**other, network=make_network(0) if make_network else None)
     with pytest.raises(Incompatible, match=why):
         train_together([first, second])
+
+
+def test_members_at_different_steps_are_refused() -> None:
+    ahead = member(seed=1)
+    ahead.step(*next(ahead.batches()))
+    with pytest.raises(Incompatible, match="steps done"):
+        train_together([ahead, member(seed=2)])
 
 
 def test_dropout_is_refused() -> None:
