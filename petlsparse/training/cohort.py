@@ -72,7 +72,7 @@ class CohortTraining:
         self.groups = _consecutive(grouped)
         optimizers = [member.optimizer for member in self.members]
         self.optimizer = StackedOptimizer(optimizers, self.groups, self.stack.slots, captured=on_cuda)
-        self.captured = CapturedStep(self.compute) if on_cuda else None
+        self.captured = CapturedStep() if on_cuda else None
         self._owned = _owned(self.stack, len(self.members))
         self.loss_sum = torch.stack([member.loss_sum for member in self.members])
         self.correct = torch.stack([member.correct for member in self.members])
@@ -136,7 +136,7 @@ class CohortTraining:
             self.method.after_step(index, due)
             self.take_gradients(due)
         elif self.captured is not None and count == self.settings.batch_size:
-            self.captured(inputs, labels)
+            self.captured(self.compute, inputs, labels)
         else:
             self.compute(inputs, labels)
         for i in self.working:
@@ -253,6 +253,8 @@ class CohortTraining:
 
     def finish(self) -> None:
         """Read the test split, once for all, and score it with the last weights and with the best ones."""
+        if self.captured is not None and self.captured.failure:
+            self.warn(f"steps were not recorded as a CUDA graph: {self.captured.failure}")
         test = self.members[0].read_test()
         last = best = self.score(test)
         recalled = [self.members[i].recall_best() for i in self.working]
@@ -264,8 +266,6 @@ class CohortTraining:
             assert of_last is not None
             assert of_best is not None
             self.done(self.places[i], self.members[i].conclude(of_last, of_best))
-        if self.captured is not None and self.captured.failure:
-            self.warn(f"steps were not recorded as a CUDA graph: {self.captured.failure}")
 
 
 def _check_alike(trainings: Sequence[Training]) -> None:

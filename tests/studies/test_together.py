@@ -89,7 +89,7 @@ def test_it_is_the_result_of_ordinary_training_up_to_rounding(by_themselves: lis
             assert value == pytest.approx(its_value, rel=1e-3, abs=0.13 if "accuracy" in where else 1e-4)
 
 
-@pytest.mark.parametrize("steps", [1, 5, 20])  # the fifth has an update
+@pytest.mark.parametrize("steps", [1, 4, 5, 20])  # the fifth has an update
 def test_interrupted_in_company_they_go_on_alone_bit_identically(
     steps: int, by_themselves: list[Any], tmp_path: Path
 ) -> None:
@@ -101,6 +101,27 @@ def test_interrupted_in_company_they_go_on_alone_bit_identically(
     results = [execute(run, tmp_path / run.run_id, execution=PLAIN) for run in RUNS]
     assert lasting_of(results) == by_themselves
     assert {result.provenance_extra["cohort"] for result in results} == {1}
+
+
+def test_begun_in_company_a_run_goes_on_masked_whatever_backend_is_asked_for(
+    by_themselves: list[Any], tmp_path: Path
+) -> None:
+    calls = iter([False, False, True])
+    execute(RUNS[2], tmp_path, stop=lambda: next(calls), execution=AUTO)
+    assert lasting(execute(RUNS[2], tmp_path, execution=Execution(backend="csr"))) == by_themselves[2]
+
+
+def test_who_diverges_in_company_has_the_rows_it_has_alone_and_no_more(tmp_path: Path) -> None:
+    often = {**SPARSE["training"], "evaluate_every": "3 steps"}
+    wild = {"training": often, "optimizer": {"name": "sgd", "lr": 1e30}}
+    static = {"kind": "static", "density": 0.1}
+    runs = [make(SPARSE, training=often), make(SPARSE, **wild), make(SPARSE, **wild, method=static)]
+    results = execute_all(runs, tmp_path / "together")
+    assert [result and result.status for result in results] == ["done", "diverged", "diverged"]
+    for run, result in zip(runs[1:], results[1:], strict=True):
+        alone = execute(run, tmp_path / run.run_id, execution=PLAIN)
+        assert result is not None
+        assert result.rows == alone.rows
 
 
 def test_begun_by_itself_a_run_goes_on_so(tmp_path: Path) -> None:
