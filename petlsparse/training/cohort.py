@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any
 
 import torch
@@ -102,11 +103,16 @@ class CohortTraining:
             self.finish()
 
     def try_out(self) -> None:
-        """A step and a validation pass, for those who measure; the members are of no use afterwards."""
+        """Steps and a validation pass, for those who measure memory; the members are of no use afterwards.
+
+        Steps of every kind: a recorded one holds memory of its own beside what the others use.
+        """
         self.stack.train(True)
-        epoch, chosen = next(self.batches())
-        self.step(epoch, chosen)
-        self.evaluate(epoch)
+        with _own_stream(self.device):
+            for epoch, chosen in islice(self.batches(), 1 if self.captured is None else CapturedStep.WARM_UP + 2):
+                self.step(epoch, chosen)
+            self.compute(*self.batch(self.now + 1, chosen))
+            self.evaluate(epoch)
 
     @property
     def now(self) -> int:

@@ -201,8 +201,10 @@ def test_size_comes_from_what_cohorts_of_one_and_two_take(
 ) -> None:
     monkeypatch.setattr(together, "free_memory_bytes", lambda device: free)
     monkeypatch.setattr(together, "used_memory_bytes", lambda device: 5_000_000)
-    monkeypatch.setattr(together, "_measured", lambda company, runs, *_: 5_000_000 + takes[len(runs) - 1])
+    monkeypatch.setattr(together, "_measured", lambda company, runs, count, *_: 5_000_000 + takes[count - 1])
     assert fitting(COMPANY, RUNS, CPU, AUTO) == expected
+    monkeypatch.setattr(together, "free_memory_bytes", lambda device: 3 * free)
+    assert fitting(COMPANY, RUNS, CPU, replace(AUTO, sharers=3)) == expected
 
 
 def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +214,20 @@ def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch
     monkeypatch.setattr(together, "peak_memory_bytes", lambda device: 0)
     monkeypatch.setattr(together, "free_memory_bytes", lambda device: 3.5 * held / together.SHARE_OF_MEMORY)
     assert fitting(COMPANY, RUNS, CPU, AUTO) == 4
+
+
+def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(tmp_path: Path) -> None:
+    asked = Execution(cohort=3, cache_memory=2**30, cache_folder=tmp_path / "cache")
+    seen: list[set[int]] = []
+
+    def assemble(*args: Any) -> list[Any]:
+        assemblies = adapter_search.assemble_together(*args)
+        seen.extend(set(assembly.feeds[0].values) for assembly in assemblies if assembly.feeds)
+        return assemblies
+
+    company = replace(adapter_search.COMPANY, assemble=assemble)
+    assert fitting(company, PLACED, CPU, asked) == 3
+    assert seen[:6] == [{0, 1, 2, 8, 11, 12}] * 6  # of cohorts of one and of two, and those that are only thought of
 
 
 def test_parts_are_even_and_few() -> None:
