@@ -328,6 +328,45 @@ def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
     assert told == ["steps were not recorded as a CUDA graph: no reason", "done", "done"]
 
 
+def test_only_full_batches_without_anything_due_are_recorded() -> None:
+    """A record is of one shape, and of the same work every time."""
+    company = [member(seed=seed, batch=16) for seed in (1, 2)]  # 50 examples: the last batch of an epoch has 2
+    cohort = CohortTraining(company, done=lambda *_: None)
+    sizes: list[int] = []
+
+    def captured(step: Callable[..., None], inputs: Tensor, labels: Tensor) -> None:
+        sizes.append(labels.shape[1])
+        step(inputs, labels)
+
+    cohort.captured = captured  # type: ignore[assignment]
+    for epoch, chosen in cohort.batches():
+        cohort.step(epoch, chosen)
+    assert sizes == [16] * 9
+    hooks = [toy_training(seed=seed) for seed in (1, 2)]  # their hooks are called at every step
+    cohort = CohortTraining(hooks, done=lambda *_: None)
+    cohort.captured = captured  # type: ignore[assignment]
+    cohort.step(*next(cohort.batches()))
+    assert len(sizes) == 9
+
+
+def test_after_a_divergence_time_is_shared_by_those_who_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    company = [member(seed=1), member(seed=2, optimizer=partial(sgd, **WILD))]
+    cohort = CohortTraining(company, done=lambda *_: None)
+    monkeypatch.setattr("petlsparse.training.journey.time.perf_counter", clock)
+    cohort.run()
+    survivor = company[0].journey
+    before = survivor.seconds
+    survivor.lap()
+    assert survivor.seconds - before == 1.0  # all of the time that passed, not half of it
+
+
 def test_models_are_views_of_the_stack() -> None:
     models = [toy_network(seed=seed) for seed in (1, 2)]
     stack = StackedModels(models)
