@@ -12,6 +12,8 @@ BENCHMARKS = {
     "convolutions": "benchmarks.convolutions:run",
     "peers-sparse": "benchmarks.peers_sparse:run",
     "adapters": "benchmarks.adapters:run",
+    "cohorts": "benchmarks.cohorts:run",
+    "vit": "benchmarks.vit:run",
     "loop-overhead": "benchmarks.loop_overhead:run",
     "workers": "benchmarks.workers:run",
     "memory": "benchmarks.memory:run",

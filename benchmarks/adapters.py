@@ -12,11 +12,11 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.harness import Comparison, Contestant, Effort, compare, counted, matmul
+from benchmarks.trainings import noise
 from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
 from petlsparse.adapters.placements import select_edges
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
-from petlsparse.data.types import Split
 from petlsparse.training.feeds import Feed, FrozenValues, Images
 from petlsparse.training.optimizers import adam
 
@@ -44,7 +44,7 @@ def at_size(effort: Effort, name: str, size: int, batch: int) -> Iterator[Compar
         call = stepper(model, feed, batch)
         return Contestant(label, call, counted(call))
 
-    stream, data = fresh(), noise(size, batch * BATCHES)
+    stream, data = fresh(), noise((3, size, size), CLASSES, batch * BATCHES)
     images = Images(data, stream.mean, stream.std)
     tokens = batch * ((size // 16) ** 2 + 1)
     rounds, roof = effort.at_most(15), matmul(tokens, stream.width, 4 * stream.width)
@@ -114,12 +114,6 @@ def lora(name: str, size: int) -> nn.Module:
     vit = timm.create_model(name, pretrained=False, img_size=size, num_classes=CLASSES)
     config = peft.LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["qkv"], modules_to_save=["head"])
     return peft.get_peft_model(vit, config)
-
-
-def noise(size: int, count: int) -> Split:
-    """Images and labels that mean nothing."""
-    images = torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=seed())
-    return Split(images, torch.randint(CLASSES, (count,), generator=seed()))
 
 
 def seed() -> torch.Generator:

@@ -69,7 +69,7 @@ class Setting(NamedTuple):
 
 
 def _whole(name: str, setting: Setting, effort: Effort) -> Comparison:
-    trainings = {requested: Trained(setting, requested) for requested in ("masked", "auto", "csr")}
+    trainings = {requested: InTraining(setting, requested) for requested in ("masked", "auto", "csr")}
     densities = ", ".join(f"{layer} {share:.1%}" for layer, share in trainings["masked"].densities.items())
     chosen = {way: ", ".join(trained.sparse) or "none" for way, trained in trainings.items() if way != "masked"}
     size = "x".join(map(str, setting.shape))
@@ -81,7 +81,7 @@ def _whole(name: str, setting: Setting, effort: Effort) -> Comparison:
     )
 
 
-class Trained:
+class InTraining:
     """A network in training, static masks, always on the same batch of noise."""
 
     def __init__(self, setting: Setting, requested: Literal["masked", "auto", "csr"]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import quantiles
 from typing import Literal, NamedTuple
 
@@ -35,11 +36,15 @@ class Effort:
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way of doing the work; `flops` are those that one call cannot avoid, None where nobody counted."""
+    """One way of doing the work; `flops` are those that one call cannot avoid, None where nobody counted.
+
+    A call may do the work several times over: times, and FLOPs in the end, are of one of its `parts`.
+    """
 
     name: str
     call: Callable[[], object]
     flops: float | None = None
+    parts: int = 1
 
 
 class Clocks(NamedTuple):
@@ -75,7 +80,7 @@ class Comparison:
         title: the question and its set-up, in one line.
         samples: the first contestant is the reference of all ratios.
         by: the quantity that is summarised and compared.
-        flops: of one call, by contestant.
+        flops: of what the values are times of, by contestant.
         roof: the contestant whose FLOP/s the others are held against: a plain product of the size in question.
         notes: what a reader must know, such as peers that are missing.
     """
@@ -129,7 +134,7 @@ def compare(
         title: see `Comparison`.
         contestants: the first is the reference; names are unique.
         rounds: times that each is measured.
-        repeat: calls per measurement, for calls of a few milliseconds; times are per call.
+        repeat: calls per measurement, for calls of a few milliseconds; times are per call, or part of one.
         by: see `Comparison`.
         roof: takes part like all others, see `Comparison`.
         notes: see `Comparison`.
@@ -151,10 +156,22 @@ def compare(
                 cpu, wall = clocks.cpu(), clocks.wall()
                 for _ in range(repeat):
                     one.call()
-                samples[one.name]["wall"].append((clocks.wall() - wall) / repeat)
-                samples[one.name]["cpu"].append((clocks.cpu() - cpu) / repeat)
-    flops = {one.name: one.flops for one in everyone if one.flops is not None}
+                samples[one.name]["wall"].append((clocks.wall() - wall) / (repeat * one.parts))
+                samples[one.name]["cpu"].append((clocks.cpu() - cpu) / (repeat * one.parts))
+    flops = {one.name: one.flops / one.parts for one in everyone if one.flops is not None}
     return Comparison(title, samples, by, flops, roof.name if roof else None, notes)
+
+
+def compare_on(device: torch.device) -> Callable[..., Comparison]:
+    """`compare`: by CPU time on a CPU; on CUDA by the wall's clock, read once the device has done what it was given."""
+    if device.type != "cuda":
+        return compare
+
+    def wall() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return partial(compare, by="wall", clocks=Clocks(wall=wall))
 
 
 def beyond(measured: Comparison, bases: Mapping[str, str]) -> Comparison:
@@ -182,11 +199,14 @@ def undisturbed() -> Iterator[None]:
             gc.enable()
 
 
-def matmul(rows: int, inner: int, columns: int) -> Contestant:
-    """The roof: a plain float32 product (rows, inner) @ (inner, columns)."""
-    left, right = torch.randn(rows, inner), torch.randn(inner, columns)
-    out = torch.empty(rows, columns)
-    name = f"matmul {rows} x {inner} x {columns}"
+def matmul(
+    rows: int, inner: int, columns: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Contestant:
+    """The roof: a plain product (rows, inner) @ (inner, columns)."""
+    left = torch.randn(rows, inner, dtype=dtype, device=device)
+    right = torch.randn(inner, columns, dtype=dtype, device=device)
+    out = torch.empty(rows, columns, dtype=dtype, device=device)
+    name = f"matmul {rows} x {inner} x {columns}" + ("" if dtype == torch.float32 else f", {str(dtype)[6:]}")
     return Contestant(name, lambda: torch.mm(left, right, out=out), 2.0 * rows * inner * columns)
 
 

@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional
 
 from benchmarks.harness import Comparison, Contestant, Effort, compare, matmul
-from benchmarks.mlp import BATCH, FULL, MEAN, STD, TINY, Arm, network, optimizer, split, step_flops, steps_of, training
+from benchmarks.mlp import BATCH, FULL, MEAN, STD, TINY, Arm, network, optimizer, split, step_flops, training
+from benchmarks.trainings import steps_of
 from petlsparse.data.augment import crop_flip, normalise
 
 STEPS = 5

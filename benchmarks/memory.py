@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Comparison, Effort, Quantity
-from benchmarks.mlp import BACKENDS, BATCH, FULL, TINY, Arm, split, steps_of, training
+from benchmarks.mlp import BACKENDS, BATCH, FULL, TINY, Arm, split, training
+from benchmarks.trainings import steps_of
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 
 DENSITIES = (0.2, 0.1, 0.05, 0.02, 0.01)

@@ -1,21 +1,16 @@
-"""The sparse benchmarks' work: the MLP 3072-1024-512-10 of arXiv 2306.12230 on images of CIFAR's shape.
-
-Everything that knows how a training is put together is here.
-"""
+"""The sparse benchmarks' work: the MLP 3072-1024-512-10 of arXiv 2306.12230 on images of CIFAR's shape."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import signature
-from itertools import islice
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from benchmarks.trainings import NEVER, endless, noise
 from petlsparse.data.augment import crop_flip
 from petlsparse.data.types import Split
 from petlsparse.networks.mlp import mlp
@@ -30,7 +25,6 @@ from petlsparse.training.loop import Training
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import sgd
 from petlsparse.training.seeding import seeded, stream
-from petlsparse.training.settings import Settings, steps_per_epoch
 
 SHAPE = (3, 32, 32)
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -38,7 +32,6 @@ CLASSES = 10
 BATCH = 128
 FULL = (1024, 512)
 TINY = (64, 32)
-NEVER = 10**9
 CROSSOVER = 0.3
 """Layers of at least this density stay masked in every arm."""
 BACKENDS = ("masked", "csr") if "backends" in signature(SparseTraining).parameters else ("masked",)
@@ -60,10 +53,8 @@ class Arm:
 
 @lru_cache(maxsize=4)
 def split(count: int) -> Split:
-    """Noise with labels: an epoch of it costs what one of CIFAR-10 costs."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (count, *SHAPE), dtype=torch.uint8, generator=generator)
-    return Split(images, torch.randint(CLASSES, (count,), generator=generator))
+    """Noise of CIFAR's shape."""
+    return noise(SHAPE, CLASSES, count)
 
 
 def network(widths: tuple[int, ...]) -> nn.Module:
@@ -74,15 +65,24 @@ def network(widths: tuple[int, ...]) -> nn.Module:
 
 def active_weights(widths: tuple[int, ...], density: float | None) -> dict[str, int]:
     """By layer: ERK's counts, or all weights where there is no density."""
-    shapes = {name: tuple(weight.shape) for name, weight in maskable(network(widths)).items()}
+    return counts_of(network(widths), density)
+
+
+def counts_of(model: nn.Module, density: float | None) -> dict[str, int]:
+    """`active_weights` of any network."""
+    weights = maskable(model)
     if density is None:
-        return {name: rows * columns for name, (rows, columns) in shapes.items()}
-    return layer_counts(shapes, density, "erk")
+        return {name: weight.numel() for name, weight in weights.items()}
+    return layer_counts({name: tuple(weight.shape) for name, weight in weights.items()}, density, "erk")
 
 
 def method(arm: Arm, widths: tuple[int, ...]) -> Method:
-    """A fresh method."""
-    model = network(widths)
+    """A fresh method with a network of its own."""
+    return method_of(network(widths), arm)
+
+
+def method_of(model: nn.Module, arm: Arm, seed: int = 0) -> Method:
+    """A fresh method of any network."""
     if arm.density is None:
         return Plain(model)
     updates = None
@@ -90,18 +90,17 @@ def method(arm: Arm, widths: tuple[int, ...]) -> Method:
         updates = TopologyUpdates(
             criterion=resolve(CRITERIA, arm.criterion, "criterion"),
             growth=resolve(GROWTHS, arm.growth, "growth rule"),
-            generator=stream(0, "growth"),
+            generator=stream(seed, "growth"),
             total_steps=NEVER,
             update_period=arm.update_period,
         )
-    counts = active_weights(widths, arm.density)
-    sizes = active_weights(widths, None)
+    counts, sizes = counts_of(model, arm.density), counts_of(model, None)
     sparse: dict[str, Any] = {}
     if arm.backend != "masked":
         sparse["backends"] = {
             name: arm.backend if count < CROSSOVER * sizes[name] else "masked" for name, count in counts.items()
         }
-    return SparseTraining(model, counts, mask_generator=stream(0, "masks"), updates=updates, **sparse)
+    return SparseTraining(model, counts, mask_generator=stream(seed, "masks"), updates=updates, **sparse)
 
 
 def optimizer(parameters: list[nn.Parameter]) -> Optimizer:
@@ -114,41 +113,13 @@ def training(
 ) -> Training:
     """A training without end, with validation after every epoch."""
     chosen = method(arm, widths)
-    return Training(
+    return endless(
         chosen,
-        train=Images(train, MEAN, STD, augment),
+        Images(train, MEAN, STD, augment),
+        optimizer(chosen.parameters()),
+        batch_size=BATCH,
         val=Images(val, MEAN, STD),
-        read_test=lambda: Images(split(0), MEAN, STD),
-        optimizer=optimizer(chosen.parameters()),
-        schedule=lambda step: 1.0,
-        settings=Settings(
-            batch_size=BATCH,
-            total_steps=NEVER,
-            evaluate_every=steps_per_epoch(len(train), BATCH),
-            checkpoint_every=NEVER,
-        ),
-        seed=0,
-        device=torch.device("cpu"),
     )
-
-
-def steps_of(trained: Training) -> Callable[[int], None]:
-    """`go(n)`: the next n steps of a training, everything included that `Training.run` does on the way."""
-
-    def forever() -> Iterator[None]:
-        trained.model.train()
-        for epoch, batch in trained.batches():
-            trained.step(epoch, batch)
-            trained.milestone(epoch)
-            yield
-
-    going = forever()
-
-    def go(steps: int) -> None:
-        for _ in islice(going, steps):
-            pass
-
-    return go
 
 
 def step_flops(arm: Arm, widths: tuple[int, ...]) -> float:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.harness import Comparison, Contestant, Effort, beyond, compare
-from benchmarks.mlp import BACKENDS, FULL, TINY, Arm, split, steps_of, training
+from benchmarks.mlp import BACKENDS, FULL, TINY, Arm, split, training
+from benchmarks.trainings import steps_of
 
 DENSITIES = (0.2, 0.05)
 CRITERIA = ("magnitude", "set", "mest", "snip")

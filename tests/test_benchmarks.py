@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from benchmarks import BENCHMARKS, __main__, report
-from benchmarks.harness import Clocks, Comparison, Contestant, Effort, beyond, compare, matmul, summarise
+from benchmarks.harness import Clocks, Comparison, Contestant, Effort, beyond, compare, compare_on, matmul, summarise
+from benchmarks.mlp import TINY, Arm, split, training
+from benchmarks.trainings import Trained, as_one, contestants
 from petlsparse.registry import resolve
 
-SLOW = {"workers", "memory", "adapters"}
+SLOW = {"workers", "memory", "adapters", "vit"}
 
 
 class Workshop:
@@ -60,6 +62,45 @@ def test_repeated_calls_count_one_each() -> None:
     shop = Workshop()
     measured = compare("t", [shop.contestant("a", 9, 1, 2, 3, 6)], rounds=2, repeat=2, clocks=shop.clocks)
     assert measured.samples["a"]["wall"] == [1.5, 4.5]
+
+
+def test_parts_of_a_call_share_its_time_and_its_flops() -> None:
+    shop = Workshop()
+    four = replace(shop.contestant("four", 9, 8, 4, flops=40), parts=4)
+    measured = compare("t", [shop.contestant("a", 9, 2, 3, flops=10), four], rounds=2, by="wall", clocks=shop.clocks)
+    assert measured.samples["four"]["wall"] == [2, 1]
+    assert measured.ratio("four").upper == 2.5
+    assert measured.flops == {"a": 10, "four": 10}
+
+
+def test_on_cuda_the_clock_is_read_when_the_device_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: log.append("wait"))
+    measured = compare_on(torch.device("cuda"))("t", [Contestant("a", lambda: log.append("call"))], rounds=2)
+    assert log == ["call", *["wait", "call", "wait"] * 2]
+    assert measured.by == "wall"
+    assert compare_on(torch.device("cpu")) is compare
+
+
+def test_trainings_too_large_for_the_device_are_left_out_and_named() -> None:
+    def too_large() -> list[Trained]:
+        raise torch.cuda.OutOfMemoryError
+
+    arms = [Arm(), Arm(0.5, update_period=2)]
+
+    def two() -> list[Trained]:
+        return [training(arm, TINY, train=split(300), val=split(0)) for arm in arms]
+
+    found, notes = contestants({"two": two, "many": too_large}, steps=3)
+    assert [(one.name, one.parts) for one in found] == [("two", 6)]
+    assert notes == ["many: more than the memory of the device"]
+
+
+def test_a_cohort_counts_as_many_runs_as_it_has_members() -> None:
+    runs = [training(Arm(), TINY, train=split(300), val=split(0)) for _ in range(3)]
+    (found,), _ = contestants({"three": lambda: [as_one(runs)]}, steps=5, examples=128)
+    assert found.parts == 3 * 5 * 128
+    assert [run.journey.step for run in runs] == [5, 5, 5]
 
 
 def test_quartiles_lie_between_the_values() -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from petlsparse.launch.cache import shared_cache
 from petlsparse.launch.cohorts import cohorts
 from petlsparse.launch.crew import hire
+from petlsparse.launch.devices import resolve_device
 from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import PENDING, Event, Planned, Summary, Waiting
 from petlsparse.launch.interruption import Interruption
@@ -74,12 +75,8 @@ def execute_plan(
         UserError: the store cannot be written or stays held, or the device does not exist.
     """
     launch = recipe.launch
-    crew = hire(
-        device,
-        launch.workers if workers is None else workers,
-        per_gpu or launch.per_gpu or 1,
-        on_event,
-    )
+    per_gpu = per_gpu or launch.per_gpu or 1
+    crew = hire(device, launch.workers if workers is None else workers, per_gpu, on_event)
     retry = next(number for number in (retry, launch.retry, RETRY) if number is not None)
     run_ids = tuple(run.run_id for run in recipe.runs)
     cache_memory = launch.cache_memory if cache_memory is None else cache_memory
@@ -98,6 +95,7 @@ def execute_plan(
             cache_memory=cache_size,
             cache_folder=cache_folder,
             cohort=cohort or launch.cohort or "auto",
+            sharers=len(crew) if resolve_device(device) == "cpu" else per_gpu,
         )
 
         def key(run: Run) -> Hashable | None:

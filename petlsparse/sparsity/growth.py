@@ -22,24 +22,21 @@ class GrowthScore(Protocol):
 
 @dataclass(frozen=True)
 class Growth:
-    """A growth score.
+    """Which positions grow.
 
     Attributes:
-        score: urgency of growing each position.
+        score: urgency of growing each position; None for any, uniformly without replacement.
         reads_gradient: it does, so that the gradient must be computed where weights are inactive, too.
-        draws: it draws from the generator. One that does not is elementwise, and computed for many runs at once.
+        draws: the score draws from the generator. One that does not is elementwise, and computed for many runs at once.
     """
 
-    score: GrowthScore
+    score: GrowthScore | None
     reads_gradient: bool
     draws: bool = False
 
 
-@partial(Growth, reads_gradient=False, draws=True)
-def random(gradient: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Uniform without replacement (SET, 1707.04780), in exact number where the code of 2306.12230 flips coins."""
-    draw = torch.rand(gradient.shape, generator=generator, dtype=torch.float64, device=generator.device)
-    return draw.to(gradient.device)
+random = Growth(None, reads_gradient=False)
+"""Any (SET, 1707.04780), in exact number where the code of 2306.12230 flips coins."""
 
 
 @partial(Growth, reads_gradient=True)

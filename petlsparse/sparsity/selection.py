@@ -69,6 +69,22 @@ def _row_by_row(
     return torch.from_numpy(marked)
 
 
+def any_of(size: int, count: int, generator: torch.Generator) -> Tensor:
+    """Mark `count` of so many entries, uniformly among all such choices: a boolean (size,) on the generator's device.
+
+    Takes time for what is marked, or left out if that is less, and a pass or two over a byte per entry.
+    """
+    if count > size // 2:
+        return ~any_of(size, size - count, generator)
+    marked = torch.zeros(size, dtype=torch.bool, device=generator.device)
+    missing = count
+    while missing:
+        # No draw can overshoot, and every entry is as likely as any other to be among the marked.
+        marked[torch.randint(size, (missing,), generator=generator, device=generator.device)] = True
+        missing = count - int(marked.count_nonzero())
+    return marked
+
+
 SAMPLE = 32_768
 """Scores looked at to bracket the threshold of a long list; one less than twice as long is partitioned (measured)."""
 

@@ -10,15 +10,12 @@ from torch import Tensor
 from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.growth import Growth
 from petlsparse.sparsity.positions import marks, positions
-from petlsparse.sparsity.selection import lowest
+from petlsparse.sparsity.selection import any_of, lowest
 
 
 def initial_mask(shape: Sequence[int], count: int, generator: torch.Generator) -> Tensor:
     """A boolean mask with exactly `count` True, uniform among all such masks, on the generator's device."""
-    draw = torch.rand(
-        math.prod(shape), generator=generator, dtype=torch.float64, device=generator.device
-    )  # float64: ties do not occur
-    return lowest(draw, count).view(*shape)
+    return any_of(math.prod(shape), count, generator).view(*shape)
 
 
 class LayerUpdate(NamedTuple):
@@ -72,12 +69,23 @@ def update_layer(
     score = criterion.score(weights, gradients, mest_lambda=mest_lambda, generator=generator)
     chosen = criterion.select(score, drop_count(drop_fraction, len(active)))
     pruned, kept = active[positions(chosen)], active[positions(~chosen)]
-    slopes = gradients.new_zeros(()).expand(size) if dense_gradient is None else dense_gradient
-    reluctance = growth.score(slopes, generator=generator).neg_()
-    reluctance.index_fill_(0, kept, torch.inf)
-    grown = positions(lowest(reluctance, len(pruned)))
-    now = marks(kept, size).index_fill_(0, grown, True)
+    now = marks(kept, size)
+    if growth.score is None:
+        grown = any_inactive(now, len(pruned), generator)
+    else:
+        slopes = gradients.new_zeros(()).expand(size) if dense_gradient is None else dense_gradient
+        reluctance = growth.score(slopes, generator=generator).neg_()
+        reluctance.index_fill_(0, kept, torch.inf)
+        grown = positions(lowest(reluctance, len(pruned)))
+    now.index_fill_(0, grown, True)
     return LayerUpdate(active=positions(now), pruned=pruned, grown=grown, regrown=pruned[positions(now[pruned])])
+
+
+def any_inactive(active: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Positions, ascending, of `count` entries where a boolean (N,) is False, uniformly chosen."""
+    inactive = positions(~active)
+    chosen = any_of(len(inactive), count, generator).to(active.device)
+    return inactive[positions(chosen)]
 
 
 def lasting(before: Tensor, update: LayerUpdate, size: int, *, keep_regrown: bool) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """One topology update of the same layer of several runs at once: `update_layer` of each, on masks instead of positions.
 
-What is pruned and grown is exactly what each run alone would prune and grow. Nothing is read back from the device.
+What is pruned and grown is exactly what each run alone would prune and grow. The device is waited for only where random
+numbers are drawn.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.growth import Growth
 from petlsparse.sparsity.positions import positions
 from petlsparse.sparsity.selection import lowest_rows
+from petlsparse.sparsity.topology import any_inactive
 
 
 class RowsUpdate(NamedTuple):
@@ -61,10 +63,15 @@ def update_rows(
         score = criterion.score(weights, gradients, mest_lambda=lambdas, generator=generators[0])
     counts = torch.tensor(list(drop_counts), device=active.device)
     pruned = criterion.select_rows(score, counts, active)
-    if growth.draws:
-        urgency = torch.stack([growth.score(gradients[i], generator=generators[i]) for i in runs])
-    else:
-        urgency = growth.score(gradients, generator=generators[0])
     inactive = ~active | pruned
-    grown = lowest_rows(-urgency, pruned.sum(1), inactive)
+    missing = pruned.sum(1)
+    if growth.score is None:
+        grown = torch.zeros_like(active)
+        for i, count in enumerate(missing.tolist()):
+            grown[i, any_inactive(~inactive[i], count, generators[i])] = True
+    elif growth.draws:
+        urgency = torch.stack([growth.score(gradients[i], generator=generators[i]) for i in runs])
+        grown = lowest_rows(-urgency, missing, inactive)
+    else:
+        grown = lowest_rows(-growth.score(gradients, generator=generators[0]), missing, inactive)
     return RowsUpdate(~inactive | grown, pruned, grown)

@@ -96,11 +96,12 @@ def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
 
 
 def probe_seconds(run: Run, device: torch.device) -> float:
-    """Seconds the whole run would take on this device, extrapolated from a few real steps."""
+    """Seconds the whole run would take by itself on this device, extrapolated from a few real steps."""
+    from petlsparse.recipe.execution import Execution
     from petlsparse.studies.execution import arithmetic_of, extrapolated_seconds
 
     with arithmetic_of(run, device):
-        return extrapolated_seconds(_module(run).assemble, run, device)
+        return extrapolated_seconds(_module(run).assemble, run, device, Execution())
 
 
 def _module(run: Run) -> Any:

@@ -180,6 +180,6 @@ def _stack(models: Sequence[nn.Module]) -> StackedPlacements:
     return StackedPlacements(placed)
 
 
-COMPANY = Company(key=cohort_key, assemble=assemble_together, stack=_stack)
+COMPANY = Company(key=cohort_key, assemble=assemble_together, shares_feeds=True, stack=_stack)
 execute = partial(execute_one, COMPANY)
 execute_together = partial(execute_many, COMPANY)

@@ -40,6 +40,8 @@ class Company:
     """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
     assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
     """(runs, device, execution, manner of each one's checkpoint) -> their assemblies, with one set of feeds, if any."""
+    shares_feeds: bool = False
+    """Whether the feeds hold more, the more runs there are."""
     stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
     method: Callable[[Sequence[Method], Stack], CohortMethod] = lambda methods, _: OneByOne(methods)
 
@@ -138,13 +140,15 @@ def _members(
     execution: Execution,
     checkpoint_every: Duration | None = None,
     progress: Callable[[int, Progress], None] = lambda *_: None,
+    beside: Sequence[Run] = (),
 ) -> list[_Member]:
-    """Assembled and prepared, with one set of feeds for all."""
+    """Assembled and prepared, with one set of feeds for all, and for those `beside` them."""
     # What is stacked is masked, whatever the machine would choose for one run.
     execution = replace(execution, backend="masked")
     checkpoints = [folder and folder / "checkpoint.safetensors" for _, (_, folder) in part]
     earlier = [(checkpoint and manner_of(checkpoint)) or {} for checkpoint in checkpoints]
-    assemblies = company.assemble([run for _, (run, _) in part], device, execution, earlier)
+    everyone = [*(run for _, (run, _) in part), *beside]
+    assemblies = company.assemble(everyone, device, execution, [*earlier, *({} for _ in beside)])[: len(part)]
     feeds = assemblies[0].feeds
     members = []
     for (index, (run, folder)), checkpoint, assembly in zip(part, checkpoints, assemblies, strict=True):
@@ -210,15 +214,21 @@ def fitting(company: Company, runs: Sequence[Run], device: torch.device, executi
     if len(runs) < 3:
         return len(runs)
     before = used_memory_bytes(device)
-    one, two = (_measured(company, runs[:count], device, execution) - before for count in (1, 2))
+    one, two = (_measured(company, runs, count, device, execution) - before for count in (1, 2))
     fixed_and_one, each = max(one, 0), max(two - one, _held(company, runs[0], device, execution))
-    room = SHARE_OF_MEMORY * free_memory_bytes(device) - fixed_and_one
+    room = SHARE_OF_MEMORY * free_memory_bytes(device) / execution.sharers - fixed_and_one
     return max(1, min(len(runs), 1 + int(room / each)))
 
 
-def _measured(company: Company, runs: Sequence[Run], device: torch.device, execution: Execution) -> int:
-    """Bytes at the highest point of a step and a validation pass."""
-    members = _members(company, [(i, (run, None)) for i, run in enumerate(runs)], device=device, execution=execution)
+def _measured(company: Company, runs: Sequence[Run], count: int, device: torch.device, execution: Execution) -> int:
+    """Bytes at the highest point of a few steps and a validation pass of the first `count` of the runs."""
+    members = _members(
+        company,
+        [(i, (run, None)) for i, run in enumerate(runs[:count])],
+        device=device,
+        execution=execution,
+        beside=runs[count:] if company.shares_feeds else (),
+    )
     reset_peak_memory(device)
     cohort = CohortTraining(
         [member.training for member in members], stack=company.stack, method=company.method, done=_nobody

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -26,19 +27,23 @@ def reference_arithmetic(*, deterministic: bool, tf32: bool = False) -> Iterator
     Both matter on CUDA only: there convolutions round float32 inputs to TF32 by default, and some kernels add in the
     order their threads arrive. The settings found are put back.
     """
+    deterministic_mode: Any = torch.utils.deterministic
     if deterministic:
         # cuBLAS reads this when its first handle is made; a value set by the user is respected.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = (
         torch.are_deterministic_algorithms_enabled(),
+        deterministic_mode.fill_uninitialized_memory,
         torch.backends.cudnn.allow_tf32,
         torch.backends.cuda.matmul.allow_tf32,
     )
     torch.use_deterministic_algorithms(deterministic)
+    deterministic_mode.fill_uninitialized_memory = False  # nobody reads it, and to fill it takes time
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[1:]
+        deterministic_mode.fill_uninitialized_memory = before[1]
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[2:]

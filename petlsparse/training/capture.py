@@ -18,24 +18,30 @@ class CapturedStep:
     Between replays the step may be called directly, on batches of another size too. If recording fails, the step
     goes on as it is and `failure` says why.
 
-    Args:
-        step: works on CUDA, on the current stream, with the same tensors every time, and waits for nothing.
+    The step is not kept: one that is a method would hold its object, and all of the device's memory that is its, until
+    the garbage collector finds them.
     """
 
     WARM_UP = 3
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self) -> None:
         self.failure = ""
-        self._step = step
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, inputs: Any, labels: Tensor) -> None:
-        """One step; inputs (a tensor, or a dict of them) and labels have the same shapes in every call."""
+    def __call__(self, step: Step, inputs: Any, labels: Tensor) -> None:
+        """One step.
+
+        Args:
+            step: the same in every call. Works on CUDA, on the current stream, with the same tensors every time, and
+                waits for nothing.
+            inputs: a tensor, or a dict of them; like the labels of the same shape in every call.
+            labels: of the inputs.
+        """
         if self._graph is None:
             self._calls += 1
-            if self._calls <= self.WARM_UP or self.failure or not self._record(inputs, labels):
-                self._step(inputs, labels)
+            if self._calls <= self.WARM_UP or self.failure or not self._record(step, inputs, labels):
+                step(inputs, labels)
                 return
         else:
             _copy(inputs, self._inputs)
@@ -43,15 +49,16 @@ class CapturedStep:
         assert self._graph is not None
         self._graph.replay()
 
-    def _record(self, inputs: Any, labels: Tensor) -> bool:
+    def _record(self, step: Step, inputs: Any, labels: Tensor) -> bool:
         self._inputs, self._labels = _cloned(inputs), labels.clone()
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
-                self._step(self._inputs, self._labels)
+                step(self._inputs, self._labels)
         except RuntimeError as error:
             torch.cuda.synchronize()
-            self.failure = str(error).partition("\n")[0]
+            cause = error.__context__ or error  # to end a recording that went wrong is an error of its own
+            self.failure = str(cause).partition("\n")[0]
             return False
         self._graph = graph
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ class CohortTraining:
         self.groups = _consecutive(grouped)
         optimizers = [member.optimizer for member in self.members]
         self.optimizer = StackedOptimizer(optimizers, self.groups, self.stack.slots, captured=on_cuda)
-        self.captured = CapturedStep(self.compute) if on_cuda else None
+        self.captured = CapturedStep() if on_cuda else None
         self._owned = _owned(self.stack, len(self.members))
         self.loss_sum = torch.stack([member.loss_sum for member in self.members])
         self.correct = torch.stack([member.correct for member in self.members])
@@ -102,11 +103,16 @@ class CohortTraining:
             self.finish()
 
     def try_out(self) -> None:
-        """A step and a validation pass, for those who measure; the members are of no use afterwards."""
+        """Steps and a validation pass, for those who measure memory; the members are of no use afterwards.
+
+        Steps of every kind: a recorded one holds memory of its own beside what the others use.
+        """
         self.stack.train(True)
-        epoch, chosen = next(self.batches())
-        self.step(epoch, chosen)
-        self.evaluate(epoch)
+        with _own_stream(self.device):
+            for epoch, chosen in islice(self.batches(), 1 if self.captured is None else CapturedStep.WARM_UP + 2):
+                self.step(epoch, chosen)
+            self.compute(*self.batch(self.now + 1, chosen))
+            self.evaluate(epoch)
 
     @property
     def now(self) -> int:
@@ -136,7 +142,7 @@ class CohortTraining:
             self.method.after_step(index, due)
             self.take_gradients(due)
         elif self.captured is not None and count == self.settings.batch_size:
-            self.captured(inputs, labels)
+            self.captured(self.compute, inputs, labels)
         else:
             self.compute(inputs, labels)
         for i in self.working:
@@ -253,6 +259,8 @@ class CohortTraining:
 
     def finish(self) -> None:
         """Read the test split, once for all, and score it with the last weights and with the best ones."""
+        if self.captured is not None and self.captured.failure:
+            self.warn(f"steps were not recorded as a CUDA graph: {self.captured.failure}")
         test = self.members[0].read_test()
         last = best = self.score(test)
         recalled = [self.members[i].recall_best() for i in self.working]
@@ -264,8 +272,6 @@ class CohortTraining:
             assert of_last is not None
             assert of_best is not None
             self.done(self.places[i], self.members[i].conclude(of_last, of_best))
-        if self.captured is not None and self.captured.failure:
-            self.warn(f"steps were not recorded as a CUDA graph: {self.captured.failure}")
 
 
 def _check_alike(trainings: Sequence[Training]) -> None:

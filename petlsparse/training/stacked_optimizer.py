@@ -49,6 +49,7 @@ class StackedOptimizer:
             self._groups.append((own, parts))
             for part in parts:
                 self._adopt(own, part)
+        self._share()  # of a continued training: its methods may write to the state before the first step
         self._shared = False
 
     def set_lrs(self, lrs: Sequence[float]) -> None:
@@ -68,6 +69,8 @@ class StackedOptimizer:
                 gradient = part.slot.rows.grad
                 part.parameter.grad = None if gradient is None else gradient[part.rows.start : part.rows.stop]
             optimizer.step()
+            for part in parts:
+                part.parameter.grad = None  # it would hold memory while the next is computed
         if not self._shared:  # torch makes the state in the first step
             self._share()
 

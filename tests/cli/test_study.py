@@ -120,7 +120,7 @@ def test_runs_known_to_take_long_start_first(trained: Path, cli: Cli) -> None:
         record = json.loads(path.read_text())
         record["cost"]["wall_seconds"] = 5.0 if record["settings"]["method"]["kind"] == "dst" else 1.0
         path.write_text(json.dumps(record))
-    lines = cli("dst-sweep", "tiny.toml", "--seeds", "3", "--workers", "1").err.splitlines()
+    lines = cli("dst-sweep", "tiny.toml", "--seeds", "3", "--workers", "1", "--cohort", "off").err.splitlines()
     assert [line.split()[2] for line in lines if "seed 3" in line] == ["dst", "dense"]
 
 

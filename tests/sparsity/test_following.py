@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from petlsparse.sparsity.csr import convert, convertible
 from petlsparse.sparsity.following import accompany, is_features_first
 
 LAYERS = {
@@ -39,6 +40,26 @@ def test_value_and_gradients_stay_and_the_order_in_memory_is_the_layers_own(laye
         for slopes in (dy, features_first(dy)):
             found = torch.autograd.grad(y, [x, *model.parameters()], slopes, retain_graph=True)
             torch.testing.assert_close(found, expected)
+
+
+def test_between_csr_layers_activations_and_gradients_need_no_copy() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        parts = (nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 3, 2, padding=1), nn.ReLU())
+        model = nn.Sequential(*parts, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
+        images = torch.randn(5, 1, 10, 10)
+    layers = [convert(model, name, torch.ones(model[int(name)].weight.shape).bool()) for name in convertible(model)]
+    accompany(model)
+    given: list[bool] = []
+    apart: list[bool] = []
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda _, inputs: given.append(is_features_first(inputs[0])))
+        layer.register_forward_hook(
+            lambda _, inputs, y: y.register_hook(lambda slopes: apart.append(is_features_first(slopes))) and None
+        )
+    model(images).square().sum().backward()
+    assert given == [False, True, True]
+    assert apart == [True, True, True]
 
 
 def test_layers_that_answer_otherwise_and_subclasses_stay_as_they_are() -> None:

@@ -1,10 +1,12 @@
 """Selection by threshold chooses what a stable full sort would choose."""
 
 import math
+from collections import Counter
 from unittest.mock import patch
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,3 +209,21 @@ def test_cuda_never_waits_for_the_device():
     torch.cuda.synchronize()
     assert rows.sum(1).tolist() == [5, 5_000, 9_000]
     assert signs.sum(1).tolist() == [6, 5_000, 9_000]
+
+
+@given(st.integers(0, 40), st.data())
+def test_any_of_marks_exactly_so_many(size, data):
+    count = data.draw(st.integers(0, size))
+    marked = selection.any_of(size, count, torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+    assert (marked.dtype, marked.shape, int(marked.sum())) == (torch.bool, (size,), count)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_any_of_makes_every_choice_equally_often(count):
+    generator, draws = torch.Generator().manual_seed(0), 6000
+    found = Counter(tuple(selection.any_of(5, count, generator).tolist()) for _ in range(draws))
+    choices = math.comb(5, count)
+    assert len(found) == choices
+    expected = draws / choices
+    chi_squared = sum((seen - expected) ** 2 / expected for seen in found.values())
+    assert chi_squared < scipy.stats.chi2.ppf(0.9999, choices - 1)

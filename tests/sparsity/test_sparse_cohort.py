@@ -206,6 +206,18 @@ def test_members_may_go_on_alone() -> None:
             torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
 
 
+def test_growth_after_the_step_reads_gradients_from_before_they_were_masked() -> None:
+    """Of all members at once, whose rows of gradients are the tensor that is masked."""
+    expected, found = ([member(seed, 0.3, ("magnitude", "gradient")) for seed in (0, 1)] for _ in range(2))
+    theirs, ours = bound(expected, "sgd"), bound(found, "sgd")
+    together = Company(found, ours)
+    for step in range(1, 10):
+        alone(expected, theirs, step)
+        together.step(step)
+    for one, other in zip(expected, found, strict=True):
+        assert all(torch.equal(masks(one)[name], masks(other)[name]) for name in masks(one))
+
+
 def test_nobody_is_due_without_updates() -> None:
     methods = [member(1, 0.2), member(2, None), member(3, 0.3, ("set", "random"), update_period=5)]
     cohort = SparseCohort(methods, StackedModels([method.model for method in methods]).slots)

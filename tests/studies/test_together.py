@@ -89,7 +89,7 @@ def test_it_is_the_result_of_ordinary_training_up_to_rounding(by_themselves: lis
             assert value == pytest.approx(its_value, rel=1e-3, abs=0.13 if "accuracy" in where else 1e-4)
 
 
-@pytest.mark.parametrize("steps", [1, 5, 20])  # the fifth has an update
+@pytest.mark.parametrize("steps", [1, 4, 5, 20])  # the fifth has an update
 def test_interrupted_in_company_they_go_on_alone_bit_identically(
     steps: int, by_themselves: list[Any], tmp_path: Path
 ) -> None:
@@ -101,6 +101,27 @@ def test_interrupted_in_company_they_go_on_alone_bit_identically(
     results = [execute(run, tmp_path / run.run_id, execution=PLAIN) for run in RUNS]
     assert lasting_of(results) == by_themselves
     assert {result.provenance_extra["cohort"] for result in results} == {1}
+
+
+def test_begun_in_company_a_run_goes_on_masked_whatever_backend_is_asked_for(
+    by_themselves: list[Any], tmp_path: Path
+) -> None:
+    calls = iter([False, False, True])
+    execute(RUNS[2], tmp_path, stop=lambda: next(calls), execution=AUTO)
+    assert lasting(execute(RUNS[2], tmp_path, execution=Execution(backend="csr"))) == by_themselves[2]
+
+
+def test_who_diverges_in_company_has_the_rows_it_has_alone_and_no_more(tmp_path: Path) -> None:
+    often = {**SPARSE["training"], "evaluate_every": "3 steps"}
+    wild = {"training": often, "optimizer": {"name": "sgd", "lr": 1e30}}
+    static = {"kind": "static", "density": 0.1}
+    runs = [make(SPARSE, training=often), make(SPARSE, **wild), make(SPARSE, **wild, method=static)]
+    results = execute_all(runs, tmp_path / "together")
+    assert [result and result.status for result in results] == ["done", "diverged", "diverged"]
+    for run, result in zip(runs[1:], results[1:], strict=True):
+        alone = execute(run, tmp_path / run.run_id, execution=PLAIN)
+        assert result is not None
+        assert result.rows == alone.rows
 
 
 def test_begun_by_itself_a_run_goes_on_so(tmp_path: Path) -> None:
@@ -180,8 +201,10 @@ def test_size_comes_from_what_cohorts_of_one_and_two_take(
 ) -> None:
     monkeypatch.setattr(together, "free_memory_bytes", lambda device: free)
     monkeypatch.setattr(together, "used_memory_bytes", lambda device: 5_000_000)
-    monkeypatch.setattr(together, "_measured", lambda company, runs, *_: 5_000_000 + takes[len(runs) - 1])
+    monkeypatch.setattr(together, "_measured", lambda company, runs, count, *_: 5_000_000 + takes[count - 1])
     assert fitting(COMPANY, RUNS, CPU, AUTO) == expected
+    monkeypatch.setattr(together, "free_memory_bytes", lambda device: 3 * free)
+    assert fitting(COMPANY, RUNS, CPU, replace(AUTO, sharers=3)) == expected
 
 
 def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,6 +214,20 @@ def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch
     monkeypatch.setattr(together, "peak_memory_bytes", lambda device: 0)
     monkeypatch.setattr(together, "free_memory_bytes", lambda device: 3.5 * held / together.SHARE_OF_MEMORY)
     assert fitting(COMPANY, RUNS, CPU, AUTO) == 4
+
+
+def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(tmp_path: Path) -> None:
+    asked = Execution(cohort=3, cache_memory=2**30, cache_folder=tmp_path / "cache")
+    seen: list[set[int]] = []
+
+    def assemble(*args: Any) -> list[Any]:
+        assemblies = adapter_search.assemble_together(*args)
+        seen.extend(set(assembly.feeds[0].values) for assembly in assemblies if assembly.feeds)
+        return assemblies
+
+    company = replace(adapter_search.COMPANY, assemble=assemble)
+    assert fitting(company, PLACED, CPU, asked) == 3
+    assert seen[:6] == [{0, 1, 2, 8, 11, 12}] * 6  # of cohorts of one and of two, and those that are only thought of
 
 
 def test_parts_are_even_and_few() -> None:

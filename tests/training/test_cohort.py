@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from petlsparse.data.augment import crop_flip
+from petlsparse.training.capture import CapturedStep
 from petlsparse.training.checkpoint import load_checkpoint
 from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.loop import Training
@@ -137,12 +140,26 @@ def test_adam_too(kind: tuple[Callable[..., Optimizer], ...]) -> None:
             assert_close([a["exp_avg"], a["exp_avg_sq"], a["step"]], [b["exp_avg"], b["exp_avg_sq"], b["step"]])
 
 
+def test_optimizers_may_differ_in_anything_but_their_type() -> None:
+    kinds = [partial(sgd, lr=0.05, nesterov=False, **kind) for kind in ({"momentum": 0.9, "weight_decay": 0.0}, HEAVY)]
+    alone = [member(seed=1, optimizer=kind) for kind in kinds]
+    company = [member(seed=1, optimizer=kind) for kind in kinds]
+    for training in alone:
+        training.run()
+    train_together(company)
+    for one, other in zip(alone, company, strict=True):
+        assert_close(weights(one), weights(other))
+
+
+HEAVY = {"momentum": 0.0, "weight_decay": 0.1}
+
+
 # -- in any company --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
 @pytest.mark.parametrize("batch", [16, 17])
-@pytest.mark.parametrize("width", [12, 7])
+@pytest.mark.parametrize("width", [12, 7, 1])
 def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimizer], batch: int, width: int) -> None:
     def odd(seed: int) -> nn.Module:
         torch.manual_seed(seed)
@@ -272,9 +289,82 @@ def test_what_cannot_be_trained_as_one_is_told(other: dict[str, Any], why: str) 
         train_together([first, second])
 
 
+def test_members_at_different_steps_are_refused() -> None:
+    ahead = member(seed=1)
+    ahead.step(*next(ahead.batches()))
+    with pytest.raises(Incompatible, match="steps done"):
+        train_together([ahead, member(seed=2)])
+
+
 def test_dropout_is_refused() -> None:
     with pytest.raises(Incompatible, match="dropout"):
         StackedModels([toy_network(dropout=0.5)])
+
+
+def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
+    cohort = CohortTraining([member(seed=seed) for seed in (1, 2)], done=lambda *_: None)
+    cohort.captured = CapturedStep()
+    cohort.step(1, next(cohort.batches())[1])
+    gradients = [weakref.ref(slot.rows.grad) for slot in cohort.stack.slots]
+    for slot in cohort.stack.slots:
+        slot.rows.grad = None
+    assert all(gradient() is None for gradient in gradients)
+    whole = weakref.ref(cohort)
+    gc.disable()
+    try:
+        del cohort
+        assert whole() is None  # without waiting for the collector, which knows nothing of a GPU's memory
+    finally:
+        gc.enable()
+
+
+def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
+    told: list[str] = []
+    company = [member(seed=seed) for seed in (1, 2)]
+    cohort = CohortTraining(company, done=lambda *_: told.append("done"), warn=told.append)
+    cohort.captured = CapturedStep()
+    cohort.captured.failure = "no reason"
+    cohort.run()
+    assert told == ["steps were not recorded as a CUDA graph: no reason", "done", "done"]
+
+
+def test_only_full_batches_without_anything_due_are_recorded() -> None:
+    """A record is of one shape, and of the same work every time."""
+    company = [member(seed=seed, batch=16) for seed in (1, 2)]  # 50 examples: the last batch of an epoch has 2
+    cohort = CohortTraining(company, done=lambda *_: None)
+    sizes: list[int] = []
+
+    def captured(step: Callable[..., None], inputs: Tensor, labels: Tensor) -> None:
+        sizes.append(labels.shape[1])
+        step(inputs, labels)
+
+    cohort.captured = captured  # type: ignore[assignment]
+    for epoch, chosen in cohort.batches():
+        cohort.step(epoch, chosen)
+    assert sizes == [16] * 9
+    hooks = [toy_training(seed=seed) for seed in (1, 2)]  # their hooks are called at every step
+    cohort = CohortTraining(hooks, done=lambda *_: None)
+    cohort.captured = captured  # type: ignore[assignment]
+    cohort.step(*next(cohort.batches()))
+    assert len(sizes) == 9
+
+
+def test_after_a_divergence_time_is_shared_by_those_who_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    company = [member(seed=1), member(seed=2, optimizer=partial(sgd, **WILD))]
+    cohort = CohortTraining(company, done=lambda *_: None)
+    monkeypatch.setattr("petlsparse.training.journey.time.perf_counter", clock)
+    cohort.run()
+    survivor = company[0].journey
+    before = survivor.seconds
+    survivor.lap()
+    assert survivor.seconds - before == 1.0  # all of the time that passed, not half of it
 
 
 def test_models_are_views_of_the_stack() -> None:
