@@ -19,7 +19,7 @@ class ProgressStyle(StrEnum):
 
 
 class SparseBackend(StrEnum):
-    """`masked` dense weights, truly sparse `csr` (linear layers, on the CPU), or for each layer what is faster here."""
+    """`masked` dense weights, truly sparse `csr` (on the CPU), or for each layer what is faster here."""
 
     auto = "auto"
     masked = "masked"

@@ -18,8 +18,9 @@ class Execution:
     """Choices of the command, the same for all its runs."""
 
     backend: Backend = "auto"
-    """Of sparse layers: "masked" computes densely over zeros, "csr" with active weights only (linear layers, on the
-    CPU, in float32), "auto" as is faster for each layer on this machine. A run that was begun keeps its own."""
+    """Of sparse layers: "masked" computes densely over zeros, "csr" with active weights only (linear layers and
+    convolutions, on the CPU, in float32), "auto" as is faster for each layer on this machine. A run that was begun
+    keeps its own."""
     cache_memory: int = 0
     """Bytes that cached values of frozen networks may take, all runs of the command together; 0 caches nothing."""
     cache_folder: Path | None = None

@@ -33,7 +33,8 @@ SAMPLE_SECONDS = 0.002
 def measured_crossover(site: Site, batch_size: int) -> float:
     """The density, within [0, 1], below which csr is faster in a layer's whole step; 0 where it hardly ever is.
 
-    A step is forward, backward, momentum SGD and mask. Takes some ten steps of a masked layer, fewer of a slow one.
+    A step is forward, backward, momentum SGD and mask. Takes some ten steps of a masked layer, fewer of a
+    slow one; seconds for the largest convolutions.
     """
     # The clock of a thread does not count what others do meanwhile, but neither what the other threads of torch do.
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter

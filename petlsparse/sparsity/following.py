@@ -33,7 +33,7 @@ class FollowingConv2d(nn.Conv2d):
 
 
 class _FollowingPool(nn.Module):
-    """Features-first always: pooling is that much faster so (some 25 times for maxima, measured) that a copy pays.
+    """Features-first always: so, maxima take a twentieth of the time (measured), which pays for a copy if need be.
 
     With channels in the place of examples and examples in that of channels, features-first is channels-last, where
     torch pools many channels at a time.
