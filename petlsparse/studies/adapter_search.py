@@ -23,9 +23,9 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
 from petlsparse.recipe.schema import AdapterRun, Run
+from petlsparse.studies.company import Company
 from petlsparse.studies.execution import Assembly, examples_of, shared_data
 from petlsparse.studies.frozen_feeds import frozen_feeds
-from petlsparse.studies.together import Company
 from petlsparse.studies.together import execute as execute_one
 from petlsparse.studies.together import execute_together as execute_many
 from petlsparse.training.method import Plain

@@ -28,9 +28,9 @@ from petlsparse.sparsity.sites import sites
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.updates import TopologyUpdates
+from petlsparse.studies.company import Company
 from petlsparse.studies.crossovers import crossover
 from petlsparse.studies.execution import Assembly, examples_of, shared_data, total_steps
-from petlsparse.studies.together import Company
 from petlsparse.studies.together import execute as execute_one
 from petlsparse.studies.together import execute_together as execute_many
 from petlsparse.training.cohort_method import CohortMethod

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies.execution import Assembler, Assembly, arithmetic_of, concluded, prepare, set_aside
+from petlsparse.studies.cohort_size import fitting
+from petlsparse.studies.company import Company, Member, members_of
+from petlsparse.studies.execution import Assembler, Assembly, arithmetic_of, concluded, set_aside
 from petlsparse.studies.execution import execute as execute_by_itself
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of
 from petlsparse.training.cohort import CohortTraining
-from petlsparse.training.cohort_method import CohortMethod, OneByOne
-from petlsparse.training.loop import Training
-from petlsparse.training.memory import free_memory_bytes, peak_memory_bytes, reset_peak_memory, used_memory_bytes
-from petlsparse.training.method import Method
+from petlsparse.training.memory import reset_peak_memory
 from petlsparse.training.result import RunResult
-from petlsparse.training.stack import Incompatible, Stack, StackedModels
-
-SHARE_OF_MEMORY = 0.8
-"""Of the free memory: what a cohort may take."""
-
-
-@dataclass(frozen=True)
-class Company:
-    """How runs of a study become one."""
-
-    key: Callable[[Run, str, Execution], Hashable | None]
-    """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
-    assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
-    """(runs, device, execution, manner of each one's checkpoint) -> their assemblies, with one set of feeds, if any."""
-    shares_feeds: bool = False
-    """Whether the feeds hold more, the more runs there are."""
-    stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
-    method: Callable[[Sequence[Method], Stack], CohortMethod] = lambda methods, _: OneByOne(methods)
+from petlsparse.training.stack import Incompatible
 
 
 def execute(company: Company, run: Run, *, run_dir: Path, device: torch.device, **circumstances: Any) -> RunResult:
@@ -106,9 +87,8 @@ def execute_together(
     Raises:
         Incompatible: they cannot be trained as one.
     """
-    execution = replace(execution, backend="masked")  # members share rows of dense weights
     members = partial(
-        _members, company, device=device, execution=execution, checkpoint_every=checkpoint_every, progress=progress
+        members_of, company, device=device, execution=execution, checkpoint_every=checkpoint_every, progress=progress
     )
     everyone = [*enumerate(zip(runs, run_dirs, strict=True))]
     with arithmetic_of(runs[0], device):
@@ -120,53 +100,7 @@ def execute_together(
             _train(company, _resumed(partial(members, part)), done, keep=keep, should_stop=should_stop)
 
 
-@dataclass
-class _Member:
-    """A run on its way."""
-
-    index: int
-    run: Run
-    folder: Path
-    assembly: Assembly
-    training: Training
-    warnings: list[str] = field(default_factory=list)
-
-
-def _members(
-    company: Company,
-    part: Sequence[tuple[int, tuple[Run, Path | None]]],
-    *,
-    device: torch.device,
-    execution: Execution,
-    checkpoint_every: Duration | None = None,
-    progress: Callable[[int, Progress], None] = lambda *_: None,
-    beside: Sequence[Run] = (),
-) -> list[_Member]:
-    """Assembled and prepared, with one set of feeds for all, and for those `beside` them."""
-    # What is stacked is masked, whatever the machine would choose for one run.
-    execution = replace(execution, backend="masked")
-    checkpoints = [folder and folder / "checkpoint.safetensors" for _, (_, folder) in part]
-    earlier = [(checkpoint and manner_of(checkpoint)) or {} for checkpoint in checkpoints]
-    everyone = [*(run for _, (run, _) in part), *beside]
-    assemblies = company.assemble(everyone, device, execution, [*earlier, *({} for _ in beside)])[: len(part)]
-    feeds = assemblies[0].feeds
-    members = []
-    for (index, (run, folder)), checkpoint, assembly in zip(part, checkpoints, assemblies, strict=True):
-        assembly = replace(assembly, feeds=feeds, manner={**assembly.manner, "cohort": str(len(part))})
-        training = prepare(
-            run,
-            assembly,
-            device,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            progress=partial(progress, index),
-        )
-        feeds = feeds or (training.train, training.val)
-        members.append(_Member(index, run, folder or Path(), assembly, training))
-    return members
-
-
-def _resumed(begin: Callable[[], list[_Member]]) -> list[_Member]:
+def _resumed(begin: Callable[[], list[Member]]) -> list[Member]:
     """Members where their checkpoints stand; what cannot be used is set aside, and they begin again."""
     members = begin()
     for member in members:
@@ -183,7 +117,7 @@ def _resumed(begin: Callable[[], list[_Member]]) -> list[_Member]:
 
 def _train(
     company: Company,
-    members: Sequence[_Member],
+    members: Sequence[Member],
     done: Callable[[int, RunResult], None],
     *,
     keep: str,
@@ -204,47 +138,6 @@ def _train(
         should_stop=should_stop,
         warn=members[0].warnings.append,
     ).run()
-
-
-def fitting(company: Company, runs: Sequence[Run], device: torch.device, execution: Execution) -> int:
-    """How many of the runs fit into memory at once, from what cohorts of one and of two take.
-
-    A real step and a validation pass each; what is measured is never trusted to be less than what is known to be held.
-    """
-    if len(runs) < 3:
-        return len(runs)
-    before = used_memory_bytes(device)
-    one, two = (_measured(company, runs, count, device, execution) - before for count in (1, 2))
-    fixed_and_one, each = max(one, 0), max(two - one, _held(company, runs[0], device, execution))
-    room = SHARE_OF_MEMORY * free_memory_bytes(device) / execution.sharers - fixed_and_one
-    return max(1, min(len(runs), 1 + int(room / each)))
-
-
-def _measured(company: Company, runs: Sequence[Run], count: int, device: torch.device, execution: Execution) -> int:
-    """Bytes at the highest point of a few steps and a validation pass of the first `count` of the runs."""
-    members = _members(
-        company,
-        [(i, (run, None)) for i, run in enumerate(runs[:count])],
-        device=device,
-        execution=execution,
-        beside=runs[count:] if company.shares_feeds else (),
-    )
-    reset_peak_memory(device)
-    cohort = CohortTraining(
-        [member.training for member in members], stack=company.stack, method=company.method, done=_nobody
-    )
-    cohort.try_out()
-    return peak_memory_bytes(device)
-
-
-def _nobody(index: int, result: RunResult) -> None:
-    """Nobody is told."""
-
-
-def _held(company: Company, run: Run, device: torch.device, execution: Execution) -> int:
-    """Bytes of a member's weights, gradients, best weights, masks and one optimizer state."""
-    (assembly,) = company.assemble([run], device, execution, [{}])
-    return 5 * sum(parameter.nbytes for parameter in assembly.method.parameters())
 
 
 def even_parts(things: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from petlsparse.slots import Slot
+from petlsparse.training.alike import by_optimizer, check_alike, consecutive
 from petlsparse.training.capture import CapturedStep
 from petlsparse.training.cohort_method import CohortMethod, OneByOne
 from petlsparse.training.evaluation import Score
@@ -19,7 +20,7 @@ from petlsparse.training.loop import Training
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import stream
-from petlsparse.training.stack import Incompatible, Stack, StackedModels, batched, evaluate_stack, member_losses
+from petlsparse.training.stack import Stack, StackedModels, batched, evaluate_stack, member_losses
 from petlsparse.training.stacked_optimizer import StackedOptimizer
 
 Done = Callable[[int, RunResult], None]
@@ -59,8 +60,8 @@ class CohortTraining:
         should_stop: Callable[[], bool] = lambda: False,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
-        _check_alike(trainings)
-        grouped = _with_equal_optimizers(trainings)
+        check_alike(trainings)
+        grouped = by_optimizer(trainings)
         self.places = [i for group in grouped for i in group]
         self.members = [trainings[i] for i in self.places]
         self.working = list(range(len(self.members)))
@@ -70,7 +71,7 @@ class CohortTraining:
         self.stack = stack([member.model for member in self.members])
         self.method = method([member.method for member in self.members], self.stack)
         on_cuda = self.device.type == "cuda"
-        self.groups = _consecutive(grouped)
+        self.groups = consecutive(grouped)
         optimizers = [member.optimizer for member in self.members]
         self.optimizer = StackedOptimizer(optimizers, self.groups, self.stack.slots, captured=on_cuda)
         self.captured = CapturedStep() if on_cuda else None
@@ -272,37 +273,6 @@ class CohortTraining:
             assert of_last is not None
             assert of_best is not None
             self.done(self.places[i], self.members[i].conclude(of_last, of_best))
-
-
-def _check_alike(trainings: Sequence[Training]) -> None:
-    first = trainings[0]
-    for what, differs in {
-        "lengths, batches or arithmetic": lambda one: one.settings != first.settings,
-        "devices": lambda one: one.device != first.device,
-        "steps done": lambda one: one.journey.step != first.journey.step,
-        "data": lambda one: one.fingerprints != first.fingerprints or one.examples != first.examples,
-        "augmentations": lambda one: one.train.random != first.train.random,
-        "optimizers": lambda one: type(one.optimizer) is not type(first.optimizer),
-    }.items():
-        if any(map(differs, trainings)):
-            raise Incompatible(f"their {what} differ")
-
-
-def _with_equal_optimizers(trainings: Sequence[Training]) -> list[list[int]]:
-    """Members by optimizer settings and schedule, each group in order."""
-    groups: dict[object, list[int]] = {}
-    for i, training in enumerate(trainings):
-        settings = tuple(sorted((name, str(value)) for name, value in training.optimizer.defaults.items()))
-        groups.setdefault((training.base_lr, settings, id(training.schedule)), []).append(i)
-    return list(groups.values())
-
-
-def _consecutive(groups: Sequence[Sequence[int]]) -> list[range]:
-    ranges, start = [], 0
-    for group in groups:
-        ranges.append(range(start, start + len(group)))
-        start += len(group)
-    return ranges
 
 
 def _owned(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, Slot, int]]]:

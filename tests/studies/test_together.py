@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import adapter_search, cohort_key, dst_sweep, together
+from petlsparse.studies import adapter_search, cohort_key, cohort_size, company, dst_sweep, together
+from petlsparse.studies.cohort_size import fitting
 from petlsparse.studies.dst_sweep import COMPANY
-from petlsparse.studies.together import even_parts, fitting
+from petlsparse.studies.together import even_parts
 from petlsparse.training.checkpoint import manner_of
 from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
@@ -146,12 +147,12 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_again(by_themselve
 def test_other_data_under_a_checkpoint_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter([False, False, False, True])
     execute(RUNS[0], tmp_path, stop=lambda: next(calls), execution=AUTO)
-    loaded = together.prepare
+    loaded = company.prepare
 
     def otherwise(run: Run, assembly: Any, *args: Any, **kwargs: Any) -> Any:
         return loaded(run, replace(assembly, provenance={"backbone_fingerprint": "other"}), *args, **kwargs)
 
-    monkeypatch.setattr(together, "prepare", otherwise)
+    monkeypatch.setattr(company, "prepare", otherwise)
     result = execute(RUNS[0], tmp_path, execution=AUTO)
     assert result.status == "done"
     assert "started again" in result.provenance_extra["warnings"][0]
@@ -199,20 +200,20 @@ def test_parts_that_were_not_begun_have_no_result(tmp_path: Path, monkeypatch: p
 def test_size_comes_from_what_cohorts_of_one_and_two_take(
     free: int, takes: tuple[int, int], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "free_memory_bytes", lambda device: free)
-    monkeypatch.setattr(together, "used_memory_bytes", lambda device: 5_000_000)
-    monkeypatch.setattr(together, "_measured", lambda company, runs, count, *_: 5_000_000 + takes[count - 1])
+    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: free)
+    monkeypatch.setattr(cohort_size, "used_memory_bytes", lambda device: 5_000_000)
+    monkeypatch.setattr(cohort_size, "_measured", lambda company, runs, count, *_: 5_000_000 + takes[count - 1])
     assert fitting(COMPANY, RUNS, CPU, AUTO) == expected
-    monkeypatch.setattr(together, "free_memory_bytes", lambda device: 3 * free)
+    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: 3 * free)
     assert fitting(COMPANY, RUNS, CPU, replace(AUTO, sharers=3)) == expected
 
 
 def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held = 5 * 4 * (64 * 40 + 40 + 40 * 20 + 20 + 20 * 10 + 10)
-    monkeypatch.setattr(together, "free_memory_bytes", lambda device: 10**12)
+    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: 10**12)
     assert fitting(COMPANY, RUNS, CPU, AUTO) == len(RUNS)
-    monkeypatch.setattr(together, "peak_memory_bytes", lambda device: 0)
-    monkeypatch.setattr(together, "free_memory_bytes", lambda device: 3.5 * held / together.SHARE_OF_MEMORY)
+    monkeypatch.setattr(cohort_size, "peak_memory_bytes", lambda device: 0)
+    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: 3.5 * held / cohort_size.SHARE_OF_MEMORY)
     assert fitting(COMPANY, RUNS, CPU, AUTO) == 4
 
 
@@ -225,8 +226,8 @@ def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(
         seen.extend(set(assembly.feeds[0].values) for assembly in assemblies if assembly.feeds)
         return assemblies
 
-    company = replace(adapter_search.COMPANY, assemble=assemble)
-    assert fitting(company, PLACED, CPU, asked) == 3
+    observed = replace(adapter_search.COMPANY, assemble=assemble)
+    assert fitting(observed, PLACED, CPU, asked) == 3
     assert seen[:6] == [{0, 1, 2, 8, 11, 12}] * 6  # of cohorts of one and of two, and those that are only thought of
 
 
