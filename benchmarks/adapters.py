@@ -40,8 +40,8 @@ def at_size(effort: Effort, name: str, size: int, batch: int) -> Iterator[Compar
     def fresh() -> ResidualStream:
         return load_backbone(name, pretrained=False, image_size=size)
 
-    def step(label: str, model: nn.Module, feed: Feed) -> Contestant:
-        call = stepper(model, feed, batch)
+    def step(label: str, model: nn.Module, feed: Feed, *, bf16: bool = False) -> Contestant:
+        call = stepper(model, feed, batch, bf16=bf16)
         return Contestant(label, call, counted(call))
 
     stream, data = fresh(), noise((3, size, size), CLASSES, batch * BATCHES)
@@ -55,13 +55,14 @@ def at_size(effort: Effort, name: str, size: int, batch: int) -> Iterator[Compar
         [
             step(f"LoRA r={RANK} on qkv (peft)", lora(name, size), images),
             step(f"all-parallel r={RANK}", placed(stream, parallel), images),
+            step(f"all-parallel r={RANK}, bf16", placed(stream, parallel), images, bf16=True),
             step(f"all-sequential r={RANK}", placed(stream, sequential), images),
             step("linear probe", placed(stream, ()), images),
             step("full fine-tuning", FullFineTuning(fresh(), CLASSES, head_generator=seed()), images),
         ],
         rounds=rounds,
         roof=roof,
-        notes=["AdamW, float32, random weights; a head is trained in all of them"],
+        notes=["AdamW, float32 where nothing else is said, random weights; a head is trained in all of them"],
     )
     low, last = 2 * (stream.nodes - 1) // 3, stream.nodes - 1
     for written in ([low], range(low, last)):
@@ -86,8 +87,8 @@ def frozen_values(model: PlacedAdapters, images: Images) -> FrozenValues:
     return FrozenValues(model.frozen(images.batch(slice(None))), images.labels)
 
 
-def stepper(model: nn.Module, feed: Feed, batch: int) -> Callable[[], None]:
-    """One training step on the next batch."""
+def stepper(model: nn.Module, feed: Feed, batch: int, *, bf16: bool = False) -> Callable[[], None]:
+    """One training step on the next batch, in bf16 autocast if asked for."""
     model.train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = adam(parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, kind=torch.optim.AdamW)
@@ -96,7 +97,9 @@ def stepper(model: nn.Module, feed: Feed, batch: int) -> Callable[[], None]:
 
     def step() -> None:
         chosen = next(chunks)
-        loss = functional.cross_entropy(model(feed.batch(chosen)), feed.labels[chosen])
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = model(feed.batch(chosen))
+        loss = functional.cross_entropy(logits.float(), feed.labels[chosen])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
