@@ -24,7 +24,11 @@ def balanced_subset(labels: Tensor, count: int) -> Tensor:
 
 
 def stratified_split(labels: Tensor, held_out: int, purpose: str) -> tuple[Tensor, Tensor]:
-    """Indices, ascending, of the kept part and of ``held_out`` examples taken from the classes in proportion."""
+    """Indices, ascending, of the kept part and of ``held_out`` examples taken from the classes in proportion.
+
+    From every class the same share, rounded. The share is what makes the sum right: where many classes have a single
+    example it may differ from ``held_out`` / N, and a large class then gives more than one example more or less.
+    """
     quantile = (rank_in_class(labels.numpy(), purpose) + 0.5) / np.bincount(labels.numpy())[labels.numpy()]
     order = np.argsort(quantile, kind="stable")
     return torch.from_numpy(np.sort(order[held_out:])), torch.from_numpy(np.sort(order[:held_out]))
