@@ -49,10 +49,10 @@ def test_stratified_split_is_a_partition_in_proportion(labels: list[int], data: 
     assert len(held) == held_out
     sizes, out = np.bincount(labels, minlength=5), np.bincount(np.array(labels)[held.numpy()], minlength=5)
     # One share, times the size of each class, rounded: nobody gives an example before one who has given less.
-    for given, size in zip(out, sizes, strict=True):
+    for own, size in zip(out, sizes, strict=True):
         for other, its_size in zip(out, sizes, strict=True):
-            if given > 0 and other < its_size:
-                assert (2 * given - 1) * its_size <= (2 * other + 1) * size
+            if own > 0 and other < its_size:
+                assert (2 * own - 1) * its_size <= (2 * other + 1) * size
 
 
 @pytest.mark.parametrize("bundled", ["fashion-mnist-10k", "digits"])
