@@ -53,7 +53,7 @@ class StackedModels:
         models: on one device. Their parameters and buffers become views of common tensors.
 
     Raises:
-        Incompatible: the models differ, or draw random numbers in training.
+        Incompatible: the models differ, draw random numbers in training, or have a linear layer of width one.
     """
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
@@ -62,6 +62,8 @@ class StackedModels:
             raise Incompatible("their networks differ")
         if any(isinstance(module, nn.Dropout) and module.p > 0 for module in self._template.modules()):
             raise Incompatible("dropout draws its numbers one run at a time")
+        if any(isinstance(module, nn.Linear) and 1 in module.weight.shape for module in self._template.modules()):
+            raise Incompatible("products with one row or column round otherwise in other company")
         own = [dict(model.named_parameters()) for model in models]
         everyone = range(len(models))
         self._slots = {name: share_rows([parameters[name] for parameters in own], everyone) for name in own[0]}

@@ -29,8 +29,9 @@ class _StackedLinear(torch.autograd.Function):
         with torch.autocast(kind, enabled=False):
             x, weight = x.to(dtype), unpadded(weights, shape).to(dtype)
             ctx.save_for_backward(x, weight)
-            bias = None if biases is None else unpadded(biases, shape[:1]).to(dtype).unsqueeze(1)
-            return _products(x, weight.mT, bias)
+            if biases is None:
+                return torch.bmm(x, weight.mT)
+            return torch.baddbmm(unpadded(biases, shape[:1]).to(dtype).unsqueeze(1), x, weight.mT)
 
     @staticmethod
     @once_differentiable
@@ -40,7 +41,7 @@ class _StackedLinear(torch.autograd.Function):
         dx = dweights = dbiases = None
         dy = dy.to(x.dtype)
         if ctx.needs_input_grad[0]:
-            dx = _products(dy, weight).to(x_type)
+            dx = torch.bmm(dy, weight).to(x_type)
         like = torch.empty((), dtype=rows_type, device=x.device)
         if ctx.needs_input_grad[1]:
             dweights = empty_rows(len(x), ctx.shape, like)
@@ -52,12 +53,3 @@ class _StackedLinear(torch.autograd.Function):
             dbiases = empty_rows(len(x), ctx.shape[:1], like)
             unpadded(dbiases, ctx.shape[:1]).copy_(dy.sum(1, dtype=rows_type))
         return dx, dweights, dbiases, None
-
-
-def _products(x: Tensor, matrices: Tensor, bias: Tensor | None = None) -> Tensor:
-    """(M, B, I) times (M, I, O), the same for each whatever M is."""
-    count = len(x)
-    if count == 1 and matrices.shape[2] == 1:  # MKL would round a single matrix times a vector otherwise
-        x, matrices = x.expand(2, -1, -1), matrices.expand(2, -1, -1)
-        bias = bias if bias is None else bias.expand(2, -1, -1)
-    return (torch.bmm(x, matrices) if bias is None else torch.baddbmm(bias, x, matrices))[:count]

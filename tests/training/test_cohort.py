@@ -159,7 +159,7 @@ HEAVY = {"momentum": 0.0, "weight_decay": 0.1}
 
 @pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
 @pytest.mark.parametrize("batch", [16, 17])
-@pytest.mark.parametrize("width", [12, 7, 1])
+@pytest.mark.parametrize("width", [12, 7, 2])
 def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimizer], batch: int, width: int) -> None:
     def odd(seed: int) -> nn.Module:
         torch.manual_seed(seed)
@@ -296,9 +296,12 @@ def test_members_at_different_steps_are_refused() -> None:
         train_together([ahead, member(seed=2)])
 
 
-def test_dropout_is_refused() -> None:
+def test_dropout_and_layers_of_width_one_are_refused() -> None:
     with pytest.raises(Incompatible, match="dropout"):
         StackedModels([toy_network(dropout=0.5)])
+    for narrow in (nn.Linear(16, 1), nn.Linear(1, 16)):
+        with pytest.raises(Incompatible, match="one row or column"):
+            StackedModels([nn.Sequential(nn.Flatten(), narrow)])
 
 
 def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
