@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from petlsparse.training.arithmetic import reference_arithmetic
+from petlsparse.training.cohort import CohortTraining
+from petlsparse.training.loop import Training
+from tests.training.test_cohort import adamw, convolutional, member, slow_sgd
 from tests.training.toys import toy_training
 
 pytestmark = pytest.mark.gpu
@@ -49,3 +55,23 @@ def test_products_are_rounded_to_tf32_only_where_asked_for() -> None:
     assert error(tf32=False) < 1e-6
     if torch.cuda.get_device_capability() >= (8, 0):
         assert 1e-5 < error(tf32=True) < 1e-3  # inputs are rounded to 10 bits: a relative 2**-11 at most, each
+
+
+@pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
+@pytest.mark.parametrize("network", [None, convolutional], ids=["linear", "convolutional"])
+def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone(
+    optimizer: Callable[..., Optimizer], network: Callable[[int], nn.Module] | None
+) -> None:
+    def made(seed: int) -> Training:
+        return member(seed=seed, network=network, optimizer=optimizer, steps=40, device=CUDA)
+
+    company, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
+    with reference_arithmetic(deterministic=True):
+        cohort = CohortTraining(company, done=lambda *_: None)
+        assert cohort.captured is not None
+        cohort.run()
+        assert cohort.captured.failure == ""
+        for ours, theirs in zip(company, alone, strict=True):
+            theirs.run()
+            for one, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
