@@ -50,7 +50,7 @@ def cache_folder() -> Path:
 def remembered(file: Path, key: str, measure: Callable[[], float]) -> float:
     """The number under `key` in a JSON file; measured and added if it is not there."""
     lock = FileLock(f"{file}.lock")
-    with suppress(OSError, NotImplementedError):
+    with suppress(OSError, NotImplementedError):  # filelock raises the latter where files cannot be locked
         file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
