@@ -18,7 +18,7 @@ FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS))
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo adapter-search dst-sweep smoke tables test lint bench clean
+.PHONY: help demo adapter-search dst-sweep smoke tables test fuzz lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ tables: $(INSTALLED)  ## comparison tables of OUT (or of all results/*), without
 
 test: $(DEVELOPING)  ## the default tests
 	$(VENV)/bin/pytest
+
+fuzz: $(DEVELOPING)  ## tests of drawn examples, drawn anew and many; what they find becomes an example of the test
+	$(VENV)/bin/pytest -m hypothesis --hypothesis-profile=fuzz
 
 lint: $(DEVELOPING)  ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -1,12 +1,18 @@
-"""What all tests share: one thread, no network, and GPU tests only where there is a GPU."""
+"""What all tests share: one thread, no network, the same drawn examples every day, no GPU tests without a GPU."""
 
 import os
 
 import pytest
+from hypothesis import settings
 
 # Before torch is imported anywhere, and inherited by subprocesses.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A test's examples follow from its source alone, and no clock fails it. What `make fuzz` finds becomes an @example.
+settings.register_profile("same-every-day", max_examples=60, derandomize=True, database=None, deadline=None)
+settings.register_profile("fuzz", max_examples=1000, deadline=None, print_blob=True)
+settings.load_profile("same-every-day")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -106,19 +106,18 @@ def killed_while_training(command: subprocess.Popen[bytes], out: Path, kill: Kil
     return False
 
 
-QUICK = [("dst-sweep", AS_ONE, kill_everything, 2), ("adapter-search", ADAPTED, kill_a_worker, 2)]
-THOROUGH = [
-    pytest.param(study, text, kill, 10, marks=pytest.mark.slow)
-    for study, text, kill in (
-        ("dst-sweep", APART, kill_everything),
-        ("dst-sweep", AS_ONE, kill_a_worker),
-        ("adapter-search", ADAPTED, kill_everything),
-        ("adapter-search", ADAPTED, kill_a_worker),
-    )
-]
+CASES = (
+    ("dst-sweep", AS_ONE, kill_everything, 2),
+    ("adapter-search", ADAPTED, kill_a_worker, 2),
+    ("dst-sweep", APART, kill_everything, 10),
+    ("dst-sweep", AS_ONE, kill_a_worker, 10),
+    ("adapter-search", ADAPTED, kill_everything, 10),
+    ("adapter-search", ADAPTED, kill_a_worker, 10),
+)
 
 
-@pytest.mark.parametrize(("study", "text", "kill", "kills"), [*QUICK, *THOROUGH])
+@pytest.mark.slow
+@pytest.mark.parametrize(("study", "text", "kill", "kills"), CASES)
 def test_a_killed_study_ends_like_an_undisturbed_one(
     study: str, text: str, kill: Kill, kills: int, tmp_path: Path
 ) -> None:

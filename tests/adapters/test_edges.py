@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petlsparse.adapters.edges import (
@@ -66,14 +66,12 @@ edge_sets = st.integers(1, 9).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(edge_sets)
 def test_checked_edges_do_not_depend_on_the_order_given(case: tuple[int, set[tuple[int, int]]]) -> None:
     nodes, edges = case
     assert check_edges(sorted(edges), nodes) == check_edges(sorted(edges, reverse=True), nodes) == tuple(sorted(edges))
 
 
-@settings(deadline=None)
 @given(edge_sets)
 def test_frozen_nodes_are_the_start_and_every_source_training_cannot_change(
     case: tuple[int, set[tuple[int, int]]],

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,7 +38,6 @@ def gradients(model: PlacedAdapters, logits: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(F.cross_entropy(logits, labels), trained))
 
 
-@settings(deadline=None, max_examples=40)
 @given(placements)
 def test_values_in_place_of_images_change_neither_logits_nor_gradients(edges: list[tuple[int, int]]) -> None:
     model = stir(placed(edges, STREAM))
@@ -63,14 +62,12 @@ def test_in_float32_values_of_another_batch_change_logits_by_less_than_a_hundred
         assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.sets(st.integers(0, NODES - 1), min_size=1), st.integers(0, NODES - 1))
 def test_a_value_does_not_depend_on_which_others_are_asked_for(nodes: set[int], also: int) -> None:
     some, more = frozen_values(STREAM, images(), nodes), frozen_values(STREAM, images(), nodes | {also})
     assert all(torch.equal(more[node], value) for node, value in some.items())
 
 
-@settings(deadline=None, max_examples=40)
 @given(placements)
 def test_of_the_last_node_only_the_class_token_is_kept_unless_an_edge_reads_it_all(
     edges: list[tuple[int, int]],

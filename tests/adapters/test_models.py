@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -62,7 +62,6 @@ pairs = st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1))
 placements = st.lists(pairs, unique=True, max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
 @given(placements)
 def test_logits_and_gradients_are_those_of_two_complete_passes(edges: list[tuple[int, int]]) -> None:
     model = stir(placed(edges, STREAM))
@@ -110,7 +109,6 @@ def test_gradients_agree_with_finite_differences(edge: tuple[int, int]) -> None:
 # -- what the semantics promise
 
 
-@settings(deadline=None, max_examples=30)
 @given(placements)
 def test_fresh_adapters_anywhere_leave_the_frozen_logits_untouched(edges: list[tuple[int, int]]) -> None:
     model = placed(edges, STREAM)

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petlsparse.adapters.edges import EDGE_KINDS, Edge, edge_space
@@ -36,7 +36,6 @@ def test_explicit_edges_are_put_in_canonical_order() -> None:
 draws = st.tuples(st.integers(2, 13), st.sampled_from(EDGE_KINDS), st.integers(0, 10**6), st.data())
 
 
-@settings(deadline=None)
 @given(draws)
 def test_a_random_placement_is_distinct_edges_of_the_kind_asked_for(
     case: tuple[int, str, int, st.DataObject],
@@ -54,7 +53,6 @@ def test_a_random_placement_is_distinct_edges_of_the_kind_asked_for(
     assert larger == tuple(space)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 24))
 def test_fewer_edges_of_a_draw_are_among_its_more(draw: int, count: int) -> None:
     fewer = select_edges("random", 5, count=count, draw=draw)

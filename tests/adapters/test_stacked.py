@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -94,7 +94,6 @@ pairs = st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1))
 cohorts = st.lists(st.lists(pairs, unique=True, max_size=6), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=60)
 @given(cohorts, st.data())
 def test_so_they_are_for_any_placements_and_seeds(cohort: list[Edges], data: st.DataObject) -> None:
     batches = data.draw(st.integers(1, 3))

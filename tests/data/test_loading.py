@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petlsparse.data import load_data
@@ -19,7 +19,6 @@ from petlsparse.errors import UserError
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(LABELS, st.data())
 def test_subset_is_as_balanced_as_the_classes_allow(labels: list[int], data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(labels)))
@@ -40,7 +39,6 @@ def test_subsets_are_nested_and_always_the_same() -> None:
     assert small != list(range(20))
 
 
-@settings(deadline=None)
 @given(LABELS, st.data())
 def test_stratified_split_is_a_partition_in_proportion(labels: list[int], data: st.DataObject) -> None:
     held_out = data.draw(st.integers(0, len(labels)))

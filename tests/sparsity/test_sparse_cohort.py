@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -257,7 +257,6 @@ def layers(draw: Any) -> tuple[Tensor, Tensor, Tensor, list[int]]:
 
 @pytest.mark.parametrize("device", ["cpu", "as on a GPU"])
 @pytest.mark.parametrize(("criterion", "growth"), RULES)
-@settings(max_examples=25)
 @given(layer=layers(), mest_lambda=st.floats(0, 2))
 def test_an_update_of_rows_is_that_of_every_layer(
     criterion: str, growth: str, device: str, layer: tuple[Tensor, Tensor, Tensor, list[int]], mest_lambda: float
