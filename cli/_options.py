@@ -35,7 +35,9 @@ Recipe = Annotated[
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Run id, or its beginning.", autocompletion=run_ids)]
 Stores = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.", autocompletion=stores)]
-Out = Annotated[Path | None, typer.Option("--out", help="Results folder; results/<recipe name> unless given.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Results folder; results/<recipe name> unless given.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a value; repeatable.", rich_help_panel=_SWEEP),
@@ -46,19 +48,23 @@ Axes = Annotated[
 ]
 Seeds = Annotated[
     str | None,
-    typer.Option("--seeds", metavar="5|1,2,3", help="How many seeds, or which.", rich_help_panel=_SWEEP),
+    typer.Option("--seeds", metavar="5|1,2,3|1-5", help="How many seeds, or which.", rich_help_panel=_SWEEP),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.", rich_help_panel=_EXECUTION)
 ]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time.", rich_help_panel=_EXECUTION)]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Runs at a time.", rich_help_panel=_EXECUTION)
+]
 PerGpu = Annotated[
-    int | None, typer.Option("--per-gpu", min=1, help="Runs at a time on each GPU.", rich_help_panel=_EXECUTION)
+    int | None,
+    typer.Option("--per-gpu", metavar="N", min=1, help="Runs at a time on each GPU.", rich_help_panel=_EXECUTION),
 ]
 Retry = Annotated[
     int | None,
     typer.Option(
         "--retry",
+        metavar="N",
         min=0,
         help="Further attempts of a run whose worker died or that lacked memory or a file; 1 unless given.",
         rich_help_panel=_EXECUTION,
@@ -68,6 +74,7 @@ Backend = Annotated[
     SparseBackend | None,
     typer.Option(
         "--backend",
+        metavar="auto|masked|csr",
         help="How sparse layers compute; auto unless given: what is faster on this machine, layer by layer.",
         rich_help_panel=_EXECUTION,
     ),
@@ -104,7 +111,9 @@ CacheMemory = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=0, help="Train no more than this many runs now.", rich_help_panel=_EXECUTION),
+    typer.Option(
+        "--limit", metavar="N", min=0, help="Train no more than this many runs now.", rich_help_panel=_EXECUTION
+    ),
 ]
 Fresh = Annotated[
     bool,
@@ -112,5 +121,8 @@ Fresh = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and train nothing.", rich_help_panel=_EXECUTION)]
 Progress = Annotated[
-    ProgressStyle, typer.Option("--progress", help="How to show progress.", rich_help_panel=_EXECUTION)
+    ProgressStyle,
+    typer.Option(
+        "--progress", metavar="auto|rich|plain|none", help="How to show progress.", rich_help_panel=_EXECUTION
+    ),
 ]

@@ -7,5 +7,9 @@ adapter_search = study_command(
     """Train adapters at different places of a frozen pre-trained transformer.
 
     RECIPE is the name of a shipped recipe or a TOML file. The same command again continues where it stopped.
+
+    Examples:
+        petlsparse adapter-search adapter-smoke --workers 2
+        petlsparse adapter-search adapter-smoke --set method.rank=4 --out results/rank-4
     """,
 )

@@ -9,6 +9,7 @@ import typer
 from petlsparse.errors import Problem, UserError
 
 from ._console import report, warn
+from ._help import Command, Commands
 from .adapter_search import adapter_search
 from .compare import compare
 from .data import app as data
@@ -25,6 +26,7 @@ ABOUT = "What there is"
 
 app = typer.Typer(
     name="petlsparse",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,18 +51,23 @@ def _app(
 
     Runs, resumes and compares studies of adapter placement and dynamic sparse training.
     Start with `petlsparse demo`.
+
+    Examples:
+        petlsparse demo
+        petlsparse recipes ls
+        petlsparse plan dst-smoke
     """
 
 
-app.command("demo", rich_help_panel=STUDIES)(demo)
-app.command("adapter-search", rich_help_panel=STUDIES)(adapter_search)
-app.command("dst-sweep", rich_help_panel=STUDIES)(dst_sweep)
-app.command("plan", rich_help_panel=STUDIES)(plan)
-app.command("compare", rich_help_panel=RESULTS)(compare)
-app.command("show", rich_help_panel=RESULTS)(show)
+app.command("demo", cls=Command, rich_help_panel=STUDIES)(demo)
+app.command("adapter-search", cls=Command, rich_help_panel=STUDIES)(adapter_search)
+app.command("dst-sweep", cls=Command, rich_help_panel=STUDIES)(dst_sweep)
+app.command("plan", cls=Command, rich_help_panel=STUDIES)(plan)
+app.command("compare", cls=Command, rich_help_panel=RESULTS)(compare)
+app.command("show", cls=Command, rich_help_panel=RESULTS)(show)
 app.add_typer(recipes, name="recipes", rich_help_panel=ABOUT)
 app.add_typer(data, name="data", rich_help_panel=ABOUT)
-app.command("doctor", rich_help_panel=ABOUT)(doctor)
+app.command("doctor", cls=Command, rich_help_panel=ABOUT)(doctor)
 
 
 def main() -> None:

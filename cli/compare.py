@@ -20,10 +20,18 @@ class Format(StrEnum):
 
 def compare(
     stores: Stores,
-    format: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.rich,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        Format,
+        typer.Option("--format", metavar="rich|markdown|latex|csv|json", help="How to write the table."),
+    ] = Format.rich,
     json: Json = False,
 ) -> None:
-    """Compare the methods in one or several results folders: mean, interval and cost over seeds."""
+    """Compare the methods in one or several results folders: mean, interval and cost over seeds.
+
+    Examples:
+        petlsparse compare results/dst-smoke results/adapter-smoke
+        petlsparse compare results/dst-smoke --format latex
+    """
     from petlsparse.analysis.compare import compare as compare_runs
     from petlsparse.analysis.formats import FORMATS
     from petlsparse.analysis.load import load_runs

@@ -3,14 +3,25 @@
 import typer
 
 from . import _console
+from ._help import Command, Commands
 from ._options import Json
 
-app = typer.Typer(help="Say which data sets there are, and how to supply the others.", no_args_is_help=True)
+HELP = """Say which data sets there are, and how to supply the others.
+
+Examples:
+    petlsparse data ls
+"""
+
+app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def ls(json: Json = False) -> None:
-    """List the data sets by name, with where they were found or how to supply them."""
+    """List the data sets by name, with where they were found or how to supply them.
+
+    Examples:
+        petlsparse data ls
+    """
     from dataclasses import asdict
 
     from petlsparse.data import inventory

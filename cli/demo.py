@@ -15,7 +15,9 @@ RECIPES = ("dst-smoke", "adapter-smoke")
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results folders of both.")] = RESULTS,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the results folders of both.")
+    ] = RESULTS,
     workers: Workers = None,
     progress: Progress = ProgressStyle.auto,
     json: Json = False,
@@ -23,6 +25,9 @@ def demo(
     """Run a small version of both studies on bundled data and weights, and compare. Takes a few minutes.
 
     The same command again continues where it stopped.
+
+    Examples:
+        petlsparse demo --workers 2
     """
     from petlsparse.recipe import load_recipe
     from petlsparse.studies import names

@@ -18,7 +18,11 @@ class Finding(NamedTuple):
 
 
 def doctor(json: Json = False) -> None:
-    """Say what this installation finds: versions, devices, threads, data and weights."""
+    """Say what this installation finds: versions, devices, threads, data and weights.
+
+    Examples:
+        petlsparse doctor
+    """
     with _console.err.status("looking around ..."):
         findings = [*_software(), *_machine(), *_data(), *_weights()]
     if json:

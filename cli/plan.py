@@ -41,7 +41,12 @@ def plan(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what a recipe means: axes, runs, what is done already, what it costs, how long it will take."""
+    """Show what a recipe means: axes, runs, what is done already, what it costs, how long it will take.
+
+    Examples:
+        petlsparse plan dst-smoke --axis method.density=0.02,0.1
+        petlsparse plan adapter-smoke --seeds 1-5 --probe
+    """
     from petlsparse.recipe import load_recipe
     from petlsparse.studies import names
 

@@ -10,16 +10,28 @@ from petlsparse.errors import Problem, UserError, unknown_name
 
 from . import _console
 from ._complete import recipe_names
+from ._help import Command, Commands
 from ._options import Json
 
-app = typer.Typer(help="List, show, copy and validate recipes.", no_args_is_help=True)
+HELP = """List, show, copy and validate recipes.
+
+Examples:
+    petlsparse recipes ls
+    petlsparse recipes copy dst-smoke mine.toml
+"""
+
+app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped recipe.", autocompletion=recipe_names)]
 
 
-@app.command()
+@app.command(cls=Command)
 def ls(json: Json = False) -> None:
-    """List the shipped recipes."""
+    """List the shipped recipes.
+
+    Examples:
+        petlsparse recipes ls
+    """
     from petlsparse.recipe import load_recipe, shipped_recipes
     from petlsparse.studies import names
 
@@ -32,19 +44,27 @@ def ls(json: Json = False) -> None:
         _console.out.print(_console.grid(list(rows[0]), [list(row.values()) for row in rows], right=["runs"]))
 
 
-@app.command()
+@app.command(cls=Command)
 def show(name: Name) -> None:
-    """Print a shipped recipe; its head says where it comes from, how long it takes and what it gives."""
+    """Print a shipped recipe; its head says where it comes from, how long it takes and what it gives.
+
+    Examples:
+        petlsparse recipes show dst-smoke
+    """
     typer.echo(_shipped(name).read_text(encoding="utf-8"), nl=False)
 
 
-@app.command()
+@app.command(cls=Command)
 def copy(
     name: Name,
     to: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder to copy to.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Copy a shipped recipe, to make it your own."""
+    """Copy a shipped recipe, to make it your own.
+
+    Examples:
+        petlsparse recipes copy dst-smoke mine.toml
+    """
     source = _shipped(name)
     target = to / source.name if to.is_dir() else to
     if target.exists() and not force:
@@ -58,14 +78,18 @@ def copy(
     typer.echo(target)
 
 
-@app.command()
+@app.command(cls=Command)
 def validate(
     recipes: Annotated[
         list[str], typer.Argument(metavar="RECIPE...", help="Names or files.", autocompletion=recipe_names)
     ],
     json: Json = False,
 ) -> None:
-    """Check recipes completely, without training; reports all problems of all of them."""
+    """Check recipes completely, without training; reports all problems of all of them.
+
+    Examples:
+        petlsparse recipes validate dst-smoke adapter-smoke
+    """
     from petlsparse.recipe import load_recipe
     from petlsparse.studies import names
 

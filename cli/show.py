@@ -17,10 +17,17 @@ from ._options import Json, RunId
 def show(
     run_id: RunId,
     log: Annotated[bool, typer.Option("--log", help="Also print what the run wrote to its log.")] = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder to look for the run in, at any depth.")] = RESULTS,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder to look for the run in, at any depth.")
+    ] = RESULTS,
     json: Json = False,
 ) -> None:
-    """Show one run: status, settings, metrics, cost, provenance, and its error if it failed."""
+    """Show one run: status, settings, metrics, cost, provenance, and its error if it failed.
+
+    Examples:
+        petlsparse show 3f2a --out results/dst-smoke
+        petlsparse show 3f2a --log
+    """
     from petlsparse.tracking.store import Store
 
     folder = _find(run_id, out)

@@ -57,7 +57,7 @@ def load_recipe(
         reference: path of a TOML file, or name of a recipe shipped or found in the folders of `search`.
         sets: "key=value" texts.
         axes: "key=value1,value2" texts.
-        seeds: "5" or "1,2,3".
+        seeds: "5", "1,2,3" or "1-5".
         names: the vocabularies that names in the recipe are checked against.
         search: folders with recipes that can be referred to by name.
         study: the study that the recipe must belong to.

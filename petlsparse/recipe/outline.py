@@ -1,7 +1,8 @@
 """The shape of a recipe file: what is fixed, what varies, what is left out. What a run may hold, `schema` says."""
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -37,23 +38,36 @@ def _equally_long(group: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return group
 
 
+MAX_SEEDS = 100_000
+
+
 def _seeds(value: object) -> tuple[int, ...]:
-    """3 means 1, 2, 3; a list is taken as it is."""
+    """3 means 1, 2, 3; "4-6" means 4, 5, 6; a list holds seeds and such ranges."""
     if type(value) is int:
         if value < 1:
             raise ValueError("should be at least 1 seed")
-        if value > 100_000:
-            raise ValueError("should be at most 100,000 seeds")
-        return tuple(range(1, value + 1))
-    if not isinstance(value, list) or not all(type(seed) is int for seed in value):
-        raise ValueError("should be a number of seeds (3 means 1, 2, 3) or a list of seeds")
-    if not value:
+        value = [f"1-{value}"]
+    ranges = [_range(item) for item in (value if isinstance(value, list) else [value])]
+    if not ranges:
         raise ValueError("should have at least one seed")
-    if not all(0 <= seed < 2**63 for seed in value):
+    if sum(each[-1] - each[0] + 1 for each in ranges) > MAX_SEEDS:  # the length of a range may be beyond len()
+        raise ValueError(f"should be at most {MAX_SEEDS:,} seeds")
+    seeds = [seed for each in ranges for seed in each]
+    if not all(0 <= seed < 2**63 for seed in seeds):
         raise ValueError("should hold no negative seeds")
-    if len(set(value)) < len(value):
+    if len(set(seeds)) < len(seeds):
         raise ValueError("should name every seed once")
-    return tuple(value)
+    return tuple(seeds)
+
+
+def _range(value: object) -> Sequence[int]:
+    """The seeds of "4-6", or one seed."""
+    if type(value) is int:
+        return (value,)
+    match = re.fullmatch(r"\s*(\d{1,19})\s*-\s*(\d{1,19})\s*", value, re.ASCII) if isinstance(value, str) else None
+    if match is None or int(match[1]) > int(match[2]):
+        raise ValueError('should be a number of seeds (3 means 1, 2, 3), a range "4-6" or a list of seeds')
+    return range(int(match[1]), int(match[2]) + 1)
 
 
 Size = Annotated[int, PlainValidator(parse_size)]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petlsparse.errors import UserError
 from petlsparse.recipe.overrides import parse_value, parse_values
 
 ARMS = """
@@ -121,6 +122,26 @@ def test_set_reaches_seeds_output_and_launch(sparse):
     recipe = sparse(DENSE, sets=["seeds=[4, 5]", "output.keep=both", "launch.workers=3"])
     assert [run.seed for run in recipe.runs] == [4, 5]
     assert (recipe.output.keep, recipe.launch.workers) == ("both", 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("3", [1, 2, 3]),
+        ("7", [1, 2, 3, 4, 5, 6, 7]),
+        ("4-6", [4, 5, 6]),
+        ("9-9", [9]),
+        ("1-3,7, 9-10", [1, 2, 3, 7, 9, 10]),
+    ],
+)
+def test_seeds_are_a_number_a_list_or_ranges(sparse, given, meant):
+    assert [run.seed for run in sparse(DENSE, seeds=given).runs] == meant
+
+
+@pytest.mark.parametrize("given", ["5-1", "1-2-3", "a-b", "1-", "1-3,2", "1-100001", f"0-{2**63}", "1.5"])
+def test_seeds_that_are_none_are_refused(sparse, given):
+    with pytest.raises(UserError, match="seeds"):
+        sparse(DENSE, seeds=given)
 
 
 def test_seeds_go_over_set_and_file(sparse):
