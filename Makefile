@@ -18,7 +18,7 @@ FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS))
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo adapter-search dst-sweep smoke tables test fuzz lint bench clean
+.PHONY: help demo adapter-search dst-sweep smoke tables test fuzz lint bench gpu-check clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ lint: $(DEVELOPING)  ## ruff and mypy
 
 bench: $(DEVELOPING)  ## speed and memory, side by side (an hour on a quiet machine); NAME= for some, PEERS= see docs
 	$(VENV)/bin/python -m benchmarks $(NAME) $(if $(OUT),--out $(OUT)) $(if $(PEERS),--peers $(PEERS))
+
+gpu-check: $(DEVELOPING)  ## what only CUDA can tell, in 8 minutes: tests, smoke recipes beside the CPU, speed; OUT=DIR
+	@test -n "$(OUT)" || { echo "name a folder: make gpu-check OUT=DIR" >&2; exit 2; }
+	$(VENV)/bin/python scripts/gpu_check.py --out $(OUT)
 
 clean:  ## remove the virtual environment and caches; results stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

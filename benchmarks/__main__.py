@@ -39,11 +39,12 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     for name in names:
         facts, comparisons = report.machine(), []
+        command = f"python -m benchmarks {shlex.join(sys.argv[1:])}"
         for comparison in resolve(BENCHMARKS, name, "benchmark")(effort):
             console.print(report.table(comparison), "")
             comparisons.append(comparison)
-        command = f"python -m benchmarks {shlex.join(sys.argv[1:])}"
-        console.print(f"written to {report.write(arguments.out, name, command, facts, comparisons)}\n")
+            path = report.write(arguments.out, name, command, facts, comparisons)  # one cut short keeps what it has
+        console.print(f"written to {path}\n")
 
 
 def print_markdown(folder: Path, names: list[str]) -> None:

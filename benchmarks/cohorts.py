@@ -69,7 +69,7 @@ ON_CPU = (
 )
 """By weights times batch."""
 ON_CUDA = (
-    Net("mlp", SHAPE, 10, 128, (1, 32, 128, 512), widths=(1024, 512)),
+    Net("mlp", SHAPE, 10, 128, (1, 8, 64, 256), widths=(1024, 512)),
     Net("lenet5", (1, 28, 28), 10, 128, (1, 16, 64)),
 )
 QUICK = (Net("mlp", (1, 8, 8), 10, 32, (1, 8), widths=(40, 20)),)

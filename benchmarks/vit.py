@@ -1,4 +1,4 @@
-"""How many images a second does adapter training see on a ViT-B/16 in bf16, and what does it save to train as one?"""
+"""How many images a second does adapter training see on a ViT-B/16, and what do a cache and training as one save?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -32,6 +32,8 @@ STEPS = 8
 LATE = 8
 """Adapters of a placement in the last third."""
 Edges = Iterable[tuple[int, int]]
+Precision = Literal["bf16", "float32"]
+PRECISIONS: tuple[Precision, ...] = ("bf16", "float32")
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,23 @@ TINY = Size("vit_tiny_patch16_224", 32, batch=2, placements=3, roof=64)
 
 
 def run(effort: Effort) -> Iterator[Comparison]:
-    """From images, then from cached values of the frozen network."""
+    """From images, then from cached values of the frozen network; in bf16, then in float32."""
     device = here()
     size = FULL if device.type == "cuda" and not effort.quick else TINY
-    with reference_arithmetic(deterministic=True):
-        bench = Bench(size, device, effort)
-    for table in (bench.from_images, bench.from_cached_values):
+    for precision in PRECISIONS:
         with reference_arithmetic(deterministic=True):
-            measured = table()
-        yield measured
+            bench = Bench(size, device, effort, precision)
+        for table in (bench.from_images, bench.from_cached_values):
+            with reference_arithmetic(deterministic=True):
+                measured = table()
+            yield measured
 
 
 class Bench:
     """One backbone and one set of images for all contestants."""
 
-    def __init__(self, size: Size, device: torch.device, effort: Effort) -> None:
-        self.size, self.device, self.effort = size, device, effort
+    def __init__(self, size: Size, device: torch.device, effort: Effort, precision: Precision) -> None:
+        self.size, self.device, self.effort, self.precision = size, device, effort, precision
         self.stream = load_backbone(size.backbone, pretrained=False, image_size=size.pixels).to(device)
         images = noise((3, size.pixels, size.pixels), CLASSES, size.batch * BATCHES).to(device)
         self.images = Images(images, self.stream.mean, self.stream.std)
@@ -92,7 +95,11 @@ class Bench:
         def feed(models: Sequence[PlacedAdapters]) -> Feed:
             return FrozenValues({node: values[node] for node in needed_values(models)[0]}, self.images.labels)
 
-        builders = self.together("placements in the last third", draws, feed)
+        what = "placements in the last third"
+        builders: dict[str, Callable[[], Sequence[Trained]]] = {
+            f"{len(draws)} {what}, one at a time, from images": partial(self.alone, draws, self.from_images_of),
+            **self.together(what, draws, feed),
+        }
         return self.compare(f"from cached frozen values, {LATE} adapters", builders)
 
     def compare(self, what: str, builders: Mapping[str, Callable[[], Sequence[Trained]]]) -> Comparison:
@@ -100,8 +107,8 @@ class Bench:
         size, device = self.size, self.device
         found, notes = contestants(builders, STEPS, examples=size.batch, count=True)
         measured = compare_on(device)(
-            f"training on one image, {what}, {size.backbone}, {size.pixels} px, batch {size.batch}, bf16 autocast, "
-            f"on {called(device)}",
+            f"training on one image, {what}, {size.backbone}, {size.pixels} px, batch {size.batch}, "
+            f"{self.precision}, on {called(device)}",
             found,
             rounds=self.effort.at_most(9),
             roof=self.roof(),
@@ -114,7 +121,8 @@ class Bench:
     def roof(self) -> Contestant:
         """A product that is large enough to show what the device can do."""
         side = self.size.roof
-        return matmul(side, side, side, dtype=torch.bfloat16, device=self.device)
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return matmul(side, side, side, dtype=dtype, device=self.device)
 
     def together(
         self, what: str, placements: Sequence[Edges], feed: Callable[[Sequence[PlacedAdapters]], Feed]
@@ -142,7 +150,9 @@ class Bench:
         optimizer = adam(
             method.parameters(), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, kind=torch.optim.AdamW
         )
-        return endless(method, feed, optimizer, batch_size=self.size.batch, device=self.device, precision="bf16")
+        return endless(
+            method, feed, optimizer, batch_size=self.size.batch, device=self.device, precision=self.precision
+        )
 
     def placed(self, edges: Edges) -> PlacedAdapters:
         """Adapters over the common backbone."""
