@@ -17,7 +17,7 @@ def recipe_names(incomplete: str) -> Iterator[str]:
 
 def run_ids(incomplete: str) -> Iterator[str]:
     """Ids that begin like this of runs in the stores under `results/`."""
-    yield from (path.name for path in RESULTS.glob(f"**/runs/{incomplete}*") if path.is_dir())
+    yield from (path.name for path in RESULTS.glob(f"**/runs/{incomplete}*") if len(path.name) == 12 and path.is_dir())
 
 
 def stores(incomplete: str) -> Iterator[str]:

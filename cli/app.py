@@ -74,7 +74,7 @@ def main() -> None:
     """Entry point. Exit codes: 0 all done, 1 some run failed, 2 the user's mistake, 130 interrupted."""
     if not sys.warnoptions:  # a user wants to hear what was mended, not what libraries deprecate
         warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", module="petlsparse")
+        warnings.filterwarnings("default", module="petlsparse")  # each once
         warnings.showwarning = lambda message, *_, **__: warn(str(message))
     try:
         app()

@@ -67,7 +67,9 @@ def _log(folder: Path) -> str:
 
 def _find(run_id: str, root: Path) -> Path:
     """The one folder below `root` of a run whose id begins like this."""
-    folders = sorted(path for path in root.glob("**/runs/*") if (path / "record.json").exists())
+    from petlsparse.recipe.identity import RUN_ID
+
+    folders = sorted(p for p in root.glob("**/runs/*") if RUN_ID.fullmatch(p.name) and (p / "record.json").exists())
     found = [path for path in folders if path.name.startswith(run_id)]
     names = {path.name for path in found}
     if not names:

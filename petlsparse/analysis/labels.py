@@ -81,16 +81,20 @@ def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
         label = f"random-{setting(fields['count'])}" + ("" if kind == "any" else f" {kind}")
     else:
         said.append("draw")  # means nothing here
-        label = _explicit(json.loads(str(fields["edges"]))) if placement == "explicit" else placement
+        label = _explicit(fields["edges"]) if placement == "explicit" else placement
         if known(fields.get("count")) is not None:
             label = f"{placement.removesuffix('-k')}-{setting(fields['count'])}"
     return f"{label} r={setting(fields['rank'])}", tuple(said)
 
 
-def _explicit(edges: Sequence[tuple[int, int]]) -> str:
-    shown = [f"{source}→{target}" for source, target in edges[:_EDGES_SHOWN]]
-    more = len(edges) - len(shown)
-    return " ".join([*shown, f"+{more} more"] if more else shown)
+def _explicit(text: object) -> str:
+    """The first edges of a JSON list; what else a record may hold there as it is."""
+    try:
+        edges = [f"{source}→{target}" for source, target in json.loads(str(text))]
+    except (ValueError, TypeError):
+        return f"explicit {text}"
+    more = len(edges) - _EDGES_SHOWN
+    return " ".join([*edges[:_EDGES_SHOWN], *([f"+{more} more"] if more > 0 else [])])
 
 
 _LABELS: dict[str, Callable[[Fields], tuple[str, tuple[str, ...]]]] = {

@@ -43,7 +43,7 @@ def _variation(
     implied: Sequence[str],
 ) -> str:
     varies = [*(["method"] if len({row.method for row in rows}) > 1 else []), *columns]
-    numbers = sorted({record["seed"] for record in records})
+    numbers = sorted({record["seed"] for record in records if record.get("seed") is not None})
     seeds = f"over {'seeds' if len(numbers) > 1 else 'seed'} {listing(numbers)} (initialisation, data order, draws)"
     follows = f"; {listing(implied)} set along with them" if implied else ""
     return f"Rows vary {listing(varies)}{follows}; {seeds}." if varies else f"Replicated {seeds}."

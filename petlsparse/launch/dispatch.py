@@ -105,7 +105,7 @@ class Dispatch:
         task.beat.unlink(missing_ok=True)
         outcomes = {}
         for job in task.jobs:
-            record = self.store.record(job.run_id)
+            record = self.store.record(job.run_id, self.store.set_aside)
             if record is not None and record.final:  # it had just finished
                 outcomes[job.run_id] = Outcome(record.status, metrics=record.metrics)
             elif len(task.jobs) > 1 or self.interruption.requested:

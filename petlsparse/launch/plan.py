@@ -6,7 +6,7 @@ same command again: results are kept, stopped runs go on from their checkpoint, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 
 from petlsparse.launch.cache import shared_cache
@@ -21,9 +21,10 @@ from petlsparse.recipe.execution import Backend, CohortSize, Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking import provenance
-from petlsparse.tracking.compaction import compact
+from petlsparse.tracking.compaction import Standing, compact, standings
+from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.record import FINAL
-from petlsparse.tracking.store import Plan, Store
+from petlsparse.tracking.store import Store
 
 RETRY = 1
 
@@ -85,7 +86,8 @@ def execute_plan(
         shared_cache(store.path, cache_memory) as (cache_folder, cache_size),
     ):
         store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
-        statuses, attempts = _standing(store, run_ids)
+        recorded = standings(store)
+        statuses = {run_id: recorded[run_id].status if run_id in recorded else PENDING for run_id in run_ids}
         finished = [run_id for run_id in run_ids if statuses[run_id] in FINAL]
         store.tidy(finished)
         todo = [run for run in recipe.runs if statuses[run.run_id] not in FINAL]
@@ -106,7 +108,7 @@ def execute_plan(
         parts = cohorts(todo[:limit], key, workers=len(crew), size=execution.cohort)
         if estimate:
             parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
-        jobs = {job.run_id: job for job in _jobs(recipe, todo[:limit], attempts, store, studies, execution)}
+        jobs = {job.run_id: job for job in _jobs(recipe, todo[:limit], recorded, store, studies, execution)}
         tasks = [[jobs[run.run_id] for run in part] for part in parts]
         on_event(Planned(tuple(job.run_id for task in tasks for job in task), len(finished)))
         with Interruption(store.stop_file) as interruption:
@@ -120,16 +122,6 @@ def execute_plan(
     return Summary(statuses | dispatch.statuses, interruption.requested)
 
 
-def _standing(store: Store, run_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """Status and attempts of every run so far."""
-    statuses, attempts = {}, {}
-    for run_id in run_ids:
-        record = store.record(run_id)
-        statuses[run_id] = record.status if record else PENDING
-        attempts[run_id] = record.attempts if record else 0
-    return statuses, attempts
-
-
 def _has_checkpoint(store: Store, run: Run) -> bool:
     return (store.run_dir(run.run_id) / "checkpoint.safetensors").exists()
 
@@ -137,7 +129,7 @@ def _has_checkpoint(store: Store, run: Run) -> bool:
 def _jobs(
     recipe: Recipe,
     runs: list[Run],
-    attempts: Mapping[str, int],
+    recorded: Mapping[str, Standing],
     store: Store,
     studies: Mapping[str, str],
     execution: Execution,
@@ -150,7 +142,7 @@ def _jobs(
             recipe=recipe.name,
             studies=dict(studies),
             store=str(store.path.absolute()),
-            attempt=attempts[run.run_id] + 1,
+            attempt=recorded[run.run_id].attempts + 1 if run.run_id in recorded else 1,
             checkpoint_every=recipe.output.checkpoint_every,
             keep=recipe.output.keep,
             execution=execution,

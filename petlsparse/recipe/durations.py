@@ -9,6 +9,9 @@ from pydantic_core import CoreSchema, core_schema
 
 _PATTERN = re.compile(r"\s*(\d+)\s+(epoch|step)s?\s*", re.ASCII)
 
+LONGEST = 15
+"""Digits of a count: steps, times their examples, stay whole numbers that every table can hold."""
+
 
 @dataclass(frozen=True)
 class Duration:
@@ -25,6 +28,8 @@ class Duration:
         match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise ValueError('should be a duration such as "20 epochs" or "500 steps"')
+        if len(match[1]) > LONGEST:
+            raise ValueError(f"should have at most {LONGEST} digits")
         return cls(int(match[1]), "epochs" if match[2] == "epoch" else "steps")
 
     def steps(self, steps_per_epoch: int) -> int:

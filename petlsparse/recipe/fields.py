@@ -52,7 +52,7 @@ NonNegative = Annotated[float, Field(ge=0), AfterValidator(abs)]
 Share = Annotated[float, Field(gt=0, le=1)]  # of a whole: none of it makes no sense
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(abs)]
 BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**63)]  # what a column of the result tables can hold
 Index = Annotated[int, Field(ge=0, lt=2**63)]
 
 PositiveDuration = Annotated[Duration, AfterValidator(positive)]

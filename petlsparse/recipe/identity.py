@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,10 @@ from pydantic.fields import FieldInfo
 from petlsparse.recipe.fields import HashNeutral
 
 SCHEMA = 1  # a new number gives every run a new identity: only when the meaning of stored settings changes
+
+
+RUN_ID = re.compile("[0-9a-f]{12}")
+"""What names a run, and its folder, is like."""
 
 
 def canonical_json(value: Any) -> str:

@@ -5,8 +5,9 @@ The names of tables and fields become the columns of the result tables. A field 
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from functools import reduce
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import AfterValidator
 
@@ -119,6 +120,38 @@ def keys_of(study: str) -> tuple[str, ...]:
     tables = RUN_TYPES[study].model_fields
     keys = [f"{table}.{name}" for table in tables for model in _models(study, table) for name in model.model_fields]
     return (*dict.fromkeys(keys), "seed")
+
+
+def setting_types(study: str) -> dict[str, type]:
+    """The columns of all settings that a run of `study` can have, of all kinds, in order, with their types.
+
+    These are bool, int, float, str and list; durations are strings. A column that is a whole number in one kind and
+    any number in another is a float.
+    """
+    columns: dict[str, type] = {}
+    for table in RUN_TYPES[study].model_fields:
+        for model in _models(study, table):
+            for name, field in model.model_fields.items():
+                column, found = f"{table}_{name}", _plain_type(field.annotation)
+                columns[column] = _common(columns.get(column, found), found)
+    return columns | {"seed": int}
+
+
+def _plain_type(annotation: Any) -> type:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _plain_type(arguments[0])
+    if origin is Literal:
+        return reduce(_common, map(type, arguments))
+    if origin in (Union, UnionType):
+        return reduce(_common, (_plain_type(each) for each in arguments if each is not type(None)))
+    if origin in (tuple, list):
+        return list
+    return annotation if annotation in (bool, int, float) else str
+
+
+def _common(one: type, other: type) -> type:
+    return one if one is other else float if {one, other} == {int, float} else str
 
 
 def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:

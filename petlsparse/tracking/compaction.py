@@ -1,138 +1,197 @@
-"""From records to tables and back: `compact` writes them, `read_table` reads one and mends it where needed."""
+"""From records to tables and back: `compact` writes them, `read_table` reads one or makes it in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from petlsparse.errors import Problem, UserError, unknown_name
-from petlsparse.recipe.identity import canonical_json
 from petlsparse.recipe.nesting import flatten
+from petlsparse.tracking.columns import DOCUMENTED, SETTINGS
 from petlsparse.tracking.parts import (
     columns_to_arrow,
     concatenate,
-    identity_columns,
     read_metadata,
     read_parquet,
     schema_version,
     write_parquet,
 )
 from petlsparse.tracking.record import SCHEMA_VERSION, Record, refuse_newer
-from petlsparse.tracking.store import Store
-from petlsparse.tracking.tables import COST, HISTORY, IDENTITY, METRICS, PARTS, PROVENANCE, RUNS, SCHEMA, TABLES
+from petlsparse.tracking.store import Damaged, Stamp, Store
+from petlsparse.tracking.tables import COST, HISTORY, IDENTITY, METRICS, PROVENANCE, RUNS, SCHEMA, TABLES, Dtype
 
 if TYPE_CHECKING:
     import pandas as pd
+
+RECORDS_AT_A_TIME = 1000
+"""Records that are in memory at a time while tables are made of them."""
 
 MADE_FROM = b"records"
 """Key of a table's file metadata: the fingerprint of the records it was made from."""
 
 
 def compact(store: Store) -> None:
-    """Make every table from the records, unless all are up to date. Raises UserError when they cannot be written."""
-    made_from = store.fingerprint()
-    if all(read_metadata(store.table(name)).get(MADE_FROM) == made_from.encode() for name in TABLES):
+    """Make every table from the records, unless all are up to date. For the holder of the lock.
+
+    Damaged records are set aside. Raises UserError when the tables cannot be written.
+    """
+    stamps = store.stamps()
+    made_from = fingerprint(stamps)
+    if all(read_metadata(store.table(name)).get(MADE_FROM) == made_from for name in TABLES):
         return
-    tables = build(store)
+
+    def damaged(run_id: str, reason: str) -> None:
+        store.set_aside(run_id, reason)
+        del stamps[run_id]
+
+    tables = build(store, list(stamps), damaged=damaged)
     try:
-        _write(store, tables, made_from)
+        for name, table in tables.items():
+            write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: fingerprint(stamps)})
     except OSError as error:
         raise UserError(Problem(f"cannot write the tables: {error.strerror}", where=str(store.path))) from error
 
 
 def read_table(store: Store | Path | str, name: str) -> pd.DataFrame:
-    """One table of a store: "runs", "metrics", "edges" or "topology".
+    """One table of a store: "runs", "metrics", "edges" or "topology". Nothing is written.
 
-    A table that is missing, damaged or older than the records is made again from them (and written, where that is
-    allowed). Raises UserError when there is neither a readable table nor a record, and for a newer schema.
+    A table that is missing, damaged or older than the records is made from them in memory; damaged records are passed
+    over. Raises UserError when there is neither a readable table nor a record, and for a newer schema.
     """
     if name not in TABLES:
         raise UserError(unknown_name("table", name, TABLES))
     store = store if isinstance(store, Store) else Store.open(store)
-    path, made_from = store.table(name), store.fingerprint()
-    table = read_parquet(path)
-    if table is not None:
-        refuse_newer(schema_version(table), str(path))
-        up_to_date = (table.schema.metadata or {}).get(MADE_FROM) == made_from.encode()
-        if up_to_date or not store.run_ids():  # tables may be passed on without their records
-            return _frame(table)
-    if not store.run_ids():
-        problem = "damaged" if path.exists() else "missing"
-        raise UserError(Problem(f"{problem}, and there are no records to make it from", where=str(path)))
-    tables = build(store)
-    with suppress(OSError):  # a folder that may only be read
-        _write(store, tables, made_from)
-    return _frame(tables[name])
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
+    stamps = store.stamps()
+    table = _written(store, name, stamps)
+    if table is None:
+        if not stamps:
+            problem = "damaged" if store.table(name).exists() else "missing"
+            message = f"{problem}, and there are no records to make it from"
+            raise UserError(Problem(message, where=str(store.table(name))))
+        table = build(store, list(stamps), [name])[name]
     frame: pd.DataFrame = table.to_pandas()
     return frame
 
 
-def build(store: Store) -> dict[str, pa.Table]:
-    """All tables in memory: runs in the order of the plan, the rows of a run in the order of recording."""
-    runs: list[_Row] = []
-    pieces: dict[str, list[pa.Table]] = {HISTORY.name: [], **{name: [] for name in PARTS}}
-    for record in store.records():
-        parts = {name: read_parquet(store.part(record.run_id, name)) for name in record.rows}
-        if any(part is None or part.num_rows != record.rows[name] for name, part in parts.items()):
-            store.set_aside(record.run_id, "its rows are damaged")
-            continue
-        runs.append(_row(record))
-        pieces[HISTORY.name].append(_history(record))
-        for name, part in parts.items():
-            pieces[name].append(part)
-    return {RUNS.name: _runs(runs), **{name: concatenate(TABLES[name], each) for name, each in pieces.items()}}
+class Standing(NamedTuple):
+    """How a run stands: its status, and how many executions came to an end."""
+
+    status: str
+    attempts: int
 
 
-class _Row(NamedTuple):
-    """A record as a row of the runs table."""
+def standings(store: Store) -> dict[str, Standing]:
+    """How every run with a record stands, by run id. For the holder of the lock: damaged records are set aside.
 
-    settings: dict[str, Any]
-    others: dict[str, Any]
-
-
-def _row(record: Record) -> _Row:
-    identity = {column.name: getattr(record, column.name) for column in IDENTITY}
-    outcome = {**record.provenance, **record.cost, **record.metrics, **identity}
-    return _Row(_cells(flatten(record.settings, "_")), _cells(outcome))
-
-
-def _cells(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: canonical_json(value) if isinstance(value, (list, dict)) else value for name, value in values.items()}
+    A table that is up to date spares reading the records one by one.
+    """
+    stamps = store.stamps()
+    table = _written(store, RUNS.name, stamps, columns=["run_id", *Standing._fields])
+    if table is not None and stamps:
+        columns = (table[name].to_pylist() for name in ("run_id", *Standing._fields))
+        return {run_id: Standing(*standing) for run_id, *standing in zip(*columns, strict=True)}
+    return {record.run_id: Standing(record.status, record.attempts) for record in store.records(store.set_aside)}
 
 
-def _runs(rows: Sequence[_Row]) -> pa.Table:
-    """Identity, settings in order of first appearance, documented outcome, undocumented outcome."""
-    identity, outcome = [c.name for c in IDENTITY], [c.name for c in (*METRICS, *COST, *PROVENANCE)]
-    settings = [name for row in rows for name in row.settings]
-    others = [name for row in rows for name in row.others]
-    order = dict.fromkeys([*identity, *settings, *outcome, *others])
-    merged = [row.settings | row.others for row in rows]
-    columns = {name: _one_type([values.get(name) for values in merged]) for name in order}
-    columns |= {SCHEMA.name: [SCHEMA_VERSION] * len(rows)}
-    return columns_to_arrow(RUNS, columns).select([*order, SCHEMA.name])
+def fingerprint(stamps: Mapping[str, Stamp]) -> bytes:
+    """What tables are made from: the records in their order, and the columns that are made of them."""
+    state = hashlib.sha256(repr((SCHEMA_VERSION, *TABLES.values(), SETTINGS)).encode())
+    for run_id, (size, changed) in stamps.items():
+        state.update(f"{run_id} {size} {changed}\n".encode())
+    return state.hexdigest().encode()
 
 
-def _one_type(values: Sequence[Any]) -> Sequence[Any]:
-    """Values that fit one column: strings where the runs' types do not agree."""
-    types = {type(value) for value in values if value is not None}
-    if len(types) <= 1 or types <= {int, float}:
-        return values
-    return [value if value is None or isinstance(value, str) else canonical_json(value) for value in values]
+def _written(
+    store: Store, name: str, stamps: Mapping[str, Stamp], columns: Sequence[str] | None = None
+) -> pa.Table | None:
+    """The table as it was written, if it is up to date, or passed on without its records; otherwise None."""
+    table = read_parquet(store.table(name), columns)
+    if table is None:
+        return None
+    version = schema_version(table)
+    refuse_newer(version, str(store.table(name)))
+    if stamps:
+        return table if (table.schema.metadata or {}).get(MADE_FROM) == fingerprint(stamps) else None
+    try:
+        return concatenate(TABLES[name], [table]) if version else None
+    except pa.ArrowException:
+        return None
 
 
-def _history(record: Record) -> pa.Table:
-    names = ("step", "epoch", "split", "metric", "value")
-    columns: dict[str, Sequence[Any]] = {name: [row[i] for row in record.history] for i, name in enumerate(names)}
-    return columns_to_arrow(HISTORY, columns | identity_columns(record.run_id, len(record.history)))
+def build(
+    store: Store, run_ids: Sequence[str], names: Collection[str] = tuple(TABLES), damaged: Damaged | None = None
+) -> dict[str, pa.Table]:
+    """Tables in memory, runs in the given order, the rows of a run in the order of recording.
+
+    `damaged` is told of records that are left out, as in `Store.record`.
+    """
+    pieces: dict[str, list[pa.Table]] = {name: [] for name in names}
+    for start in range(0, len(run_ids), RECORDS_AT_A_TIME):
+        records: list[Record] = []
+        for run_id in run_ids[start : start + RECORDS_AT_A_TIME]:
+            if (read := _read(store, run_id, pieces, damaged or store.pass_over)) is not None:
+                records.append(read[0])
+                for name, part in read[1].items():
+                    pieces[name].append(part)
+        for name, make in _MADE_OF_RECORDS.items():
+            if name in names:
+                pieces[name].append(make(records))
+    tables = {name: concatenate(TABLES[name], each) for name, each in pieces.items()}
+    return {name: _in_order(table) if name == RUNS.name else table for name, table in tables.items()}
 
 
-def _write(store: Store, tables: Mapping[str, pa.Table], made_from: str) -> None:
-    for name, table in tables.items():
-        write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: made_from.encode()})
+def _read(
+    store: Store, run_id: str, names: Collection[str], damaged: Damaged
+) -> tuple[Record, dict[str, pa.Table]] | None:
+    """The record with its rows of those tables; None when there is none, or when it is damaged."""
+    stamp = None
+    while (record := store.record(run_id, damaged)) is not None:
+        parts = {name: store.rows(record, name) for name in record.rows if name in names}
+        if all(part is not None for part in parts.values()):
+            return record, parts
+        stamp, before = store.stamp(run_id), stamp
+        if stamp == before:  # otherwise a worker may have written both in between
+            damaged(run_id, "its rows are damaged")
+            break
+    return None
+
+
+def _runs(records: Sequence[Record]) -> pa.Table:
+    """A row for each record: whatever they hold, a column has the same type in every store."""
+    rows = []
+    dtypes: dict[str, Dtype] = {}
+    for record in records:
+        settings = flatten(record.settings, "_")
+        identity = {column.name: getattr(record, column.name) for column in IDENTITY}
+        rows.append(settings | record.provenance | record.cost | record.metrics | identity)
+        for name in (*record.cost, *record.metrics):
+            dtypes.setdefault(name, "float64")
+        for name in (*settings, *record.provenance):
+            dtypes[name] = "string"
+    dtypes |= DOCUMENTED
+    settings_of = (SETTINGS.get(study, {}) for study in dict.fromkeys(record.study for record in records))
+    names = dict.fromkeys([*(name for columns in settings_of for name in columns), *(n for row in rows for n in row)])
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return columns_to_arrow(RUNS, columns | {SCHEMA.name: [SCHEMA_VERSION] * len(rows)}, dtypes)
+
+
+def _in_order(runs: pa.Table) -> pa.Table:
+    """Identity, settings, the outcome that is documented, whatever else there is."""
+    settings = [name for columns in SETTINGS.values() for name in columns if name in runs.column_names]
+    documented = [column.name for column in (*METRICS, *COST, *PROVENANCE)]
+    order = dict.fromkeys([*(column.name for column in IDENTITY), *settings, *documented, *runs.column_names])
+    return runs.select([*(name for name in order if name != SCHEMA.name), SCHEMA.name])
+
+
+def _history(records: Sequence[Record]) -> pa.Table:
+    rows = [(record.run_id, *row) for record in records for row in record.history]
+    names = ("run_id", "step", "epoch", "split", "metric", "value")
+    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    return columns_to_arrow(HISTORY, columns | {SCHEMA.name: [SCHEMA_VERSION] * len(rows)})
+
+
+_MADE_OF_RECORDS: Mapping[str, Callable[[Sequence[Record]], pa.Table]] = {RUNS.name: _runs, HISTORY.name: _history}

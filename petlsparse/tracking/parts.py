@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from petlsparse.tracking.atomic import replacing
+from petlsparse.tracking.columns import in_column
 from petlsparse.tracking.record import SCHEMA_VERSION
-from petlsparse.tracking.tables import RUN_ID, SCHEMA, Table
+from petlsparse.tracking.tables import RUN_ID, SCHEMA, Dtype, Table
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 METADATA = b"schema_version"
 
 
-def columns_to_arrow(table: Table, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+def columns_to_arrow(
+    table: Table, columns: Mapping[str, Sequence[Any]], further: Mapping[str, Dtype] = MappingProxyType({})
+) -> pa.Table:
     """Columns of values as an Arrow table in the documented types and order, whatever is missing null.
 
-    Columns the table does not document come last, in the type of their values.
+    Columns the table does not document come last: those of `further` in its types, numbers as float64, others as text.
     """
     rows = len(next(iter(columns.values()), ()))
-    documented = {c.name: _typed(columns.get(c.name, [None] * rows), c.dtype) for c in table.columns}
-    others = {name: _inferred(values) for name, values in columns.items() if name not in documented}
-    return pa.table({**documented, **others})
+    dtypes: dict[str, Dtype] = {column.name: column.dtype for column in table.columns}
+    dtypes |= {name: further.get(name) or _undocumented(columns[name]) for name in columns if name not in dtypes}
+    absent = [None] * rows
+    return pa.table({name: pa.array(in_column(columns.get(name, absent), t), TYPES[t]) for name, t in dtypes.items()})
 
 
-def _typed(values: Sequence[Any], dtype: str) -> pa.Array:
-    if (
-        dtype == "float64"
-    ):  # Arrow refuses integers that a float cannot hold exactly, such as the FLOPs of a large model
-        values = [value if value is None else float(value) for value in values]
-    return pa.array(values, TYPES[dtype])
-
-
-def _inferred(values: Sequence[Any]) -> pa.Array:
-    array = pa.array(values)
-    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+def _undocumented(values: Iterable[Any]) -> Dtype:
+    numbers = all(isinstance(value, int | float) for value in values if value is not None)
+    return "float64" if numbers else "string"
 
 
 def write_part(path: Path, table: Table, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -54,10 +51,28 @@ def identity_columns(run_id: str, rows: int) -> dict[str, Sequence[Any]]:
     return {RUN_ID.name: [run_id] * rows, SCHEMA.name: [SCHEMA_VERSION] * rows}
 
 
-def read_parquet(path: Path) -> pa.Table | None:
-    """The file's content, or None when it is missing, truncated or damaged."""
+def read_part(path: Path, table: Table, run_id: str, rows: int) -> pa.Table | None:
+    """So many rows that a run recorded for `table`, or None when the file has others, is missing or damaged.
+
+    Raises OSError when it cannot be read: whether it is damaged is not known then.
+    """
     try:
-        return pq.read_table(path)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        part = pq.read_table(pa.BufferReader(content))
+        schema = columns_to_arrow(table, {}).schema
+        sound = part.num_rows == rows and all(part.schema.field(column.name).type == column.type for column in schema)
+        return part if sound and (rows == 0 or part[RUN_ID.name].unique().to_pylist() == [run_id]) else None
+    except (OSError, KeyError, pa.ArrowException):  # of what was read: pyarrow has no other word for a damaged page
+        return None
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """A table, or some columns of it; None when it is missing, truncated, damaged or cannot be read."""
+    try:
+        return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException):
         return None
 
@@ -79,10 +94,36 @@ def write_parquet(path: Path, table: pa.Table, *, durable: bool, metadata: Mappi
 
 def schema_version(table: pa.Table) -> int:
     """The version in a file's metadata; 0 for a file that petlsparse did not write."""
-    return int((table.schema.metadata or {}).get(METADATA, b"0"))
+    version = (table.schema.metadata or {}).get(METADATA, b"0")
+    return int(version) if version.isdigit() else 0
 
 
 def concatenate(table: Table, pieces: Iterable[pa.Table]) -> pa.Table:
-    """All pieces below each other; a column some lack is null there."""
-    empty = columns_to_arrow(table, {})
-    return pa.concat_tables([empty, *pieces], promote_options="permissive")
+    """All pieces below each other; a column some lack is null there.
+
+    A column the table does not document, of several types, becomes float64 if all are numbers, or else text. Raises
+    ArrowException for a documented one of another type.
+    """
+    pieces = [columns_to_arrow(table, {}), *pieces]
+    found: dict[str, set[pa.DataType]] = {}
+    for piece in pieces:
+        for field in piece.schema:
+            found.setdefault(field.name, set()).add(field.type)
+    documented = {column.name for column in table.columns}
+    further = {name: _of_all(types) for name, types in found.items() if name not in documented}
+    return pa.concat_tables([_cast(piece, further) for piece in pieces], promote_options="default")
+
+
+def _of_all(types: Collection[pa.DataType]) -> pa.DataType:
+    return next(iter(types)) if len(types) == 1 else pa.float64() if all(map(_is_number, types)) else pa.string()
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
+
+
+def _cast(table: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
+    for at, field in enumerate(table.schema):
+        if types.get(field.name, field.type) != field.type:
+            table = table.set_column(at, field.name, table.column(at).cast(types[field.name]))
+    return table

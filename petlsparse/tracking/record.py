@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from petlsparse.errors import Problem, UserError
+from petlsparse.tracking.document import check
 
 SCHEMA_VERSION = 1
 
@@ -67,8 +68,8 @@ class Record:
     def from_json(cls, text: str | bytes, where: str = "") -> Record:
         """Parse a record of this or an older schema.
 
-        Raises CorruptRecord when `text` is not a record, and UserError when its schema is newer than this version of
-        petlsparse. `where` is named in the latter.
+        Raises CorruptRecord when `text` is not a whole record (see `document`), and UserError when its schema is
+        newer than this version of petlsparse. `where` is named in the latter.
         """
         try:
             document = json.loads(text)
@@ -76,13 +77,16 @@ class Record:
             refuse_newer(version, where)
             for step in range(version, SCHEMA_VERSION):
                 document = UPGRADES[step](document)
+            check(document)
             return cls(**{name: value for name, value in document.items() if name != "schema_version"})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptRecord(f"not a run's record: {type(error).__name__}: {error}") from error
 
 
-def refuse_newer(version: int, where: str) -> None:
-    """Raise UserError for a file of a schema this version of petlsparse does not know."""
+def refuse_newer(version: object, where: str) -> None:
+    """Raise UserError for a file of a schema this version of petlsparse does not know; TypeError for no version."""
+    if type(version) is not int:
+        raise TypeError("the schema version is a whole number")
     if version > SCHEMA_VERSION:
         raise UserError(
             Problem(

@@ -1,6 +1,6 @@
 """A store: one results folder with the plan, a folder per run, and the tables compacted from the runs' records.
 
-plan.json                       the recipe and the ids of its runs, in order, of the latest command
+plan.json                       the recipes of all commands, and the ids of their runs in order
 runs/<run_id>/record.json       the run's outcome: the truth
 runs/<run_id>/topology.parquet  its bulk rows (also edges.parquet), written before the record that counts them
 runs/<run_id>/log.txt           what it printed; checkpoint.safetensors and progress.json while it is running
@@ -10,35 +10,34 @@ runs.parquet ...                the tables; made from the records whenever they 
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from petlsparse.errors import Problem, UserError
+from petlsparse.recipe.identity import RUN_ID
 from petlsparse.tracking.atomic import TEMPORARY, write_json
+from petlsparse.tracking.document import check
 from petlsparse.tracking.lock import Holder, acquire, hold
-from petlsparse.tracking.record import SCHEMA_VERSION, CorruptRecord, Record, refuse_newer
+from petlsparse.tracking.plan import Plan, Plans
+from petlsparse.tracking.record import CorruptRecord, Record
 from petlsparse.tracking.tables import PARTS
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-@dataclass(frozen=True)
-class Plan:
-    """What a command set out to do: a recipe and the ids of its runs, in order."""
 
-    recipe: str
-    run_ids: tuple[str, ...] = ()
-    text: str = ""
-    """The recipe file as written."""
-    resolved: Mapping[str, Any] | None = None
-    """The recipe after `extends` and overrides."""
+Stamp = tuple[int, int]
+"""Size in bytes and time of the last change, in ns, of a record: what it is recognised by without being read."""
+
+Damaged = Callable[[str, str], None]
+"""Told of a record that cannot be used: its run id, and the reason."""
 
 
 class Store:
@@ -105,62 +104,97 @@ class Store:
     # -- plan --------------------------------------------------------------------------------------------------------
 
     def write_plan(self, plan: Plan) -> None:
-        """Remember what is to be done."""
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "recipe": plan.recipe,
-            "text": plan.text,
-            "resolved": plan.resolved,
-            "run_ids": list(plan.run_ids),
-        }
-        with self._writing():
-            write_json(self.path / "plan.json", document)
+        """Remember what is to be done, besides what earlier commands did. For the holder of the lock.
 
-    def read_plan(self) -> Plan | None:
-        """The latest command's plan; None when there is none to be read. Raises UserError if it is too new."""
+        A `plan.json` that is damaged is renamed to `plan.json.corrupt` with a warning.
+        """
         path = self.path / "plan.json"
-        try:
-            document = json.loads(path.read_bytes())
-            refuse_newer(document["schema_version"], str(path))
-            return Plan(document["recipe"], tuple(document["run_ids"]), document["text"], document["resolved"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+        with self._writing():
+            try:
+                plans = Plans.from_json(path.read_bytes(), str(path))
+            except FileNotFoundError:
+                plans = Plans()
+            except ValueError as error:
+                _rename_damaged(path, str(error))
+                plans = Plans()
+            if plans.commands[-1:] != (plan,):
+                write_json(path, plans.then(plan).to_json())
+
+    def read_plans(self) -> Plans:
+        """What all commands set out to do; empty where `plan.json` is missing or damaged.
+
+        Raises UserError if it is too new or cannot be read.
+        """
+        path = self.path / "plan.json"
+        with self._reading(path):
+            try:
+                return Plans.from_json(path.read_bytes(), str(path))
+            except (FileNotFoundError, NotADirectoryError, ValueError):
+                return Plans()
 
     # -- records -----------------------------------------------------------------------------------------------------
 
-    def record(self, run_id: str) -> Record | None:
+    def record(self, run_id: str, damaged: Damaged | None = None) -> Record | None:
         """The run's record, or None when there is none.
 
-        A record that cannot be read, or whose rows are missing, is renamed to `record.json.corrupt` with a warning:
-        its run is to do again. Raises UserError for a record of a newer schema.
+        A record that is not whole, is that of another run, or whose rows are missing counts as none, and `damaged` is
+        told: by default that is `pass_over`; the holder of the lock may `set_aside`. Raises UserError for a record of
+        a newer schema, and for one that cannot be read: that it is damaged is not known then.
         """
-        path = self.run_dir(run_id) / "record.json"
-        try:
-            record = Record.from_json(path.read_bytes(), where=str(path))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise UserError(Problem(f"cannot read the record: {error.strerror}", str(path))) from error
-        except CorruptRecord as error:
-            self.set_aside(run_id, str(error))
+        path, damaged = self.run_dir(run_id) / "record.json", damaged or self.pass_over
+        with self._reading(path):
+            try:
+                record = Record.from_json(path.read_bytes(), where=str(path))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except CorruptRecord as error:
+                damaged(run_id, str(error))
+                return None
+        if record.run_id != run_id:
+            damaged(run_id, f"is the record of run {record.run_id}")
             return None
         if missing := [name for name in record.rows if not self.part(run_id, name).exists()]:
-            self.set_aside(run_id, f"{missing[0]}.parquet is missing")
+            damaged(run_id, f"{missing[0]}.parquet is missing")
             return None
         return record
 
-    def records(self) -> Iterator[Record]:
-        """All records: those of the plan in its order, then the others by run id."""
+    def records(self, damaged: Damaged | None = None) -> Iterator[Record]:
+        """All records: those of the plans in their order, then the others by run id; `damaged` as in `record`."""
         for run_id in self.run_ids():
-            if (record := self.record(run_id)) is not None:
+            if (record := self.record(run_id, damaged)) is not None:
                 yield record
 
     def run_ids(self) -> list[str]:
-        """Ids of the runs that have a record: those of the plan in its order, then the others sorted."""
-        plan = self.read_plan()
-        found = sorted(path.parent.name for path in (self.path / "runs").glob("*/record.json"))
-        planned = [run_id for run_id in (plan.run_ids if plan else ()) if run_id in set(found)]
-        return list(dict.fromkeys([*planned, *found]))
+        """Ids of the runs that have a record: those of the plans in their order, then the others sorted."""
+        return list(self.stamps())
+
+    def stamps(self) -> dict[str, Stamp]:
+        """The stamp of every record by run id, in the order of `run_ids`. A folder that no run id names is none's."""
+        folder = self.path / "runs"
+        with self._reading(folder):
+            try:
+                names = sorted(entry.name for entry in os.scandir(folder) if RUN_ID.fullmatch(entry.name))
+            except (FileNotFoundError, NotADirectoryError):
+                names = []
+            found = {name: stamp for name in names if (stamp := self.stamp(name)) is not None}
+        planned = [run_id for run_id in self.read_plans().run_ids if run_id in found]
+        return {run_id: found[run_id] for run_id in dict.fromkeys([*planned, *found])}
+
+    def stamp(self, run_id: str) -> Stamp | None:
+        """That of one record; None when there is none."""
+        try:
+            stat = os.stat(f"{self.path}/runs/{run_id}/record.json")  # noqa: PTH116 - quick: there may be 100,000
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
+    def rows(self, record: Record, table: str) -> pa.Table | None:
+        """The rows of a table that the record counts; None when they are damaged. UserError if they cannot be read."""
+        from petlsparse.tracking.parts import read_part
+
+        path = self.part(record.run_id, table)
+        with self._reading(path):
+            return read_part(path, PARTS[table], record.run_id, record.rows[table])
 
     def part(self, run_id: str, table: str) -> Path:
         """The file of a run's rows of a table, whether it exists or not."""
@@ -169,9 +203,12 @@ class Store:
     def write_record(self, record: Record, rows: Mapping[str, Sequence[Mapping[str, Any]]] = {}) -> None:
         """Write the record with its bulk rows by table, which replace those it counted before.
 
-        The rows go first: whenever the writer dies, a record never stands without them.
+        The rows go first: whenever the writer dies, a record never stands without them. Raises ValueError for a
+        record that could not be read again.
         """
         rows = {name: rows[name] for name in PARTS if rows.get(name)}
+        document = record.to_json() | {"rows": {name: len(content) for name, content in rows.items()}}
+        check(document)
         with self._writing():
             self.run_dir(record.run_id).mkdir(parents=True, exist_ok=True)
             if rows:
@@ -179,15 +216,16 @@ class Store:
 
                 for name, content in rows.items():
                     write_part(self.part(record.run_id, name), PARTS[name], record.run_id, content)
-            document = record.to_json() | {"rows": {name: len(content) for name, content in rows.items()}}
             write_json(self.run_dir(record.run_id) / "record.json", document)
 
+    def pass_over(self, run_id: str, reason: str) -> None:
+        """Warn of a damaged record; it stays as it is."""
+        warnings.warn(f"{self.run_dir(run_id) / 'record.json'}: {reason}; passed over", stacklevel=3)
+
     def set_aside(self, run_id: str, reason: str) -> None:
-        """Rename a damaged record, so that nothing of it is lost and its run counts as to do."""
-        path = self.run_dir(run_id) / "record.json"
-        warnings.warn(f"{path}: {reason}; set aside, the run counts as to do", stacklevel=2)
-        with suppress(OSError):  # in a folder that may only be read, the damaged record is passed over each time
-            path.replace(path.with_name("record.json.corrupt"))
+        """Rename a damaged record, so that nothing of it is lost and its run is to do. For the holder of the lock."""
+        with self._writing():
+            _rename_damaged(self.run_dir(run_id) / "record.json", f"{reason}; the run is to do again")
 
     def tidy(self, finished: Iterable[str]) -> None:
         """Remove what killed writers left: temporary files, and the working files of finished runs.
@@ -202,17 +240,6 @@ class Store:
             for path in leftovers:
                 path.unlink(missing_ok=True)
 
-    def fingerprint(self) -> str:
-        """Changes with the plan's order and with any record: what tables were made from."""
-        state = hashlib.sha256(f"schema {SCHEMA_VERSION}\n".encode())
-        for run_id in self.run_ids():
-            try:
-                stat = (self.run_dir(run_id) / "record.json").stat()
-            except FileNotFoundError:
-                continue
-            state.update(f"{run_id} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return state.hexdigest()
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
@@ -220,3 +247,20 @@ class Store:
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(Problem(f"cannot write the results folder: {reason}", str(self.path))) from error
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(Problem(f"cannot be read: {error.strerror or error}", str(path))) from error
+
+
+def _rename_damaged(path: Path, reason: str) -> None:
+    aside = path.with_name(f"{path.name}.corrupt")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.corrupt-{number}")
+    path.replace(aside)
+    warnings.warn(f"{path}: {reason}; set aside as {aside.name}", stacklevel=3)

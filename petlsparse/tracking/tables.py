@@ -116,9 +116,11 @@ PROVENANCE = (
 
 RUNS = Table(
     "runs",
-    "One row per run with a record. Its settings follow `error`, one column per setting, named after the tables of "
-    "the recipe joined by `_`: `data_name`, `method_kind`, `method_density`, `optimizer_lr`, `seed`; durations are "
-    "strings, lists are JSON. A metric or cost not listed here is appended as a further column.",
+    "One row per run with a record. Its settings follow `error`, one column for every setting that its study has, "
+    "named after the tables of the recipe joined by `_`: `data_name`, `method_kind`, `method_density`, "
+    "`optimizer_lr`, `seed`. They have the types of the recipe, whatever the runs hold: whole numbers int64, other "
+    "numbers float64, yes or no bool; the rest are strings, of JSON where it is a list. A metric or cost not listed "
+    "here is appended as a further float64 column.",
     (*IDENTITY, *METRICS, *COST, *PROVENANCE, SCHEMA),
 )
 

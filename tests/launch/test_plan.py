@@ -30,7 +30,6 @@ def test_results_do_not_depend_on_workers_or_order(tmp_path: Path) -> None:
     Executed(runs, tmp_path / "one", workers=1)
     Executed(runs, tmp_path / "two", workers=2, estimate=lambda run: run.seed)
     Executed(runs[::-1], tmp_path / "reversed", workers=2)
-    # The tables follow the plan, so the plan is put in the first order again; nothing is executed.
     assert Executed(runs, tmp_path / "reversed").of(Started) == []
     assert here.statuses == ["done"] * 3 + ["diverged"] * 3
     for other in ("one", "two", "reversed"):
@@ -68,7 +67,7 @@ def test_an_amended_recipe_adds_runs_and_keeps_the_others(tmp_path: Path) -> Non
     Executed([fake_run(1), fake_run(2)], tmp_path / "store", workers=0)
     amended = Executed([fake_run(3), fake_run(1)], tmp_path / "store", workers=0)
     assert [event.run_id for event in amended.of(Finished)] == [fake_run(3).run_id]
-    expected = [fake_run(seed).run_id for seed in (3, 1, 2)]
+    expected = [fake_run(seed).run_id for seed in (1, 2, 3)]  # in order of first appearance
     assert list(read_table(amended.store, "runs")["run_id"]) == expected
 
 

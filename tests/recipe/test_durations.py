@@ -36,3 +36,11 @@ def test_the_canonical_form_is_grammatical():
 @given(st.integers(0, 10**9), st.sampled_from(["epochs", "steps"]))
 def test_the_canonical_form_is_read_back(count, unit):
     assert Duration.parse(str(Duration(count, unit))) == Duration(count, unit)
+
+
+def test_a_count_that_nobody_can_mean_is_refused():
+    assert Duration.parse("9" * 15 + " steps").count == 10**15 - 1
+    with pytest.raises(ValueError, match="at most 15 digits"):
+        Duration.parse("1" + "0" * 15 + " steps")
+    with pytest.raises(ValueError, match="at most 15 digits"):
+        Duration.parse("9" * 5000 + " epochs")

@@ -1,10 +1,11 @@
 """Which runs there are: strict types, ranges, and settings that must fit each other."""
 
 import pytest
+from pydantic.json_schema import GenerateJsonSchema
 
 from petlsparse.errors import UserError
 from petlsparse.recipe import AdapterRun, Duration, SparseRun, parse_run
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, keys_of, neutral_columns
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, keys_of, neutral_columns, setting_types
 
 SPARSE = {
     "study": "dst-sweep",
@@ -102,6 +103,7 @@ def test_a_run_is_frozen_and_hashable():
         ("seed", -1),
         ("seed", True),
         ("seed", 2**63),
+        ("method.update_period", 2**63),
     ],
 )
 def test_a_bad_value_is_refused_at_its_key(key, bad):
@@ -238,3 +240,38 @@ def test_settings_that_a_stored_row_lacks_read_as_what_its_run_was_made_with():
     assert neutral_columns(old | {"backbone_frozen_precision": None}) == {"backbone_frozen_precision": "float32"}
     assert neutral_columns(old | {"backbone_frozen_precision": "bf16"}) == {}
     assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"}) == {}
+
+
+class Lenient(GenerateJsonSchema):
+    """Durations have no JSON schema."""
+
+    def handle_invalid_for_json_schema(self, schema, error_info):
+        return {}
+
+
+@pytest.mark.parametrize("study", RUN_TYPES)
+def test_every_whole_number_fits_a_column_of_the_tables(study):
+    def bounds(schema):
+        if isinstance(schema, list):
+            return [bound for each in schema for bound in bounds(each)]
+        if not isinstance(schema, dict):
+            return []
+        own = [schema.get("exclusiveMaximum")] if schema.get("type") == "integer" else []
+        return own + [bound for each in schema.values() for bound in bounds(each)]
+
+    found = bounds(RUN_TYPES[study].model_json_schema(schema_generator=Lenient))
+    assert len(found) > 5
+    assert set(found) == {2**63}
+
+
+def test_the_columns_of_settings_have_one_type_each():
+    for study, run_type in RUN_TYPES.items():
+        types = setting_types(study)
+        assert list(types)[-1] == "seed"
+        assert {f"{key}".replace(".", "_") for key in keys_of(study)} == set(types)
+        assert run_type.model_fields.keys() - {"study", "seed"} == {name.partition("_")[0] for name in types} - {"seed"}
+    assert setting_types("dst-sweep")["network_widths"] is list
+    assert setting_types("dst-sweep")["optimizer_lr"] is float
+    assert setting_types("dst-sweep")["method_update_last_step"] is bool
+    assert setting_types("dst-sweep")["training_duration"] is str
+    assert setting_types("adapter-search")["data_image_size"] is int

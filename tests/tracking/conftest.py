@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from petlsparse.tracking.store import Plan, Store
+from petlsparse.tracking.plan import Plan
+from petlsparse.tracking.store import Store
 from tests.tracking.made import A, B, record, topology
 
 

@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from petlsparse.errors import UserError
-from petlsparse.recipe.schema import SparseRun
-from petlsparse.tracking.compaction import compact, read_table
-from petlsparse.tracking.store import Plan, Store
+from petlsparse.recipe.schema import SparseRun, setting_types
+from petlsparse.tracking.compaction import compact, fingerprint, read_table
+from petlsparse.tracking.parts import write_part
+from petlsparse.tracking.plan import Plan
+from petlsparse.tracking.store import Store
 from petlsparse.tracking.tables import TABLES
 from tests.tracking.made import A, B, C, record, topology
 
@@ -35,7 +37,8 @@ def test_runs_have_a_row_each_with_settings_as_columns(store: Store) -> None:
     assert list(runs["method_density"]) == [0.1] * 3
     assert list(runs["test_accuracy"].isna()) == [False, False, True]
     assert list(runs["schema_version"]) == [1] * 3
-    assert list(runs.columns)[6:9] == ["data_name", "method_density", "seed"]  # between identity and metrics
+    between = list(runs.columns)[6 : list(runs.columns).index("test_accuracy")]  # identity and metrics
+    assert between == list(setting_types("dst-sweep"))
     assert {column.name for column in TABLES["runs"].columns} <= set(runs.columns)
 
 
@@ -83,11 +86,11 @@ def test_settings_are_named_as_the_run_names_them(store: Store) -> None:
         assert pd.isna(row[name]) if value is None else row[name] == value
 
 
-def test_settings_of_different_types_share_a_column_as_text(store: Store) -> None:
-    for run_id, lr in ((A, 1), (B, 0.5)):
-        store.write_record(record(run_id, settings={"number": lr, "mixed": lr if run_id == A else "auto"}))
+def test_settings_that_no_study_has_are_text(store: Store) -> None:
+    for run_id, number in ((A, 1), (B, 0.5)):
+        store.write_record(record(run_id, settings={"number": number, "mixed": number if run_id == A else "auto"}))
     runs = read_table(store, "runs")
-    assert list(runs["number"]) == [0.5, 1.0]
+    assert list(runs["number"]) == ["0.5", "1"]
     assert list(runs["mixed"]) == ["auto", "1"]
 
 
@@ -107,20 +110,40 @@ def test_a_value_that_was_not_finite_is_null(store: Store) -> None:
 @pytest.mark.parametrize("damage", [Path.unlink, truncate, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("name", list(TABLES))
 def test_a_missing_or_damaged_table_is_made_again(store: Store, name: str, damage: Any) -> None:
+    compact(store)
     before = read_table(store, name)
     damage(store.table(name))
     pd.testing.assert_frame_equal(read_table(store, name), before)
+    compact(store)
     assert pq.read_table(store.table(name)).num_rows == len(before)  # on disk again
 
 
 def test_a_table_older_than_the_records_is_made_again(store: Store) -> None:
-    assert len(read_table(store, "runs")) == 2
+    compact(store)
     store.write_record(record(C))
     assert len(read_table(store, "runs")) == 3
+    compact(store)
     shutil.rmtree(store.run_dir(C))
     assert len(read_table(store, "runs")) == 2
-    store.write_plan(Plan("smoke", (A, B)))
-    assert list(read_table(store, "runs")["run_id"]) == [A, B]
+    compact(store)
+    store.write_plan(Plan("smoke", (C, A, B)))
+    assert list(read_table(store, "runs")["run_id"]) == [B, A]  # the order of the first command
+
+
+def test_the_fingerprint_changes_with_records_order_and_columns_only(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint(store.stamps())
+    (store.run_dir(A) / "log.txt").write_text("nothing of interest")
+    assert fingerprint(store.stamps()) == before
+    (store.path / "plan.json").unlink()
+    reordered = fingerprint(store.stamps())
+    assert reordered != before
+    store.write_record(record(A, attempts=2))
+    changed = fingerprint(store.stamps())
+    assert changed not in (before, reordered)
+    monkeypatch.setattr("petlsparse.tracking.compaction.SETTINGS", {})
+    assert fingerprint(store.stamps()) != changed
 
 
 def test_tables_that_are_up_to_date_are_left_alone(store: Store) -> None:
@@ -156,12 +179,34 @@ def test_a_table_of_a_newer_schema_is_refused(store: Store) -> None:
         read_table(store, "runs")
 
 
-@pytest.mark.parametrize("damage", [truncate, lambda path: pq.write_table(pq.read_table(path)[:1], path)])
+def other_rows(path: Path) -> None:
+    pq.write_table(pq.read_table(path)[:1], path)
+
+
+def other_types(path: Path) -> None:
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "step", table["step"].cast("string")), path)
+
+
+def of_another_run(path: Path) -> None:
+    write_part(path, TABLES["topology"], A, topology(10, 20))
+
+
+def flipped(path: Path) -> None:
+    """A damaged page: pyarrow says OSError, as it does where the disk fails."""
+    content = bytearray(path.read_bytes())
+    content[30:60] = bytes(30)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncate, other_rows, other_types, of_another_run, flipped])
 def test_a_run_whose_rows_are_damaged_is_to_do_again(store: Store, damage: Any) -> None:
     damage(store.part(B, "topology"))
-    with pytest.warns(UserWarning, match="its rows are damaged"):
-        runs = read_table(store, "runs")
-    assert list(runs["run_id"]) == [A]
+    with pytest.warns(UserWarning, match="its rows are damaged; passed over"):
+        assert len(read_table(store, "topology")) == 0
+    with pytest.warns(UserWarning, match="its rows are damaged; the run is to do again; set aside"):
+        compact(store)
+    assert list(read_table(store, "runs")["run_id"]) == [A]
     assert store.record(B) is None
     assert (store.run_dir(B) / "record.json.corrupt").exists()
 

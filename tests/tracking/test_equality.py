@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from petlsparse.tracking.equality import differences, same_results
-from petlsparse.tracking.store import Plan, Store
+from petlsparse.tracking.plan import Plan
+from petlsparse.tracking.store import Store
 from tests.tracking.made import A, B, record, topology
 
 
@@ -32,7 +33,10 @@ def test_times_and_machine_make_no_difference(store: Store, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"metrics": {"test_accuracy": 90.0 + 1e-13, "steps": 20}}, "runs.test_accuracy: 1 differ, first in row 1"),
+        (
+            {"metrics": {"test_accuracy": 90.0 + 1e-13, "steps": 20}},
+            f"runs.test_accuracy: 1 differ, first of run {A}",
+        ),
         ({"metrics": {"steps": 20}}, "runs.test_accuracy: 1 differ"),
         ({"status": "diverged"}, "runs.status"),
         ({"cost": {"total_parameters": 101}}, "runs.total_parameters"),
@@ -47,6 +51,13 @@ def test_a_different_result_is_named(store: Store, tmp_path: Path, changes: dict
     assert not same_results(store, other)
 
 
+def test_the_order_of_the_runs_makes_no_difference(store: Store, tmp_path: Path) -> None:
+    other = twin(tmp_path / "twin", topology(10, 20))
+    (other.path / "plan.json").unlink()
+    assert other.run_ids() == store.run_ids()[::-1]
+    assert differences(store, other) == []
+
+
 def test_different_rows_are_named(store: Store, tmp_path: Path) -> None:
     other = twin(tmp_path / "twin", topology(10, 30))
-    assert differences(store, other) == ["topology.step: 1 differ, first in row 1: 20 and 30"]
+    assert differences(store, other) == [f"topology.step: 1 differ, first of run {B}: 20 and 30"]

@@ -1,0 +1,57 @@
+"""The type of every column, whatever the records hold: two stores always agree on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from petlsparse.recipe.identity import canonical_json
+from petlsparse.recipe.schema import RUN_TYPES, setting_types
+from petlsparse.tracking.tables import RUNS, Dtype
+
+_DTYPES: Mapping[type, Dtype] = {bool: "bool", int: "int64", float: "float64", str: "string", list: "string"}
+
+SETTINGS: Mapping[str, Mapping[str, type]] = MappingProxyType({study: setting_types(study) for study in RUN_TYPES})
+"""Study -> column -> the type of that setting; a list is a string of JSON in the tables."""
+
+_TYPES = {name: kind for columns in SETTINGS.values() for name, kind in columns.items()}
+
+DOCUMENTED: Mapping[str, Dtype] = MappingProxyType(
+    {name: _DTYPES[kind] for name, kind in _TYPES.items()} | {column.name: column.dtype for column in RUNS.columns}
+)
+"""Column of the `runs` table -> type, of those that are known before there is a record."""
+
+
+def fits(name: str, value: Any, unknown: Dtype) -> bool:
+    """Whether a value from a record can stand in a column; `unknown` is the type of one that is not documented."""
+    dtype = DOCUMENTED.get(name, unknown)
+    if value is None or (dtype == "string" and name not in DOCUMENTED):
+        return True
+    if dtype == "string":
+        return isinstance(value, list if _TYPES.get(name) is list else str | list | dict)
+    if dtype == "bool" or isinstance(value, bool):
+        return dtype == "bool" and isinstance(value, bool)
+    if dtype == "int64":
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return whole and -(2**63) <= value < 2**63
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST)
+
+
+_LARGEST = 10**308  # float() of a larger integer is an error
+
+
+def in_column(values: Iterable[Any], dtype: Dtype) -> list[Any]:
+    """Values of a record as Arrow takes them for a column of that type."""
+    if dtype == "string":
+        return [_text(value) for value in values]
+    kind = {"float64": float, "int64": int, "bool": bool}[dtype]
+    return [None if value is None else kind(value) for value in values]
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else canonical_json(value)
+    # Half of a surrogate pair, such as a path that is not UTF-8 has, cannot be stored.
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,71 @@
+"""What the commands of a store set out to do: `plan.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from petlsparse.tracking.record import SCHEMA_VERSION, refuse_newer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command set out to do: a recipe and the ids of its runs, in order."""
+
+    recipe: str
+    run_ids: tuple[str, ...] = ()
+    text: str = ""
+    """The recipe file as written."""
+    resolved: Mapping[str, Any] | None = None
+    """The recipe after `extends` and overrides."""
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The plans of all commands, the latest last, each once; and all their runs in order of first appearance."""
+
+    commands: tuple[Plan, ...] = ()
+    run_ids: tuple[str, ...] = ()
+
+    def then(self, plan: Plan) -> Plans:
+        """These, with `plan` as the latest."""
+        earlier = (each for each in self.commands if each != plan)
+        return Plans((*earlier, plan), tuple(dict.fromkeys([*self.run_ids, *plan.run_ids])))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document with `schema_version`."""
+        commands = [
+            {"recipe": plan.recipe, "text": plan.text, "resolved": plan.resolved, "run_ids": plan.run_ids}
+            for plan in self.commands
+        ]
+        return {"schema_version": SCHEMA_VERSION, "run_ids": self.run_ids, "commands": commands}
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str = "") -> Plans:
+        """Read what `to_json` gave; before there was "commands", the document was the plan of the only command.
+
+        Raises ValueError for anything else, and UserError for a newer schema.
+        """
+        try:
+            document = json.loads(text)
+            refuse_newer(document["schema_version"], where)
+            commands = tuple(_plan(each) for each in document.get("commands", [document]))
+            return cls(commands, _run_ids(document))
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"not a plan: {type(error).__name__}: {error}") from error
+
+
+def _plan(document: Mapping[str, Any]) -> Plan:
+    recipe, text, resolved = (document[name] for name in ("recipe", "text", "resolved"))
+    if not isinstance(recipe, str) or not isinstance(text, str) or not isinstance(resolved, dict | None):
+        raise TypeError("a recipe is a name, a text and a table")
+    return Plan(recipe, _run_ids(document), text, resolved)
+
+
+def _run_ids(document: Mapping[str, Any]) -> tuple[str, ...]:
+    run_ids = document["run_ids"]
+    if not isinstance(run_ids, list) or not all(isinstance(run_id, str) for run_id in run_ids):
+        raise TypeError("run_ids are a list of strings")
+    return tuple(run_ids)
