@@ -1,4 +1,4 @@
-"""Shell completion of recipe names and run ids."""
+"""Shell completion of the names of recipes and studies, of run ids and of results folders."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,13 @@ def recipe_names(incomplete: str) -> Iterator[str]:
     yield from (name for name in shipped_recipes() if name.startswith(incomplete))
     folder = Path(incomplete).parent if "/" in incomplete else Path()
     yield from (str(path) for path in folder.glob("*.toml") if str(path).startswith(incomplete))
+
+
+def study_names(incomplete: str) -> Iterator[str]:
+    """Studies that begin like this."""
+    from petlsparse.studies import STUDIES
+
+    yield from (name for name in STUDIES if name.startswith(incomplete))
 
 
 def run_ids(incomplete: str) -> Iterator[str]:

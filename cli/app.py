@@ -18,6 +18,7 @@ from .doctor import doctor
 from .dst_sweep import dst_sweep
 from .plan import plan
 from .recipes import app as recipes
+from .settings import settings
 from .show import show
 
 STUDIES = "Studies"
@@ -67,6 +68,7 @@ app.command("compare", cls=Command, rich_help_panel=RESULTS)(compare)
 app.command("show", cls=Command, rich_help_panel=RESULTS)(show)
 app.add_typer(recipes, name="recipes", rich_help_panel=ABOUT)
 app.add_typer(data, name="data", rich_help_panel=ABOUT)
+app.command("settings", cls=Command, rich_help_panel=ABOUT)(settings)
 app.command("doctor", cls=Command, rich_help_panel=ABOUT)(doctor)
 
 

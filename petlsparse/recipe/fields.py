@@ -46,13 +46,30 @@ class Name:
         raise PydanticCustomError("unknown_name", "unknown name", {"valid": tuple(names[self.vocabulary])})
 
 
+@dataclass(frozen=True)
+class Unit:
+    """Says in the settings reference what a number counts or measures."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """Says in the settings reference how a value is written, where its type does not tell."""
+
+    name: str
+    examples: tuple[str, ...]
+
+
 # `abs` makes -0.0 and 0.0 the same number, and so the same run.
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(abs)]
-Share = Annotated[float, Field(gt=0, le=1)]  # of a whole: none of it makes no sense
-Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(abs)]
+Share = Annotated[float, Field(gt=0, le=1), Unit("fraction")]  # of a whole: none of it makes no sense
+Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(abs), Unit("fraction")]
 BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]  # what a column of the result tables can hold
+Pixels = Annotated[int, Field(ge=1, lt=2**63), Unit("pixels")]
+Steps = Annotated[int, Field(ge=1, lt=2**63), Unit("optimizer steps")]
 Index = Annotated[int, Field(ge=0, lt=2**63)]
 
 PositiveDuration = Annotated[Duration, AfterValidator(positive)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from petlsparse.recipe.fields import Count, Index, Name, NonNegative, Pairs, Share, Table
+from petlsparse.recipe.fields import Count, Index, Name, NonNegative, Pairs, Share, Steps, Table
 
 
 class Dense(Table):
@@ -18,29 +18,41 @@ class Static(Table):
 
     kind: Literal["static"] = "static"
     density: Share
+    """Active weights of all maskable weights: those of linear layers and convolutions."""
     distribution: Annotated[str, AfterValidator(Name("distributions"))] = "erk"
+    """How the active weights are shared out among the layers."""
 
 
 class Dst(Table):
-    """Dynamic sparse training: weights are pruned by a criterion and regrown while training.
-
-    `update_period` counts optimizer steps, `update_stop` is a fraction of training.
-    """
+    """Dynamic sparse training: weights are pruned by a criterion and regrown while training."""
 
     kind: Literal["dst"] = "dst"
     density: Share
+    """Active weights of all maskable weights: those of linear layers and convolutions."""
     distribution: Annotated[str, AfterValidator(Name("distributions"))] = "erk"
+    """How the active weights are shared out among the layers."""
     criterion: Annotated[str, AfterValidator(Name("criteria"))]
+    """Which active weights are pruned at an update."""
     growth: Annotated[str, AfterValidator(Name("growths"))]
-    update_period: Count = 800
+    """Which inactive weights take their place."""
+    update_period: Steps = 800
+    """From one update of the topology to the next."""
     drop_fraction: Share = 0.5
+    """Active weights of a layer that the first update replaces."""
     drop_schedule: Annotated[str, AfterValidator(Name("drop_schedules"))] = "cosine"
+    """How the drop fraction falls over training."""
     update_stop: Share = 1.0
+    """The part of training in which there are updates."""
     update_last_step: bool = False
+    """Whether an update may fall on the very last step, after which nothing is trained."""
     update_point: Literal["auto", "before-step", "after-step"] = "auto"
+    """Before or after the optimizer's step; auto: before it for criteria that read the gradient."""
     state: Literal["masked", "dense"] = "masked"
+    """Optimizer state of inactive weights: zero, or left alone."""
     regrown: Literal["zero", "keep"] = "zero"
+    """A weight pruned and grown by one update starts from zero, or keeps value and state."""
     mest_lambda: NonNegative = 1.0
+    """Weight of the gradient in the criterion `mest`."""
 
 
 class LinearProbe(Table):
@@ -67,23 +79,29 @@ _PLACEMENT_SETTINGS = {
 
 
 class Adapters(Table):
-    """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head.
-
-    `draw` numbers the random placements and is independent of the run's seed. `scale` is the initial value of
-    the trained scale alpha.
-    """
+    """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head."""
 
     kind: Literal["adapters"] = "adapters"
     placement: Annotated[str, AfterValidator(Name("placements"))]
+    """How edges are chosen."""
     edges: Pairs = Field(default=(), validate_default=True)
+    """The edges of placement `explicit`: [[source, target], ...]."""
     count: Count | None = Field(default=None, validate_default=True)
+    """How many edges the placements `random`, `first-k` and `last-k` choose; required there."""
     edge_kind: Literal["any", "sequential", "parallel", "long-range", "recurrent"] = "any"
+    """The kind of edge that placement `random` draws from."""
     draw: Index = 0
+    """Which drawing of placement `random`, independent of the run's seed."""
     rank: Count = 8
+    """Width of the bottleneck."""
     activation: Literal["relu", "gelu"] = "relu"
+    """Between the down- and the up-projection."""
     layer_norm: bool = True
+    """Whether an adapter normalises what it reads."""
     bias: bool = False
+    """Whether the projections have biases."""
     scale: float = 1.0
+    """Initial value of the trained scale alpha; not 0."""
 
     @field_validator("edges")
     @classmethod

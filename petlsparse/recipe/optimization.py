@@ -23,9 +23,13 @@ class Sgd(Table):
 
     name: Literal["sgd"] = "sgd"
     lr: Positive
+    """Learning rate at its peak."""
     momentum: BelowOne = 0.9
+    """Of the running mean of gradients."""
     nesterov: bool = Field(default=True, validate_default=True)
+    """Nesterov's form of momentum."""
     weight_decay: NonNegative = 0.0
+    """Times the weight, added to its gradient."""
 
     @field_validator("nesterov")
     @classmethod
@@ -40,10 +44,15 @@ class Adam(Table):
 
     name: Literal["adam"] = "adam"
     lr: Positive
+    """Learning rate at its peak."""
     beta1: BelowOne = 0.9
+    """Decay of the mean of gradients."""
     beta2: BelowOne = 0.999
+    """Decay of the mean of their squares."""
     eps: Positive = 1e-8
+    """Added to the denominator."""
     weight_decay: NonNegative = 0.0
+    """Times the weight, added to its gradient."""
 
 
 class AdamW(Table):
@@ -51,17 +60,23 @@ class AdamW(Table):
 
     name: Literal["adamw"] = "adamw"
     lr: Positive
+    """Learning rate at its peak."""
     beta1: BelowOne = 0.9
+    """Decay of the mean of gradients."""
     beta2: BelowOne = 0.999
+    """Decay of the mean of their squares."""
     eps: Positive = 1e-8
+    """Added to the denominator."""
     weight_decay: NonNegative = 0.01
+    """Times learning rate and weight, taken off the weight."""
 
 
 class Constant(Table):
-    """The learning rate stays as it is after the warm-up, which rises linearly from 0 exclusive."""
+    """The learning rate stays as it is after the warm-up."""
 
     name: Literal["constant"] = "constant"
     warmup: Duration = Duration(0, "steps")
+    """The learning rate rises linearly from 0 exclusive."""
 
 
 class Step(Table):
@@ -69,8 +84,11 @@ class Step(Table):
 
     name: Literal["step"] = "step"
     warmup: Duration = Duration(0, "steps")
+    """The learning rate rises linearly from 0 exclusive."""
     milestones: Shares = (0.5, 0.75)
+    """Shares of training, the warm-up aside, after which the learning rate falls."""
     factor: Share = 0.1
+    """What it is multiplied by at each milestone."""
 
     @field_validator("milestones")
     @classmethod
@@ -85,18 +103,26 @@ class Cosine(Table):
 
     name: Literal["cosine"] = "cosine"
     warmup: Duration = Duration(0, "steps")
+    """The learning rate rises linearly from 0 exclusive."""
     final_fraction: Fraction = 0.0
+    """What is left of the peak at the end."""
 
 
 class Training(Table):
     """Batches, length, evaluation and arithmetic of training."""
 
     batch_size: Count = 64
+    """Training examples of an optimizer step."""
     duration: PositiveDuration
+    """Length of training."""
     evaluate_every: PositiveDuration = Duration(1, "epochs")
+    """From one look at the validation part to the next."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Arithmetic of training; tf32 on CUDA only."""
     label_smoothing: BelowOne = 0.0
+    """Share of the target that is spread evenly over the classes."""
     deterministic: bool = True
+    """Whether only deterministic kernels are used."""
 
 
 Optimizer: TypeAlias = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Backend, CohortSize
-from petlsparse.recipe.fields import Count, PositiveDuration, Table
+from petlsparse.recipe.fields import Count, Form, PositiveDuration, Table
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
 
@@ -46,7 +46,7 @@ def _seeds(value: object) -> tuple[int, ...]:
     if type(value) is int:
         if value < 1:
             raise ValueError("should be at least 1 seed")
-        value = [f"1-{value}"]
+        value = [range(1, value + 1)]
     ranges = [_range(item) for item in (value if isinstance(value, list) else [value])]
     if not ranges:
         raise ValueError("should have at least one seed")
@@ -62,6 +62,8 @@ def _seeds(value: object) -> tuple[int, ...]:
 
 def _range(value: object) -> Sequence[int]:
     """The seeds of "4-6", or one seed."""
+    if isinstance(value, range):
+        return value
     if type(value) is int:
         return (value,)
     match = re.fullmatch(r"\s*(\d{1,19})\s*-\s*(\d{1,19})\s*", value, re.ASCII) if isinstance(value, str) else None
@@ -70,7 +72,7 @@ def _range(value: object) -> Sequence[int]:
     return range(int(match[1]), int(match[2]) + 1)
 
 
-Size = Annotated[int, PlainValidator(parse_size)]
+Size = Annotated[int, PlainValidator(parse_size), Form("size", ("4 GiB", "500 MB", "off"))]
 Axis = Annotated[list[Any], AfterValidator(_plain_values)]
 
 
@@ -78,8 +80,11 @@ class Axes(Table):
     """What varies: `grid` is a product, each group of `zip` moves together, `exclude` leaves runs out."""
 
     grid: dict[str, Axis] = Field(default_factory=dict)
+    """Key -> list of values: all combinations."""
     zip: list[Annotated[dict[str, Axis], AfterValidator(_equally_long)]] = Field(default_factory=list)
+    """Key -> list of values: lists of one length that vary together."""
     exclude: list[dict[str, Any]] = Field(default_factory=list)
+    """Key -> value or list of values: runs that have them all are left out."""
 
     @field_validator("zip")
     @classmethod
@@ -118,30 +123,49 @@ class Output(Table):
     """Which checkpoints are made, and kept when a run is done; no part of a run's identity."""
 
     keep: Literal["none", "last", "best", "both"] = "none"
+    """Weights kept beside the record of a run that is done: those at the end, those best on validation."""
     checkpoint_every: PositiveDuration = Duration(1, "epochs")
+    """From one checkpoint to the next."""
 
 
 class Launch(Table):
     """Defaults for the flags of the command, None where the command decides; no part of a run's identity."""
 
     workers: Count | None = None
+    """`--workers`: runs at a time; one per core, or per GPU, unless given."""
     per_gpu: Count | None = None
+    """`--per-gpu`: runs at a time on each GPU; 1 unless given."""
     retry: Annotated[int, Field(ge=0)] | None = None
+    """`--retry`: further attempts of a run whose worker died or that lacked memory or a file; 1 unless given."""
     backend: Backend | None = None
+    """`--backend`: how sparse layers compute; auto unless given."""
     cache_memory: Size | None = None
-    cohort: Annotated[CohortSize, PlainValidator(cohort_size)] | None = None
+    """`--cache-memory`: what kept values of frozen networks may take; half of the free memory unless given."""
+    cohort: (
+        Annotated[CohortSize, PlainValidator(cohort_size), Form("text or integer", ("auto", "off", ">= 1"))] | None
+    ) = None
+    """`--cohort`: how many runs to train as one where they allow it; auto unless given."""
 
 
 class Outline(Axes):
     """A recipe file after `extends` and the flags of the command line."""
 
     study: Literal["dst-sweep", "adapter-search"]
+    """Which study the recipe belongs to."""
     description: str = ""
-    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] = (1,)
+    """A line for lists of recipes."""
+    seeds: Annotated[
+        tuple[int, ...], PlainValidator(_seeds), Form("number, range or list", ("3", '"4-6"', "[1, 7]"))
+    ] = (1,)
+    """How many (3 means 1, 2, 3), or which. Every configuration is trained with each of them."""
     run: dict[str, Any] = Field(default_factory=dict)
+    """Settings that all runs share, by their keys below."""
     arms: list[Arm] = Field(default_factory=list)
+    """What is compared: settings over those of `run`, and axes of its own."""
     output: Output = Output()
+    """Which weights are kept; see below."""
     launch: Launch = Launch()
+    """Defaults for the flags of the command; see below."""
 
 
 def read_outline(table: Mapping[str, Any]) -> tuple[Outline | None, list[ErrorDetails]]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 
 from pydantic import AfterValidator
 
-from petlsparse.recipe.fields import BelowOne, Count, Counts, HashNeutral, Index, Name, Names, Table
+from petlsparse.recipe.fields import BelowOne, Count, Counts, HashNeutral, Index, Name, Names, Pixels, Table
 from petlsparse.recipe.identity import canonical_json, run_id
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
 from petlsparse.recipe.nesting import flatten
@@ -19,33 +19,42 @@ from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Traini
 
 
 class Data(Table):
-    """What is trained on; `train_examples` asks for a class-balanced part, the same for all seeds."""
+    """What is trained on."""
 
     name: Annotated[str, AfterValidator(Name("datasets"))]
-    image_size: Count | None = None
+    """The data set; `folder:NAME` is a tree of class folders."""
+    image_size: Pixels | None = None
+    """Side that images are resized to; their own unless given. adapter-search: the backbone's, see `backbone`."""
     train_examples: Count | None = None
+    """Train on a class-balanced part of so many images, the same for all seeds; on all unless given."""
     augment: Annotated[str, AfterValidator(Name("augmentations"))] = "none"
+    """How training images are varied, anew in every epoch."""
     fit: Literal["train", "train+val"] = "train"
+    """The part trained on; `train+val` leaves no validation, so that the last weights are tested."""
 
 
 class Backbone(Table):
-    """The frozen pre-trained transformer: "vit-micro", a timm name, or "local-dir:PATH".
-
-    `frozen_precision` is what its values are rounded to where the trained part takes over.
-    """
+    """The frozen pre-trained transformer."""
 
     name: str = "vit-micro"
+    """`vit-micro` (bundled), `local-dir:PATH`, or the name of a timm ViT, whose weights the hub is asked for."""
     pretrained: bool = True
-    image_size: Count | None = None
+    """False: random weights drawn from the run's seed, as a control."""
+    image_size: Pixels | None = None
+    """Side of the images; what the backbone was trained with unless given."""
     frozen_precision: Annotated[Literal["float32", "bf16"], HashNeutral("float32")] = "float32"
+    """What its values are rounded to where the trained part takes over."""
 
 
 class Network(Table):
-    """The network trained from scratch; `widths` are the hidden widths of an MLP."""
+    """The network trained from scratch."""
 
     name: Annotated[str, AfterValidator(Name("networks"))]
+    """The architecture."""
     widths: Counts | None = None
+    """Hidden widths of an `mlp`, [1024, 512] unless given; the others take none."""
     dropout: BelowOne = 0.0
+    """Probability that an `mlp` drops an activation, before every linear layer; the others take none."""
 
 
 class _Run(Table):
@@ -109,7 +118,7 @@ def validate_run(settings: Mapping[str, Any], names: Names | None = None) -> Run
 
 def fields_of(study: object, table: str, kind: object = None) -> tuple[str, ...] | None:
     """The settings of a table of a run, of the given kind if it has several; None if there is no such table."""
-    for model in _models(study, table):
+    for model in models_of(study, table):
         if table not in TAGS or model.model_fields[TAGS[table]].default == kind:
             return tuple(model.model_fields)
     return None
@@ -118,7 +127,7 @@ def fields_of(study: object, table: str, kind: object = None) -> tuple[str, ...]
 def keys_of(study: str) -> tuple[str, ...]:
     """The dotted keys of all settings that a run of `study` can have, of all kinds, and "seed"."""
     tables = RUN_TYPES[study].model_fields
-    keys = [f"{table}.{name}" for table in tables for model in _models(study, table) for name in model.model_fields]
+    keys = [f"{table}.{name}" for table in tables for model in models_of(study, table) for name in model.model_fields]
     return (*dict.fromkeys(keys), "seed")
 
 
@@ -130,7 +139,7 @@ def setting_types(study: str) -> dict[str, type]:
     """
     columns: dict[str, type] = {}
     for table in RUN_TYPES[study].model_fields:
-        for model in _models(study, table):
+        for model in models_of(study, table):
             for name, field in model.model_fields.items():
                 column, found = f"{table}_{name}", _plain_type(field.annotation)
                 columns[column] = _common(columns.get(column, found), found)
@@ -160,7 +169,7 @@ def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {
         f"{table}_{name}": mark.value
         for table in (RUN_TYPES[study].model_fields if study in RUN_TYPES else ())
-        for model in _models(study, table)
+        for model in models_of(study, table)
         if table not in TAGS or model.model_fields[TAGS[table]].default == columns.get(f"{table}_{TAGS[table]}")
         for name, field in model.model_fields.items()
         for mark in field.metadata
@@ -168,7 +177,8 @@ def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _models(study: object, table: str) -> list[type[Table]]:
+def models_of(study: object, table: str) -> list[type[Table]]:
+    """The models of a table of a run, one for each of its kinds; none if there is no such table."""
     if not isinstance(study, str) or study not in RUN_TYPES or table not in RUN_TYPES[study].model_fields:
         return []
     annotation = RUN_TYPES[study].model_fields[table].annotation

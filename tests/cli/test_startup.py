@@ -11,6 +11,7 @@ COMMANDS = (
     ["adapter-search"],
     ["dst-sweep"],
     ["plan"],
+    ["settings"],
     ["compare"],
     ["show"],
     ["recipes"],
@@ -51,6 +52,12 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
 def test_version() -> None:
     text, loaded = imported_by("--version")
     assert text.startswith("petlsparse ")
+    assert loaded == []
+
+
+def test_settings_are_listed_without_torch() -> None:
+    text, loaded = imported_by("settings", "--json")
+    assert "method.density" in text
     assert loaded == []
 
 
