@@ -26,6 +26,14 @@ class SparseBackend(StrEnum):
     csr = "csr"
 
 
+class StaleResults(StrEnum):
+    """What to do where finished runs rest on other data or weights than are there now."""
+
+    refuse = "refuse"
+    keep = "keep"
+    redo = "redo"
+
+
 _SWEEP = "Changes to the recipe"
 _EXECUTION = "Execution"
 
@@ -118,6 +126,19 @@ Limit = Annotated[
 Fresh = Annotated[
     bool,
     typer.Option("--fresh", help="Start anew; earlier results are set aside, not deleted.", rich_help_panel=_EXECUTION),
+]
+Stale = Annotated[
+    StaleResults,
+    typer.Option(
+        "--stale",
+        metavar="refuse|keep|redo",
+        help="What to do with results of other data or weights than are there now: stop, keep them (marked in tables), "
+        "or set them aside and train again.",
+        rich_help_panel=_EXECUTION,
+    ),
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Also load data and models, and say which results rest on others (stale).")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and train nothing.", rich_help_panel=_EXECUTION)]
 Progress = Annotated[

@@ -1,9 +1,9 @@
 """What both study commands do: plan, train what is missing, compare."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -28,15 +28,18 @@ from ._options import (
     Retry,
     Seeds,
     Sets,
+    Stale,
+    StaleResults,
     Workers,
 )
+from ._stale import decide, unchecked
 from .plan import crew_of, default_out, recorded_runs, show_plan
 
 if TYPE_CHECKING:
     from petlsparse.analysis.rows import Record
+    from petlsparse.analysis.staleness import Present
     from petlsparse.launch.events import Summary
     from petlsparse.recipe import Recipe as LoadedRecipe
-    from petlsparse.recipe import Run
     from petlsparse.tracking.store import Store
 
 
@@ -58,6 +61,7 @@ def study_command(study: str, text: str) -> Callable[..., None]:
         cohort: Cohort = None,
         limit: Limit = None,
         fresh: Fresh = False,
+        stale: Stale = StaleResults.refuse,
         dry_run: DryRun = False,
         progress: Progress = ProgressStyle.auto,
         json: Json = False,
@@ -72,7 +76,7 @@ def study_command(study: str, text: str) -> Callable[..., None]:
         if dry_run:
             show_plan(loaded, folder, device, workers, per_gpu, probe=False, json=json)
             return
-        summary = train(
+        ended = train(
             loaded,
             folder,
             device=device,
@@ -80,18 +84,29 @@ def study_command(study: str, text: str) -> Callable[..., None]:
             per_gpu=per_gpu,
             progress=progress,
             fresh=fresh,
+            stale=stale,
             retry=retry,
             limit=limit,
             backend=backend and backend.value,
             cache_memory=cache_bytes,
             cohort=cohort,
         )
-        show_results(loaded, folder, summary, json=json)
-        if code := exit_code(summary):
+        show_results(ended, json=json)
+        if code := exit_code(ended.summary):
             raise typer.Exit(code)
 
     command.__doc__ = text
     return command
+
+
+class Ended(NamedTuple):
+    """What a command brought its recipe to."""
+
+    recipe: "LoadedRecipe"
+    folder: Path
+    summary: "Summary"
+    present: "Present"
+    """What the recipe's runs would rest on, as it was when the command began."""
 
 
 def train(
@@ -103,16 +118,20 @@ def train(
     per_gpu: int | None = None,
     progress: ProgressStyle = ProgressStyle.auto,
     fresh: bool = False,
+    stale: StaleResults = StaleResults.refuse,
     **choices: Any,
-) -> "Summary":
+) -> Ended:
     """Bring the recipe's runs to a result in the store at `folder`, showing progress; `choices` go to `execute_plan`.
 
-    Nothing is written or, with `fresh`, set aside before it is clear that the command can work.
+    Nothing is written or set aside before it is clear that the command can work: what cannot is one message now, not a
+    failure of every run later.
     """
     from petlsparse.analysis.arms import run_labels
     from petlsparse.analysis.estimate import expected_seconds
+    from petlsparse.analysis.staleness import stale_columns
     from petlsparse.launch.plan import execute_plan
-    from petlsparse.studies import STUDIES, cohort_key
+    from petlsparse.studies import STUDIES, check, cohort_key
+    from petlsparse.tracking.fingerprints import row_of
     from petlsparse.tracking.record import FINAL
     from petlsparse.tracking.store import Store
 
@@ -120,16 +139,24 @@ def train(
 
     place, *_ = crew_of(recipe, device, workers, per_gpu)
     records = [] if fresh else recorded_runs(folder)
-    finished = {record["run_id"]: record["status"] for record in records if record["status"] in FINAL}
+    ids = {run.run_id for run in recipe.runs}
+    results = [record for record in records if record["run_id"] in ids and record["status"] in FINAL]
+    with _console.err.status("looking at data and models ..."):
+        findings = check(recipe.runs, place.device)
+    present = findings.fingerprints
+    redone = [record["run_id"] for record in results if stale is StaleResults.redo and stale_columns(record, present)]
+    finished = {record["run_id"]: record["status"] for record in results if record["run_id"] not in redone}
     todo = [run for run in recipe.runs if run.run_id not in finished]
-    preflight(todo, place.device)
+    findings.require(run.run_id for run in todo)
+    unchecked(finished, findings)
+    decide(stale, folder, results, present)
     seconds = expected_seconds(todo, place.device, records)
     if fresh:
         set_aside(folder)
     store = Store.create(folder)
     kept_otherwise(recipe, store, finished)
     with shown(progress, run_labels(recipe.runs)) as listener:
-        return execute_plan(
+        summary = execute_plan(
             recipe,
             store,
             studies=STUDIES,
@@ -139,16 +166,10 @@ def train(
             **choices,
             cohort_key=lambda run, execution: cohort_key(run, place.device, execution),
             estimate=lambda run: seconds.get(run.run_id, 0.0),
+            redo=(lambda record: bool(stale_columns(row_of(record), present))) if stale is StaleResults.redo else None,
             on_event=listener,
         )
-
-
-def preflight(runs: "Iterable[Run]", device: str) -> None:
-    """What cannot work is one message now, not a failure of every run later."""
-    from petlsparse.studies import check
-
-    with _console.err.status("looking at data and models ..."):
-        check(runs, device)
+    return Ended(recipe, folder, summary, present)
 
 
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
@@ -163,9 +184,10 @@ def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[st
         )
 
 
-def show_results(recipe: "LoadedRecipe", folder: Path, summary: "Summary", *, json: bool) -> None:
+def show_results(ended: Ended, *, json: bool) -> None:
     """The runs as JSON, or the comparison and what was written where."""
-    records = recorded(recipe, folder, summary)
+    recipe, folder, summary, present = ended
+    records = recorded(ended)
     if json:
         _console.print_json(records)
         return
@@ -174,7 +196,7 @@ def show_results(recipe: "LoadedRecipe", folder: Path, summary: "Summary", *, js
 
         from ._tables import print_comparisons
 
-        print_comparisons(compare(records))
+        print_comparisons(compare(records, present))
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     _console.out.print(f"{len(recipe.runs)} runs: {counts}")
     for path in sorted(folder.glob("*.parquet")):
@@ -185,14 +207,16 @@ def show_results(recipe: "LoadedRecipe", folder: Path, summary: "Summary", *, js
         _console.warn("interrupted; the same command again continues")
 
 
-def recorded(recipe: "LoadedRecipe", folder: Path, summary: "Summary") -> list["Record"]:
-    """The rows of this recipe's runs, not of others that the store may hold."""
+def recorded(ended: Ended) -> list["Record"]:
+    """The rows of this recipe's runs, not of others that the store may hold, each with what makes it `stale`."""
     from petlsparse.analysis.load import load_runs
+    from petlsparse.analysis.staleness import stale_columns
 
-    wanted = {run.run_id for run in recipe.runs}
-    if set(summary.statuses.values()) <= {"pending"}:
+    if set(ended.summary.statuses.values()) <= {"pending"}:
         return []
-    return [record for record in load_runs([folder]) if record["run_id"] in wanted]
+    wanted = {run.run_id for run in ended.recipe.runs}
+    records = [record for record in load_runs([ended.folder]) if record["run_id"] in wanted]
+    return [dict(record) | {"stale": stale_columns(record, ended.present)} for record in records]
 
 
 def exit_code(summary: "Summary") -> int:
@@ -203,17 +227,22 @@ def exit_code(summary: "Summary") -> int:
 
 
 def set_aside(folder: Path) -> None:
-    """Rename a store, so that the command starts anew and nothing is lost."""
+    """Rename a store, so that the command starts anew and nothing is lost.
+
+    Of a link the folder it leads to is renamed, and the link leads to an empty one.
+    """
     from petlsparse.tracking.store import Store
 
     if not folder.exists():
         return
-    if Path.cwd().is_relative_to(folder.resolve()):
+    target = folder.resolve()
+    if Path.cwd().is_relative_to(target):
         raise UserError(Problem("the working directory cannot be set aside: go elsewhere for --fresh", str(folder)))
-    aside = folder.with_name(f"{folder.name}.before-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+    aside = target.with_name(f"{target.name}.before-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     with Store.open(folder).lock(wait=0):
         try:
-            folder.rename(aside)
+            target.rename(aside)
+            target.mkdir()
         except OSError as error:
             raise UserError(Problem(f"cannot be set aside: {error.strerror}", where=str(folder))) from error
     _console.warn(f"earlier results are in {aside}")

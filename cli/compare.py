@@ -1,11 +1,17 @@
 """`petlsparse compare`."""
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._options import Json, Stores
+from ._options import Check, Json, Stores
+from ._stale import looked_at
+
+if TYPE_CHECKING:
+    from petlsparse.tracking.record import Record
 
 
 class Format(StrEnum):
@@ -24,9 +30,12 @@ def compare(
         Format,
         typer.Option("--format", metavar="rich|markdown|latex|csv|json", help="How to write the table."),
     ] = Format.rich,
+    check: Check = False,
     json: Json = False,
 ) -> None:
     """Compare the methods in one or several results folders: mean, interval and cost over seeds.
+
+    Runs that rest on different data or weights are rows of their own.
 
     Examples:
         petlsparse compare results/dst-smoke results/adapter-smoke
@@ -38,9 +47,16 @@ def compare(
 
     from ._tables import print_comparisons
 
-    comparisons = compare_runs(load_runs(stores))
+    comparisons = compare_runs(load_runs(stores), looked_at(recorded(stores)) if check else {})
     style = Format.json if json else format
     if style is Format.rich:
         print_comparisons(comparisons)
     else:
         typer.echo(FORMATS[style](comparisons), nl=False)
+
+
+def recorded(stores: Iterable[Path]) -> "Iterator[Record]":
+    """The records of all runs; tables may stand without them."""
+    from petlsparse.tracking.store import Store
+
+    return (record for folder in stores for record in Store.open(folder).records())

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from . import _console
 from ._complete import RESULTS
-from ._options import Json, Progress, ProgressStyle, Workers
-from ._study import exit_code, recorded, show_results, train
+from ._options import Json, Progress, ProgressStyle, Stale, StaleResults, Workers
+from ._study import Ended, exit_code, recorded, show_results, train
 
 RECIPES = ("dst-smoke", "adapter-smoke")
 
@@ -19,6 +19,7 @@ def demo(
         Path, typer.Option("--out", metavar="DIR", help="Folder for the results folders of both.")
     ] = RESULTS,
     workers: Workers = None,
+    stale: Stale = StaleResults.refuse,
     progress: Progress = ProgressStyle.auto,
     json: Json = False,
 ) -> None:
@@ -33,18 +34,17 @@ def demo(
     from petlsparse.studies import names
 
     recipes = [load_recipe(name, names=names()) for name in RECIPES]
-    summaries = []
+    ended: list[Ended] = []
     for recipe in recipes:
         command = f"petlsparse {recipe.study} {recipe.name}"
         _console.err.print(Text.assemble((command, "bold"), f": {recipe.description}"), soft_wrap=True)
-        summaries.append(train(recipe, out / recipe.name, workers=workers, progress=progress))
-        if summaries[-1].interrupted:
+        ended.append(train(recipe, out / recipe.name, workers=workers, progress=progress, stale=stale))
+        if ended[-1].summary.interrupted:
             break
-    ended = [(recipe, out / recipe.name, summary) for recipe, summary in zip(recipes, summaries, strict=False)]
     if json:
-        _console.print_json([record for each in ended for record in recorded(*each)])
+        _console.print_json([record for each in ended for record in recorded(each)])
     else:
         for each in ended:
-            show_results(*each, json=False)
-    if code := max(map(exit_code, summaries)):
+            show_results(each, json=False)
+    if code := max(exit_code(each.summary) for each in ended):
         raise typer.Exit(code)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from . import _console
 from ._options import Axes, Device, Json, Out, PerGpu, Recipe, Seeds, Sets, Workers
+from ._stale import stale_lines
 
 if TYPE_CHECKING:
     from petlsparse.analysis.outlook import ArmOutlook
@@ -73,6 +74,7 @@ def show_plan(
     from petlsparse.analysis.estimate import estimated_seconds
     from petlsparse.analysis.outlook import outlook
     from petlsparse.studies import describe
+    from petlsparse.studies.execution import forget_data
 
     crew = crew_of(recipe, device, workers, per_gpu)
     recorded = recorded_runs(folder)
@@ -82,12 +84,13 @@ def show_plan(
         return probed(run, device) if estimate is None and probe else estimate
 
     with _console.err.status("looking at every method ..."):
-        statuses = {run["run_id"]: run["status"] for run in recorded}
-        arms = outlook(recipe.runs, statuses, describe, seconds)
+        forget_data()
+        arms = outlook(recipe.runs, recorded, describe, seconds)
     if json:
         _console.print_json(_rows(arms))
     else:
         _print(recipe, folder, arms, len(crew))
+        _print_stale(recorded, arms)
 
 
 def crew_of(recipe: "LoadedRecipe", device: str, workers: int | None, per_gpu: int | None) -> "list[Place]":
@@ -126,7 +129,15 @@ def probed(run: "Run", device: str) -> float:
 def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
     """One object per run."""
     return [
-        {"run_id": run_id, "state": state, "method": arm.method, **arm.settings, **arm.cost, "seconds": arm.seconds}
+        {
+            "run_id": run_id,
+            "state": state,
+            "stale": arm.stale.get(run_id, ()),
+            "method": arm.method,
+            **arm.settings,
+            **arm.cost,
+            "seconds": arm.seconds,
+        }
         for arm in arms
         for run_id, state in arm.states.items()
     ]
@@ -153,6 +164,12 @@ def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", w
         states += f"; about {duration(left)} with {workers} at a time"
     text = f"{len(recipe.runs)} runs: {states}, in {folder}"
     _console.out.print(text, soft_wrap=True)
+
+
+def _print_stale(recorded: "Sequence[Record]", arms: "Sequence[ArmOutlook]") -> None:
+    stale = {run_id: columns for arm in arms for run_id, columns in arm.stale.items()}
+    for line in stale_lines(recorded, stale):
+        _console.out.print(Text(line), soft_wrap=True)
 
 
 def _columns(arms: "Sequence[ArmOutlook]") -> "list[Column]":

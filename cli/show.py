@@ -1,7 +1,7 @@
 """`petlsparse show`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,7 +11,11 @@ from petlsparse.errors import Problem, UserError, nearest_name
 
 from . import _console
 from ._complete import RESULTS
-from ._options import Json, RunId
+from ._options import Check, Json, RunId
+from ._stale import looked_at
+
+if TYPE_CHECKING:
+    from petlsparse.tracking.record import Record
 
 
 def show(
@@ -20,6 +24,7 @@ def show(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder to look for the run in, at any depth.")
     ] = RESULTS,
+    check: Check = False,
     json: Json = False,
 ) -> None:
     """Show one run: status, settings, metrics, cost, provenance, and its error if it failed.
@@ -36,17 +41,43 @@ def show(
         raise UserError(Problem("the run has no record yet", where=str(folder)))
     document = record.to_json()
     text = _log(folder) if log else None
+    if text is not None:
+        document["log"] = text
+    if check:
+        document["stale"] = _stale(record)
     if json:
-        _console.print_json(document if text is None else document | {"log": text})
+        _console.print_json(document)
         return
     _console.out.print(Text.assemble((record.run_id, "bold"), f"  {record.status}  {record.study} of {record.recipe}"))
     _console.out.print(Text(str(folder), style="dim"))
+    if check:
+        _console.out.print(_verdict(document["stale"]))
     for section in ("settings", "metrics", "cost", "provenance"):
         _console.out.print(_section(section, document[section]))
     if record.error:
         _console.out.print(Text(record.error.rstrip(), style="red"), soft_wrap=True)
     if text is not None:
         typer.echo(text)
+
+
+def _stale(record: "Record") -> list[str] | None:
+    """The fingerprints in which the run's result differs from what is there now; None where nobody can tell."""
+    from petlsparse.analysis.staleness import stale_columns
+    from petlsparse.tracking.fingerprints import row_of
+
+    present = looked_at([record])
+    return list(stale_columns(row_of(record), present)) if record.run_id in present else None
+
+
+def _verdict(stale: list[str] | None) -> str:
+    from petlsparse.analysis.notes import listing
+    from petlsparse.tracking.fingerprints import FINGERPRINTS
+
+    if stale is None:
+        return "cannot be checked for what it rests on"
+    if not stale:
+        return "not stale: what it rests on is what is there now, as far as it was recorded"
+    return f"stale: {listing(FINGERPRINTS[name].words for name in stale)} differ from what is there now"
 
 
 def _section(title: str, values: dict[str, Any]) -> Table:

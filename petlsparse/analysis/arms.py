@@ -6,7 +6,9 @@ from typing import Any
 
 from petlsparse.analysis.labels import method_labels, setting
 from petlsparse.analysis.rows import Record
+from petlsparse.analysis.staleness import apart, content_of
 from petlsparse.recipe.schema import Run
+from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import RUNS
 
 SECTIONS = ("data", "backbone", "network", "method", "optimizer", "schedule", "training")
@@ -20,6 +22,8 @@ class Arm:
     method: str
     settings: dict[str, str]
     """The settings outside the method that tell arms apart, by column name."""
+    content: dict[str, str]
+    """Known fingerprints of what its runs rest on, by column name."""
     runs: tuple[Record, ...]
 
 
@@ -34,27 +38,35 @@ class Grouping:
     """Those that need a column: not part of the method, nor determined by method and the columns before."""
     implied: tuple[str, ...]
     """Those that are determined so."""
+    contents: tuple[str, ...]
+    """Fingerprints that alone tell arms of equal settings apart."""
 
 
 def group(records: Sequence[Record]) -> Grouping:
-    """The arms of runs of one study, given as rows of the `runs` table or as settings (`Run.flat()`)."""
+    """The arms of runs of one study, given as rows of the `runs` table or as settings (`Run.flat()`).
+
+    Runs of equal settings that rest on different content (see `staleness.apart`) are different arms.
+    """
     names = _setting_columns(records)
     records = [dict.fromkeys(names) | dict(record) for record in records]
     by_settings: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         by_settings.setdefault(tuple(record[name] for name in names), []).append(record)
-    groups = list(by_settings.values())
+    divided = [apart(runs) for runs in by_settings.values()]
+    groups = [runs for parts in divided for runs in parts]
     first = [runs[0] for runs in groups]
     varies = [name for name in names if len({record[name] for record in first}) > 1]
     columns = _columns(varies, first)
     method = [name for name in names if name.startswith("method_")]
     labels = method_labels([{name.removeprefix("method_"): arm[name] for name in method} for arm in first])
     arms = [
-        Arm(label, {name: setting(runs[0][name]) for name in columns}, tuple(runs))
+        Arm(label, {name: setting(runs[0][name]) for name in columns}, content_of(runs), tuple(runs))
         for label, runs in zip(labels, groups, strict=True)
     ]
     implied = [name for name in varies if name not in columns and not name.startswith("method_")]
-    return Grouping(tuple(arms), tuple(varies), columns, tuple(implied))
+    contents = [[content_of(runs) for runs in parts] for parts in divided]
+    telling = [name for name in FINGERPRINTS if any(len({part.get(name) for part in parts}) > 1 for parts in contents)]
+    return Grouping(tuple(arms), tuple(varies), columns, tuple(implied), tuple(telling))
 
 
 def run_labels(runs: Iterable[Run]) -> dict[str, str]:

@@ -2,30 +2,37 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from types import MappingProxyType
 
 from petlsparse.analysis.arms import Arm, group
 from petlsparse.analysis.notes import notes_on
 from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Record, Row
+from petlsparse.analysis.staleness import Present, stale_columns
 from petlsparse.analysis.statistics import summarise
 
 
-def compare(records: Iterable[Record]) -> list[Comparison]:
-    """One comparison per study, from rows of the `runs` table."""
+def compare(records: Iterable[Record], present: Present = MappingProxyType({})) -> list[Comparison]:
+    """One comparison per study, from rows of the `runs` table.
+
+    `present` is what is there now for the runs that somebody looked at: rows that rest on something else are stale.
+    """
     studies: dict[str, list[Record]] = {}
     for record in records:
         studies.setdefault(record["study"], []).append(record)
-    return [_compare(study, rows) for study, rows in studies.items()]
+    return [_compare(study, rows, present) for study, rows in studies.items()]
 
 
-def _compare(study: str, records: list[Record]) -> Comparison:
+def _compare(study: str, records: list[Record], present: Present) -> Comparison:
     grouping = group(records)
-    rows = tuple(_row(arm) for arm in grouping.arms)
-    notes = notes_on(records, rows, grouping.columns, grouping.implied)
-    return Comparison(study, grouping.varies, grouping.columns, rows, notes)
+    rows = tuple(_row(arm, present) for arm in grouping.arms)
+    notes = notes_on(records, rows, grouping)
+    return Comparison(study, grouping.varies, grouping.columns, grouping.contents, rows, notes)
 
 
-def _row(arm: Arm) -> Row:
+def _row(arm: Arm, present: Present) -> Row:
     done = [run for run in arm.runs if run["status"] == "done"]
+    looked_at = [run for run in arm.runs if run["run_id"] in present]
+    stale = dict.fromkeys(name for run in looked_at for name in stale_columns(run, present))
     return Row(
         method=arm.method,
         settings=arm.settings,
@@ -34,4 +41,6 @@ def _row(arm: Arm) -> Row:
         scores={name: summarise(run.get(name) for run in done) for name in SCORES},
         costs={name: summarise(run.get(name) for run in done).mean for name in COSTS},
         selected=any(run.get("val_accuracy_best") is not None for run in done) or not done,
+        content=arm.content,
+        stale=tuple(stale) if looked_at else None,
     )

@@ -76,7 +76,7 @@ def csv_text(comparisons: Sequence[Comparison]) -> str:
     """One line per row of every comparison; columns that a study does not have stay empty."""
     records = [record for comparison in comparisons for record in records_of(comparison)]
     for record in records:
-        record["run_ids"] = " ".join(record["run_ids"])
+        record |= {name: " ".join(record[name] or ()) for name in ("stale", "run_ids")}
     names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")

@@ -1,28 +1,50 @@
 """The runs of one or several stores as plain records."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from petlsparse.analysis.rows import Record
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.schema import neutral_columns
 from petlsparse.tracking.compaction import read_table
+from petlsparse.tracking.fingerprints import differing, fingerprints_of
+from petlsparse.tracking.record import FINAL
+from petlsparse.tracking.tables import METRICS
+
+_RESULT = ("status", *(column.name for column in METRICS))
 
 
 def load_runs(stores: Iterable[Path | str]) -> list[Record]:
-    """Every run of every store once, in order; of runs in several stores, the first that is done.
+    """Every run of every store once, in order; of runs in several stores, the first that has a result.
 
-    Raises UserError for a folder that is not a store, or when there is no run at all.
+    Where such runs rest on different content, all of them. Where they do not and yet have other results, a warning
+    says so. Raises UserError for a folder that is not a store, or when there is no run at all.
     """
-    runs: dict[str, Record] = {}
+    runs: dict[str, list[Record]] = {}
     folders = list(dict.fromkeys(str(store) for store in stores))
     for folder in folders:
-        table = read_table(folder, "runs").astype(object)
-        for record in table.where(table.notna(), None).to_dict("records"):
-            known = runs.get(record["run_id"])
-            if known is None or known["status"] != "done":
-                columns = {str(name): value for name, value in record.items()}
-                runs[record["run_id"]] = columns | neutral_columns(columns)
+        unlike = 0
+        for row in _rows(folder):
+            alike = runs.setdefault(row["run_id"], [])
+            content = fingerprints_of(row)
+            place = next((i for i, known in enumerate(alike) if not differing(known, content)), None)
+            if place is None:
+                alike.append(row)
+            elif alike[place]["status"] not in FINAL:
+                alike[place] = row
+            elif row["status"] in FINAL:
+                unlike += any(row.get(name) != alike[place].get(name) for name in _RESULT)
+        if unlike:
+            message = f"{folder}: {unlike} runs have other results here than in a folder before it, which counts"
+            warnings.warn(message, stacklevel=2)
     if not runs:
         raise UserError(Problem("there are no runs yet", where=", ".join(folders)))
-    return list(runs.values())
+    return [row for alike in runs.values() for row in alike]
+
+
+def _rows(folder: str) -> Iterator[Record]:
+    table = read_table(folder, "runs").astype(object)
+    for record in table.where(table.notna(), None).to_dict("records"):
+        columns = {str(name): value for name, value in record.items()}
+        yield columns | neutral_columns(columns)

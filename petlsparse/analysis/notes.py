@@ -2,18 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 
+from petlsparse.analysis.arms import Grouping
 from petlsparse.analysis.rows import Record, Row
+from petlsparse.tracking.fingerprints import FINGERPRINTS
 
 
-def notes_on(
-    records: Sequence[Record],
-    rows: Sequence[Row],
-    columns: Sequence[str],
-    implied: Sequence[str],
-) -> tuple[str, ...]:
-    """The notes for a table with these records, rows, columns, and settings implied by the columns shown."""
-    notes = [_numbers(rows), _selection(rows), _variation(records, rows, columns, implied), _missing(rows)]
-    return tuple(note for note in [*notes, _origin(records)] if note)
+def notes_on(records: Sequence[Record], rows: Sequence[Row], grouping: Grouping) -> tuple[str, ...]:
+    """The notes for a table with these rows, made of these records grouped so."""
+    notes = [
+        _numbers(rows),
+        _selection(rows),
+        _variation(records, rows, grouping.columns, grouping.implied),
+        _content(rows, grouping.contents),
+        _stale(rows),
+        _missing(rows),
+        _origin(records),
+    ]
+    return tuple(note for note in notes if note)
 
 
 def _numbers(rows: Sequence[Row]) -> str:
@@ -47,6 +52,23 @@ def _variation(
     seeds = f"over {'seeds' if len(numbers) > 1 else 'seed'} {listing(numbers)} (initialisation, data order, draws)"
     follows = f"; {listing(implied)} set along with them" if implied else ""
     return f"Rows vary {listing(varies)}{follows}; {seeds}." if varies else f"Replicated {seeds}."
+
+
+def _content(rows: Sequence[Row], contents: Sequence[str]) -> str:
+    if not contents:
+        return ""
+    words = listing(FINGERPRINTS[name].words for name in contents)
+    note = f"Runs that differ in {words} are rows apart, never averaged; columns show the content's hash."
+    if any(name not in row.content for row in rows for name in contents):
+        note += " Where it is – it was not recorded, and fits several rows or none."
+    return note
+
+
+def _stale(rows: Sequence[Row]) -> str:
+    names = [name for name in FINGERPRINTS if any(name in (row.stale or ()) for row in rows)]
+    if not names:
+        return ""
+    return f"Stale: {listing(FINGERPRINTS[name].words for name in names)} of that row is not what is there now."
 
 
 def _missing(rows: Sequence[Row]) -> str:

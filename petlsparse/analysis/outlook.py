@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from petlsparse.analysis.arms import group
+from petlsparse.analysis.rows import Record
+from petlsparse.analysis.staleness import stale_columns
 from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.schema import Run
 
-TO_DO = "to do"
+TO_DO, STALE = "to do", "stale"
 _STATES = {"done": "done", "diverged": "done", "failed": "failed"}
-STATES = ("done", TO_DO, "failed")
+STATES = ("done", STALE, TO_DO, "failed")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class ArmOutlook:
     settings: Mapping[str, str]
     """What else tells arms apart, by column name."""
     states: Mapping[str, str]
-    """State of every run, by run id: done (diverged included), to do (interrupted included) or failed."""
+    """State of every run, by run id: done (diverged included), stale, to do (interrupted included) or failed."""
+    stale: Mapping[str, tuple[str, ...]]
+    """Of the stale runs, by run id: the fingerprints, by column, that differ from those of what is there now."""
     cost: Mapping[str, Any]
     """Parameters and FLOPs of one run."""
     seconds: float | None
@@ -35,8 +39,8 @@ class ArmOutlook:
 
     @property
     def seconds_left(self) -> float | None:
-        """Expected for all runs that are not done."""
-        left = len(self.states) - self.counts["done"]
+        """Expected for all runs that have no result."""
+        left = len(self.states) - self.counts["done"] - self.counts[STALE]
         return 0.0 if left == 0 else None if self.seconds is None else left * self.seconds
 
 
@@ -47,28 +51,47 @@ def axes(runs: Iterable[Run], varies: Iterable[str]) -> dict[str, list[Any]]:
     return {key: list({str(value): value for value in found}.values()) for key, found in values.items()}
 
 
+class Described(Protocol):
+    """A run by its settings, and what is there for it now."""
+
+    @property
+    def cost(self) -> Mapping[str, Any]:
+        """Parameters and FLOPs, by column of the `runs` table."""
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Of what it would rest on, by column."""
+
+
 def outlook(
     runs: Iterable[Run],
-    statuses: Mapping[str, str],
-    describe: Callable[[Run], Mapping[str, Any]],
+    records: Iterable[Record],
+    describe: Callable[[Run], Described],
     seconds: Callable[[Run], float | None],
 ) -> list[ArmOutlook]:
     """The arms of a plan, in its order.
 
     Args:
         runs: the runs of one study.
-        statuses: recorded status by run id, of those that have one.
-        describe: cost of a run; asked once per arm.
+        records: rows of the `runs` table, of those that have one, and of any others.
+        describe: of a run; asked once per arm.
         seconds: expected duration of a run; asked once per arm that is not done.
     """
     by_id = {run.run_id: run for run in runs}
+    recorded = {record["run_id"]: record for record in records}
     arms = []
     for arm in group([run.flat() | {"run_id": run_id} for run_id, run in by_id.items()]).arms:
         ids = [row["run_id"] for row in arm.runs]
-        states = {run_id: _STATES.get(statuses.get(run_id, ""), TO_DO) for run_id in ids}
+        described = describe(by_id[ids[0]])
+        known = [recorded[run_id] for run_id in ids if run_id in recorded]
+        present = dict.fromkeys(ids, described.fingerprints)
+        stale = {record["run_id"]: names for record in known if (names := stale_columns(record, present))}
+        states = dict.fromkeys(ids, TO_DO)
+        states |= {record["run_id"]: _STATES.get(record["status"], TO_DO) for record in known}
+        states |= dict.fromkeys(stale, STALE)
         left = [run_id for run_id in ids if states[run_id] != "done"]
         expected = seconds(by_id[left[0]]) if left else None
-        arms.append(ArmOutlook(arm.method, arm.settings, states, describe(by_id[ids[0]]), expected))
+        arms.append(ArmOutlook(arm.method, arm.settings, states, stale, described.cost, expected))
     return arms
 
 

@@ -36,6 +36,10 @@ class Row:
     """Means over the runs that are done."""
     selected: bool
     """Whether the weights were selected on validation; False means last weights."""
+    content: dict[str, str]
+    """Known fingerprints of what the runs rest on, by column name."""
+    stale: tuple[str, ...] | None
+    """Those that differ from what is there now; None where nobody looked."""
 
 
 @dataclass(frozen=True)
@@ -47,5 +51,7 @@ class Comparison:
     """Settings that take more than one value, the seed aside."""
     columns: tuple[str, ...]
     """Those that need a column of their own: not said by the method's label nor implied by what is shown."""
+    contents: tuple[str, ...]
+    """Fingerprints that alone tell rows of equal settings apart."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]

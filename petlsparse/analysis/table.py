@@ -7,7 +7,10 @@ from typing import Any
 from petlsparse.analysis import quantities
 from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Row
 from petlsparse.analysis.statistics import Summary
+from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.record import STATUSES
+
+SHOWN_OF_HASH = 6
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,18 @@ def columns_of(comparison: Comparison) -> list[Column]:
             column(heading(name), lambda row, name=name: row.settings[name], numeric=False)  # type: ignore[misc]
             for name in comparison.columns
         ),
+        *(
+            column(FINGERPRINTS[name].short, lambda row, name=name: _hash(row, name), numeric=False)  # type: ignore[misc]
+            for name in comparison.contents
+        ),
         column("method", lambda row: row.method, numeric=False),
         column("test acc. %", lambda row: score(row.scores["test_accuracy"]) + _mark(row, marked)),
         column("SD", lambda row: quantities.percent(row.scores["test_accuracy"].sd)),
         column("n", lambda row: str(row.scores["test_accuracy"].n)),
         column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=4),
     ]
+    if any(row.stale for row in rows):
+        columns.append(column("stale", _stale, numeric=False))
     if any(_lost(row) for row in rows):
         columns.append(column("not done", _lost, numeric=False))
     for name, (header, text, spare) in _COST_COLUMNS.items():
@@ -64,6 +73,8 @@ def records_of(comparison: Comparison) -> list[dict[str, Any]]:
         for name in SCORES:
             summary = row.scores[name]
             record |= {f"{name}_{part}": getattr(summary, part) for part in ("mean", "sd", "low", "high")}
+        record |= {name: row.content.get(name) for name in comparison.contents}
+        record["stale"] = None if row.stale is None else list(row.stale)
         record["n"] = row.scores["test_accuracy"].n
         record |= {status: row.statuses.get(status, 0) for status in STATUSES}
         record["weights"] = "best on validation" if row.selected else "last"
@@ -83,6 +94,14 @@ def score(summary: Summary) -> str:
     """`93.12 ± 0.41`, or `93.12` alone where n is too small for an interval."""
     mean = quantities.percent(summary.mean)
     return mean if summary.half_width is None else f"{mean} ± {quantities.percent(summary.half_width)}"
+
+
+def _hash(row: Row, fingerprint: str) -> str:
+    return row.content.get(fingerprint, quantities.MISSING)[:SHOWN_OF_HASH]
+
+
+def _stale(row: Row) -> str:
+    return ", ".join(FINGERPRINTS[name].short for name in row.stale or ())
 
 
 def _mark(row: Row, marked: bool) -> str:

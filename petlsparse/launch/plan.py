@@ -6,7 +6,7 @@ same command again: results are kept, stopped runs go on from their checkpoint, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 
 from petlsparse.launch.cache import shared_cache
@@ -23,7 +23,7 @@ from petlsparse.recipe.schema import Run
 from petlsparse.tracking import provenance
 from petlsparse.tracking.compaction import Standing, compact, standings
 from petlsparse.tracking.plan import Plan
-from petlsparse.tracking.record import FINAL
+from petlsparse.tracking.record import FINAL, Record
 from petlsparse.tracking.store import Store
 
 RETRY = 1
@@ -45,6 +45,7 @@ def execute_plan(
     limit: int | None = None,
     estimate: Callable[[Run], float] | None = None,
     patience: float | None = None,
+    redo: Callable[[Record], bool] | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Summary:
     """Bring the runs of `recipe` to a result in `store`, and compact its tables whatever happens.
@@ -67,6 +68,7 @@ def execute_plan(
         limit: execute at most this many runs, the first in the recipe's order.
         estimate: expected cost of a run, in any unit; the costliest start first. Without it the recipe's order stays.
         patience: seconds to wait for a store that another command holds; None waits for ever.
+        redo: whether a result, given its record, is to be set aside in its run's folder and the run done again.
         on_event: is told what happens, in this thread.
 
     The first SIGINT or SIGTERM lets every worker write a checkpoint and stop, a second one ends them at once; both
@@ -86,6 +88,8 @@ def execute_plan(
         shared_cache(store.path, cache_memory) as (cache_folder, cache_size),
     ):
         store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
+        if redo is not None:
+            set_results_aside(store, run_ids, redo)
         recorded = standings(store)
         statuses = {run_id: recorded[run_id].status if run_id in recorded else PENDING for run_id in run_ids}
         finished = [run_id for run_id in run_ids if statuses[run_id] in FINAL]
@@ -120,6 +124,14 @@ def execute_plan(
             finally:
                 compact(store)
     return Summary(statuses | dispatch.statuses, interruption.requested)
+
+
+def set_results_aside(store: Store, run_ids: Iterable[str], chosen: Callable[[Record], bool]) -> None:
+    """Set aside those results of these runs that are chosen, so that their runs are to do again."""
+    for run_id in run_ids:
+        record = store.record(run_id, store.set_aside)
+        if record is not None and record.final and chosen(record):
+            store.set_result_aside(run_id)
 
 
 def _has_checkpoint(store: Store, run: Run) -> bool:

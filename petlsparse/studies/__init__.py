@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from petlsparse.errors import Problem, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -40,53 +44,91 @@ def names() -> Mapping[str, Collection[str]]:
     }
 
 
-def describe(run: Run) -> dict[str, float]:
-    """What a run costs by its settings alone: parameters and FLOPs, as in the cost columns of the `runs` table.
+@dataclass(frozen=True)
+class Description:
+    """A run by its settings alone, and what is there for it now. Both by columns of the `runs` table."""
 
-    Loads the data and builds the model on the CPU. Raises UserError where the run itself would.
+    cost: Mapping[str, float]
+    """Parameters and FLOPs."""
+    fingerprints: Mapping[str, str]
+    """Of what it would rest on."""
+
+
+def describe(run: Run) -> Description:
+    """What a run would cost and rest on. Loads the data and builds the model on the CPU.
+
+    Raises UserError where the run itself would.
     """
     import torch
 
     from petlsparse.recipe.execution import PLAIN
 
-    cost: dict[str, float] = _module(run).assemble(run, torch.device("cpu"), PLAIN).cost
-    return cost
+    assembly = _module(run).assemble(run, torch.device("cpu"), PLAIN)
+    return Description(assembly.cost, assembly.fingerprints)
 
 
-def check(runs: Iterable[Run], device: str | None = None) -> None:
-    """Whether runs can be assembled: every data set and model is loaded once, every method tried on its model.
+@dataclass(frozen=True)
+class Findings:
+    """What `check` found, by run id."""
 
-    Given a device ("cpu", "cuda:0"), also whether it has the arithmetic they ask for.
+    fingerprints: Mapping[str, Mapping[str, str]]
+    """Of what each run would rest on now; lacking for runs whose data or model cannot be loaded."""
+    problems: Mapping[str, Sequence[Problem]]
+    """Why a run cannot be trained; empty where it can."""
 
-    Raises UserError with the problems found, so that they are told before training and not by run after run.
+    def require(self, run_ids: Iterable[str]) -> None:
+        """Raise UserError with every problem of these runs, so that they are told before training, all at once."""
+        if problems := dict.fromkeys(problem for run_id in run_ids for problem in self.problems[run_id]):
+            raise UserError(*problems)
+
+
+def check(runs: Iterable[Run], device: str | None = None) -> Findings:
+    """Whether runs can be assembled, and from what: every data set and model is loaded once, as it is now.
+
+    Every method is tried on its model. Given a device ("cpu", "cuda:0"), it must have the arithmetic they ask for.
     """
+    from petlsparse.studies.execution import forget_data
+
+    forget_data()
+    # Runs on the same data follow each other, so that these are loaded once for all models.
+    groups: dict[Hashable, dict[Hashable, list[Run]]] = {}
+    for run in runs:
+        model = run.backbone if run.study == "adapter-search" else run.network
+        groups.setdefault(run.data, {}).setdefault((run.study, model), []).append(run)
+    findings = [_check(alike, device) for by_model in groups.values() for alike in by_model.values()]
+    return Findings(
+        {run_id: found for each in findings for run_id, found in each.fingerprints.items()},
+        {run_id: found for each in findings for run_id, found in each.problems.items()},
+    )
+
+
+def _check(alike: Sequence[Run], device: str | None) -> Findings:
+    """Runs with the same data and model."""
     import torch
 
-    from petlsparse.errors import Problem, UserError
     from petlsparse.recipe.execution import PLAIN
     from petlsparse.training.arithmetic import missing_arithmetic
 
-    groups: dict[Hashable, list[Run]] = {}
-    for run in runs:
-        model = run.backbone if run.study == "adapter-search" else run.network
-        groups.setdefault((run.data, model), []).append(run)
-    problems: list[Problem] = []
-    for alike in groups.values():
-        if device is not None:
-            problems += filter(None, (missing_arithmetic(run.training.precision, device) for run in alike))
-        study = _module(alike[0])
+    def arithmetic(run: Run) -> list[Problem]:
+        problem = missing_arithmetic(run.training.precision, device) if device is not None else None
+        return [problem] if problem else []
+
+    study = _module(alike[0])
+    try:
+        assembly = study.assemble(alike[0], torch.device("cpu"), PLAIN)
+    except UserError as error:
+        return Findings({}, {run.run_id: [*arithmetic(run), *error.problems] for run in alike})
+
+    @cache
+    def tried(method: Hashable) -> tuple[Problem, ...]:
         try:
-            model = study.assemble(alike[0], torch.device("cpu"), PLAIN).method.model
+            study.check_method(method, assembly.method.model)
         except UserError as error:
-            problems += error.problems
-            continue
-        for method in dict.fromkeys(run.method for run in alike):
-            try:
-                study.check_method(method, model)
-            except UserError as error:
-                problems += error.problems
-    if problems:
-        raise UserError(*dict.fromkeys(problems))
+            return error.problems
+        return ()
+
+    problems = {run.run_id: [*arithmetic(run), *tried(run.method)] for run in alike}
+    return Findings(dict.fromkeys(problems, assembly.fingerprints), problems)
 
 
 def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:

@@ -58,6 +58,11 @@ class Assembly:
     final_rows: Callable[[], dict[str, list[Row]]] = dict
     """Rows to record once training is over, by table."""
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of all that the result rests on besides settings, by column of the `runs` table."""
+        return {"data_fingerprint": self.dataset.fingerprint, **self.provenance}
+
 
 class Assembler(Protocol):
     """From a run to its assembly."""
@@ -96,6 +101,11 @@ def shared_data(**settings: Any) -> Dataset:
     """`load_data`, once for the many runs that a process executes on the same data."""
     place = os.environ.get("PETLSPARSE_DATA"), str(Path.cwd())
     return _loaded(place, tuple(settings.items()))
+
+
+def forget_data() -> None:
+    """Read the data anew when they are next asked for: a process may execute several commands."""
+    _loaded.cache_clear()
 
 
 def prepare(
@@ -219,8 +229,7 @@ def concluded(
         if keep in ("best", "both"):
             best = assembly.portable(training.best_tensors or training.last_tensors)
             save_tensors(run_dir / "best.safetensors", best, {"run_id": run.run_id})
-    extra: dict[str, Any] = {"data_fingerprint": assembly.dataset.fingerprint, "warnings": list(warnings)}
-    extra |= assembly.provenance | assembly.manner
+    extra: dict[str, Any] = {**assembly.fingerprints, **assembly.manner, "warnings": list(warnings)}
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(training.device)}
     rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
     return replace(result, rows=rows, cost=cost, provenance_extra=extra)

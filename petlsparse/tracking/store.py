@@ -4,6 +4,7 @@ plan.json                       the recipes of all commands, and the ids of thei
 runs/<run_id>/record.json       the run's outcome: the truth
 runs/<run_id>/topology.parquet  its bulk rows (also edges.parquet), written before the record that counts them
 runs/<run_id>/log.txt           what it printed; checkpoint.safetensors and progress.json while it is running
+runs/<run_id>/stale-1/          all that was there before, of a result that was made with other data or weights
 cache/                          values of frozen networks, while a command runs
 runs.parquet ...                the tables; made from the records whenever they are missing, damaged or old
 """
@@ -15,6 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,6 +228,21 @@ class Store:
         """Rename a damaged record, so that nothing of it is lost and its run is to do. For the holder of the lock."""
         with self._writing():
             _rename_damaged(self.run_dir(run_id) / "record.json", f"{reason}; the run is to do again")
+
+    def set_result_aside(self, run_id: str) -> Path:
+        """Move all that is in a run's folder into a folder `stale-N` there, so that the run is to do again.
+
+        Returns the new folder. The record goes last: whenever this is interrupted, nothing is lost, and a record
+        without its rows does not count.
+        """
+        folder = self.run_dir(run_id)
+        aside = next(path for n in count(1) if not (path := folder / f"stale-{n}").exists())
+        content = [path for path in folder.iterdir() if path.name != ".lock" and not path.name.startswith("stale-")]
+        with self._writing():
+            aside.mkdir()
+            for path in sorted(content, key=lambda path: path.name == "record.json"):
+                path.rename(aside / path.name)
+        return aside
 
     def tidy(self, finished: Iterable[str]) -> None:
         """Remove what killed writers left: temporary files, and the working files of finished runs.

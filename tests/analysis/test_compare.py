@@ -103,7 +103,7 @@ def test_costs_are_means_over_finished_runs(record: Make) -> None:
 
 
 def test_what_was_measured_is_no_setting_whatever_its_name_begins_with(record: Make) -> None:
-    changes = [{"training_flops": 1.0, "data_fingerprint": "aa"}, {"training_flops": 2.0, "data_fingerprint": "bb"}]
+    changes = [{"training_flops": 1.0, "data_fingerprint": None}, {"training_flops": 2.0, "data_fingerprint": "bb"}]
     table = only([record(seed=seed, **change) for seed, change in enumerate(changes)])
     assert len(table.rows) == 1
 

@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from petlsparse.analysis.outlook import axes, outlook, total_seconds
 from petlsparse.recipe import Recipe, Run, load_recipe
+from petlsparse.studies import Description
 
 RECIPE = """
 study = "dst-sweep"
@@ -28,8 +30,13 @@ def recipe(tmp_path: Path) -> Recipe:
     return load_recipe(tmp_path / "small.toml")
 
 
-def cost(run: Run) -> dict[str, float]:
-    return {"trainable_parameters": getattr(run.method, "density", 1.0) * 1000}
+def described(run: Run) -> Description:
+    cost = {"trainable_parameters": getattr(run.method, "density", 1.0) * 1000}
+    return Description(cost, {"data_fingerprint": "now"})
+
+
+def row(run: Run, status: str, data: str | None = "now") -> dict[str, Any]:
+    return {"run_id": run.run_id, "status": status, "data_fingerprint": data}
 
 
 def seconds(run: Run) -> float:
@@ -38,8 +45,8 @@ def seconds(run: Run) -> float:
 
 def test_arms_states_costs_and_times(recipe: Recipe) -> None:
     statuses = ["done", "diverged", "failed", "interrupted"]
-    recorded = {run.run_id: status for run, status in zip(recipe.runs, statuses, strict=False)}
-    dense, sparse, denser = outlook(recipe.runs, recorded, cost, seconds)
+    recorded = [row(run, status) for run, status in zip(recipe.runs, statuses, strict=False)]
+    dense, sparse, denser = outlook(recipe.runs, recorded, described, seconds)
     assert [arm.method for arm in (dense, sparse, denser)] == ["dense", "static d=0.1", "static d=0.2"]
     assert dict(dense.counts) == {"done": 2, "failed": 1}  # diverged is a result
     assert dict(sparse.counts) == {"to do": 3}  # interrupted is not
@@ -50,24 +57,35 @@ def test_arms_states_costs_and_times(recipe: Recipe) -> None:
 
 
 def test_more_workers_than_runs_do_not_hurry_the_longest(recipe: Recipe) -> None:
-    statuses = {run.run_id: "done" for run in recipe.runs if run.seed > 1}
-    arms = outlook(recipe.runs, statuses, cost, seconds)  # runs of 10, 4 and 4 s are left
+    recorded = [row(run, "done") for run in recipe.runs if run.seed > 1]
+    arms = outlook(recipe.runs, recorded, described, seconds)  # runs of 10, 4 and 4 s are left
     assert [total_seconds(arms, workers) for workers in (1, 2, 3, 16)] == [18.0, 10.0, 10.0, 10.0]
 
 
 def test_a_long_run_that_is_done_is_over(recipe: Recipe) -> None:
-    statuses = {run.run_id: "done" for run in recipe.runs if run.method.kind == "dense"}
-    assert total_seconds(outlook(recipe.runs, statuses, cost, seconds), workers=6) == 4.0
+    recorded = [row(run, "done") for run in recipe.runs if run.method.kind == "dense"]
+    assert total_seconds(outlook(recipe.runs, recorded, described, seconds), workers=6) == 4.0
 
 
 def test_one_unknown_time_makes_the_total_unknown(recipe: Recipe) -> None:
-    arms = outlook(recipe.runs, {}, cost, lambda run: None if run.method.kind == "dense" else 4.0)
+    arms = outlook(recipe.runs, [], described, lambda run: None if run.method.kind == "dense" else 4.0)
     assert total_seconds(arms, workers=1) is None
 
 
 def test_what_is_done_takes_no_time_even_if_nobody_knows_how_long_it_took(recipe: Recipe) -> None:
-    arms = outlook(recipe.runs, {run.run_id: "done" for run in recipe.runs}, cost, lambda run: None)
+    arms = outlook(recipe.runs, [row(run, "done") for run in recipe.runs], described, lambda run: None)
     assert total_seconds(arms, workers=1) == 0.0
+
+
+def test_stale_results_are_a_state_of_their_own_and_take_no_time_unless_redone(recipe: Recipe) -> None:
+    before = [("done", "before"), ("diverged", "before"), ("failed", "before")]
+    unknown = [("done", None), ("interrupted", "before"), ("done", "now")]
+    recorded = [row(run, *facts) for run, facts in zip(recipe.runs, [*before, *unknown], strict=False)]
+    dense, sparse, _ = outlook(recipe.runs, recorded, described, seconds)
+    assert list(dense.states.values()) == ["stale", "stale", "failed"]
+    assert list(sparse.states.values()) == ["done", "to do", "done"]
+    assert dense.stale == {run.run_id: ("data_fingerprint",) for run in recipe.runs[:2]}
+    assert (dense.seconds_left, sparse.seconds_left) == (10.0, 4.0)
 
 
 def test_axes_are_the_values_that_vary_and_the_seeds(recipe: Recipe) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from petlsparse.errors import UserError
+from petlsparse.recipe import Run
 from petlsparse.studies import check, describe, probe_seconds
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
@@ -96,14 +97,14 @@ def test_kept_weights_of_an_adapter_run_hold_adapters_and_head_only(tmp_path: Pa
 def test_a_description_costs_what_the_run_reports(tmp_path: Path) -> None:
     for base in (SPARSE, ADAPTED):
         run = make(base)
-        told = describe(run)
+        told = describe(run).cost
         assert {
             name: value for name, value in execute(run, tmp_path / base["study"]).cost.items() if name in told
         } == told
 
 
 def test_flops_of_a_dense_mlp_are_three_times_its_forward_pass() -> None:
-    told = describe(make(SPARSE, method={"kind": "dense"}))
+    told = describe(make(SPARSE, method={"kind": "dense"})).cost
     macs = 64 * 40 + 40 * 20 + 20 * 10
     assert told["inference_flops"] == 2 * macs
     assert told["training_flops"] == 3 * 2 * macs * 3 * 800
@@ -127,23 +128,27 @@ def test_a_network_that_cannot_take_the_images_is_refused_with_the_reason() -> N
         describe(make(SPARSE, network={"name": "vit-micro"}))
 
 
+def required(runs: list[Run], device: str | None = None) -> None:
+    check(runs, device).require(run.run_id for run in runs)
+
+
 def test_a_check_tells_the_problems_of_all_methods_at_once() -> None:
     far = {"kind": "adapters", "placement": "explicit", "edges": [[0, 99]]}
     many = {"kind": "adapters", "placement": "first-k", "count": 13}
     with pytest.raises(UserError) as caught:
-        check([make(ADAPTED), make(ADAPTED, method=far), make(ADAPTED, method=many), make(SPARSE)])
+        required([make(ADAPTED), make(ADAPTED, method=far), make(ADAPTED, method=many), make(SPARSE)])
     assert [problem.where for problem in caught.value.problems] == ["method.edges", "method.count"]
 
 
 def test_tf32_is_refused_on_the_cpu_before_and_at_the_start_of_a_run(tmp_path: Path) -> None:
     run = make(SPARSE, training={**SPARSE["training"], "precision": "tf32"})
     with pytest.raises(UserError, match=r"training\.precision: .*use float32"):
-        check([make(SPARSE), run], "cpu")
+        required([make(SPARSE), run], "cpu")
     with pytest.raises(UserError, match=r"training\.precision"):
         execute(run, tmp_path)
-    check([run], "cuda:0")
-    check([run])
+    required([run], "cuda:0")
+    required([run])
 
 
 def test_a_check_accepts_what_can_run() -> None:
-    check([make(base, method=method) for base, method in METHODS])
+    required([make(base, method=method) for base, method in METHODS])

@@ -18,7 +18,7 @@ def test_each_method_of_a_shipped_recipe_can_be_built_and_costed(name: str) -> N
         if data == DRAWN_FOR_A_MINUTE:
             continue
         try:
-            cost = describe(run)
+            cost = describe(run).cost
         except UserError as error:
             if "three" in str(error) or "PETLSPARSE_DATA" in str(error):
                 pytest.skip(f"{data} is not on this machine")
