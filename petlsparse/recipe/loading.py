@@ -76,10 +76,10 @@ def load_recipe(
 
     problems = list(override.problems)
     outline, errors = read_outline(override.table)
-    problems += [_shape_problem(error, origins) for error in errors]
+    problems += [_shape_problem(error, origins, override.table.get("study")) for error in errors]
     if outline is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
-    problems += _study_problems(outline.study, study, family)
+    problems += _study_problems(outline.study, study, family, str(reference))
     runs, found = resolve_runs(outline, origins, names, _unusable_axes(errors, override.table))
     problems += found
     if problems:
@@ -118,11 +118,12 @@ def parse_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
         raise UserError(*problems) from invalid
 
 
-def _shape_problem(error: ErrorDetails, origins: Origins) -> Problem:
+def _shape_problem(error: ErrorDetails, origins: Origins, study: object) -> Problem:
     sections: dict[str, type[Table]] = {"output": Output, "launch": Launch}
     section = sections.get(str(error["loc"][0]))
     valid = section.model_fields if section else [*Outline.model_fields, "extends"]
-    return explain(error, origins.where(error["loc"]), valid)
+    settings = [f"run.{key}" for key in keys_of(study)] if isinstance(study, str) and study in RUN_TYPES else []
+    return explain(error, origins.where(error["loc"]), valid, settings)
 
 
 def _leaves_nothing(path: KeyPath) -> bool:
@@ -130,9 +131,10 @@ def _leaves_nothing(path: KeyPath) -> bool:
     return path == ("run",) or (path[0] == "arms" and len(path) <= 2)
 
 
-def _study_problems(study: str, wanted: str | None, family: Sequence[Document]) -> Iterator[Problem]:
+def _study_problems(study: str, wanted: str | None, family: Sequence[Document], reference: str) -> Iterator[Problem]:
     if wanted is not None and study != wanted:
-        yield Problem(f'belongs to study "{study}", not to "{wanted}"', str(family[-1].file))
+        message = f'belongs to study "{study}", not to "{wanted}": petlsparse {study} {reference} runs it'
+        yield Problem(message, str(family[-1].file))
     for parent in family[:-1]:
         theirs = parent.table.get("study", study)
         if theirs != study:

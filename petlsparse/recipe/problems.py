@@ -42,11 +42,14 @@ def key_of(error: ErrorDetails) -> KeyPath:
     return path
 
 
-def explain(error: ErrorDetails, where: str, valid: Iterable[str] = ()) -> Problem:
-    """The problem of one pydantic error; `valid` are the keys that may stand where an unknown one was found."""
+def explain(error: ErrorDetails, where: str, valid: Iterable[str] = (), elsewhere: Iterable[str] = ()) -> Problem:
+    """The problem of one pydantic error.
+
+    `valid` are the keys that may stand where an unknown one was found; `elsewhere` those of other tables.
+    """
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
-        return unknown_key(str(error["loc"][-1]), where, valid)
+        return unknown_key(str(error["loc"][-1]), where, valid, elsewhere)
     valid = _valid_values(error)
     if kind == "union_tag_invalid":
         value = context["tag"]
@@ -56,10 +59,20 @@ def explain(error: ErrorDetails, where: str, valid: Iterable[str] = ()) -> Probl
     return Problem(message, where, shown, nearest_name(value, valid) if isinstance(value, str) else None, valid)
 
 
-def unknown_key(key: str, where: str, valid: Iterable[str]) -> Problem:
-    """The problem of a key that its table does not have."""
+def unknown_key(key: str, where: str, valid: Iterable[str], elsewhere: Iterable[str] = ()) -> Problem:
+    """The problem of a key that its table does not have; `elsewhere` are the dotted keys of all tables."""
     valid = tuple(valid)
-    return Problem(f'unknown key "{key}"', where, None, nearest_name(key, valid), valid)
+    nearest = nearest_name(key, valid) or nearest_setting(key, elsewhere)
+    return Problem(f'unknown key "{key}"', where, None, nearest, valid)
+
+
+def nearest_setting(key: str, keys: Iterable[str]) -> str | None:
+    """Those of the dotted `keys` whose last part is closest to `key`: `method.rank` for `rank`."""
+    by_name: dict[str, list[str]] = {}
+    for dotted in keys:
+        by_name.setdefault(dotted.rpartition(".")[2], []).append(dotted)
+    name = nearest_name(key, by_name)
+    return " or ".join(by_name[name]) if name else None
 
 
 def valid_keys(study: str, key: KeyPath, kind: object) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, ori
                 fields = fields_of(study, table, point.kind(table)) or ()
                 unused.setdefault((_key(setting.path), field), {}).update(dict.fromkeys(fields))
     for (path, field), valid in unused.items():
-        yield unknown_key(field, origins.where(path), valid)
+        yield unknown_key(field, origins.where(path), valid, _elsewhere(study, path))
 
 
 def _unknown_in_excludes(outline: Outline, origins: Origins) -> Iterator[Problem]:
@@ -84,7 +84,7 @@ def _unknown_in_excludes(outline: Outline, origins: Origins) -> Iterator[Problem
     for path, rule in _rules(outline):
         for key in rule:
             if key not in valid:
-                yield unknown_key(key, origins.where((*path, key)), valid)
+                yield unknown_key(key, origins.where((*path, key)), valid, valid)
 
 
 def _rules(outline: Outline) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
@@ -110,7 +110,14 @@ def _problem(
     path = point.place(key)
     if error["type"] == "extra_forbidden":
         path = _key(path)
-    return explain(error, origins.where(path), valid_keys(study, key, point.kind(str(key[0]))))
+    valid = valid_keys(study, key, point.kind(str(key[0])))
+    return explain(error, origins.where(path), valid, _elsewhere(study, key))
+
+
+def _elsewhere(study: str, key: KeyPath) -> list[str]:
+    """The keys of the tables that `key`, or the end of it, does not lie in."""
+    tables = {part.partition(".")[0] for part in key if isinstance(part, str)}
+    return [other for other in keys_of(study) if other.partition(".")[0] not in tables]
 
 
 def _key(path: KeyPath) -> KeyPath:

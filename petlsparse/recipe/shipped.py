@@ -1,6 +1,7 @@
 """Finding recipes: those that travel with the package, by name, and any other, by path."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -32,10 +33,21 @@ def find_recipe(reference: str | Path, search: Sequence[Path] = (), folder: Path
     name = str(reference)
     if name in known:
         return known[name]
+    nearest = _nearest_file(path, folder) or nearest_name(path.stem, known)
     if path.suffix == ".toml":
-        nearest = nearest_name(path.stem, known)
         raise UserError(Problem("no such recipe file", where, str(path), nearest, tuple(known)))
-    raise UserError(unknown_name("recipe", name, known, where))
+    raise UserError(replace(unknown_name("recipe", name, known, where), nearest=nearest))
+
+
+def _nearest_file(path: Path, folder: Path) -> str | None:
+    """The recipe file beside `path` with the closest name, written so that it is taken for a path below `folder`."""
+    there = {file.stem: file for file in path.parent.glob("*.toml")}
+    name = nearest_name(path.stem, there)
+    if name is None:
+        return None
+    file = there[name]
+    file = file.relative_to(folder) if file.is_relative_to(folder) else file
+    return str(file) if file.is_absolute() or len(file.parts) > 1 else f"./{file}"
 
 
 def header(text: str) -> str:

@@ -49,6 +49,9 @@ RECIPE_MISTAKES: dict[str, tuple[Change, tuple[str, ...]]] = {
         ("seeds = 2", 'seeds = 2\nzip = [{ "optimizer.lr" = [0.1, 0.2], "training.batch_size" = [1] }]'),
         ("zip", "length"),
     ),
+    "a setting at the top": (("seeds = 2", "seeds = 2\nbatch_size = 10"), ("did you mean run.training.batch_size?",)),
+    "a setting beside the tables": (("[run.data]", "[run]\nlr = 0.1\n[run.data]"), ("did you mean optimizer.lr?",)),
+    "a rule without its table": (("seeds = 2", "seeds = 2\nexclude = [{ lr = 0.1 }]"), ("did you mean optimizer.lr?",)),
     "a missing parent": (("seeds = 2", 'seeds = 2\nextends = "nowhere"'), ("extends", "nowhere")),
     "broken TOML": (("[run.data]", "[run.data"), ("tiny.toml:", "TOML")),
     "a setting that the method has not": (
@@ -72,6 +75,10 @@ def test_mistake_in_a_recipe(mistake: str, recipe: Path, cli: Cli) -> None:
 FLAG_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "--set without a value": (("--set", "optimizer.lr"), ("--set", "optimizer.lr")),
     "--set of an unknown key": (("--set", "optimizer.rl=0.1"), ("--set optimizer.rl", "lr, momentum")),
+    "--set of a key without its table": (("--set", "density=0.1"), ("did you mean method.density?",)),
+    "--axis of a key without its table": (("--axis", "lr=0.1,0.2"), ("did you mean optimizer.lr?",)),
+    "--set of a typo without its table": (("--set", "desnity=0.1"), ("did you mean method.density?",)),
+    "--set of a key in the wrong table": (("--set", "training.lr=0.1"), ("did you mean optimizer.lr?",)),
     "--set to a wrong type": (("--set", "training.batch_size=many"), ("training.batch_size", "many")),
     "--axis without values": (("--axis", "optimizer.lr="), ("--axis", "optimizer.lr")),
     "--seeds that are none": (("--seeds", "many"), ("seeds", "many")),
@@ -97,7 +104,10 @@ def test_mistake_in_a_flag(mistake: str, recipe: Path, cli: Cli) -> None:
 COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "typo in a recipe's name": (("dst-sweep", "dst-smok"), ("dst-smok", "dst-smoke")),
     "a recipe file that is not there": (("dst-sweep", "nowhere.toml"), ("nowhere.toml",)),
-    "a recipe of the other study": (("adapter-search", "dst-smoke"), ("dst-sweep", "adapter-search")),
+    "a recipe of the other study": (("adapter-search", "dst-smoke"), ("petlsparse dst-sweep dst-smoke",)),
+    "a file without its suffix": (("dst-sweep", "tiny"), ("did you mean ./tiny.toml?",)),
+    "a file with a wrong suffix": (("plan", "tiny.tml"), ("did you mean ./tiny.toml?",)),
+    "a typo in a file without its suffix": (("plan", "tinny"), ("did you mean ./tiny.toml?",)),
     "typo in a command": (("dts-sweep", "dst-smoke"), ("dts-sweep", "dst-sweep")),
     "no recipe": (("dst-sweep",), ("RECIPE",)),
     "a folder that is not there": (("compare", "nowhere"), ("nowhere", "no such folder")),
