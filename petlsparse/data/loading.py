@@ -29,12 +29,17 @@ def load_data(
     all splits. With ``fit="train+val"`` the training split holds both parts and the validation split is empty.
     ``train_examples`` then keeps a class-balanced subset of the training split, the same one in every run.
 
-    Raises UserError for an unknown name, for data that are not found or not readable, and for more
-    ``train_examples`` than there are.
+    Every part is read and checked now, the test part too, of which nothing but its fingerprint is kept.
+
+    Raises UserError for an unknown name, for data that are not found or not readable, for parts that are empty, differ
+    in shape or have labels beyond the classes, and for more ``train_examples`` than there are.
     """
     if fit not in FIT:
         raise UserError(Problem("must be a part to fit on", where="data.fit", value=fit, valid=FIT))
     source = _source(name, image_size)
+    check_part(name, "train", source.train, source)
+    check_part(name, "val", source.val, source)
+    test_fingerprint = source.test_fingerprint or _checked_test(name, source)
 
     def prepared(split: Split) -> Split:
         return Split(with_size(with_channels(split.images, channels), image_size), split.labels)
@@ -54,8 +59,33 @@ def load_data(
         mean=_per_channel(source.mean, width),
         std=_per_channel(source.std, width),
         fingerprint=fingerprint(source.classes, train, val),
+        test_fingerprint=test_fingerprint,
         read_test=lambda: prepared(source.read_test()),
     )
+
+
+def check_part(name: str, part: str, split: Split, source: Source) -> None:
+    """Raise UserError unless a part can be used: some images, shaped like those of training, each with a label."""
+    where = f"{name}: the {part} part"
+    shape, expected = tuple(split.images.shape), source.train.images.shape[1:]
+    if len(split) == 0:
+        raise UserError(Problem("has no images", where=where))
+    if split.images.shape[0] != len(split):
+        raise UserError(Problem(f"has {shape[0]} images and {len(split)} labels", where=where))
+    if shape[1:] != expected:
+        sides = " and ".join("×".join(map(str, each)) for each in (shape[1:], expected))
+        raise UserError(Problem(f"its images and those of the training part differ in shape: {sides}", where=where))
+    beyond = split.labels[(split.labels < 0) | (split.labels >= source.classes)]
+    if len(beyond):
+        message = f"{len(beyond)} of its {len(split)} labels are not in 0..{source.classes - 1}"
+        raise UserError(Problem(message, where=where, value=str(beyond[0].item())))
+
+
+def _checked_test(name: str, source: Source) -> str:
+    """The test part's fingerprint, if it can be used. Its pixels are not kept: they are for the end of a run."""
+    test = source.read_test()
+    check_part(name, "test", test, source)
+    return fingerprint(source.classes, test)
 
 
 def fingerprint(classes: int, *splits: Split) -> str:

@@ -61,7 +61,8 @@ class Assembly:
     @property
     def fingerprints(self) -> dict[str, str]:
         """Of all that the result rests on besides settings, by column of the `runs` table."""
-        return {"data_fingerprint": self.dataset.fingerprint, **self.provenance}
+        data = self.dataset
+        return {"data_fingerprint": data.fingerprint, "test_fingerprint": data.test_fingerprint, **self.provenance}
 
 
 class Assembler(Protocol):
@@ -148,7 +149,7 @@ def prepare(
         seed=run.seed,
         device=device,
         checkpoint=checkpoint,
-        fingerprints={"data": data.fingerprint, **assembly.provenance},
+        fingerprints={"data": data.fingerprint, "test": data.test_fingerprint, **assembly.provenance},
         manner=assembly.manner,
         report=lambda step, total, epoch, metrics: progress(Progress(step, total, epoch, metrics)),
         should_stop=should_stop,

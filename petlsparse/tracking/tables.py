@@ -103,6 +103,7 @@ PROVENANCE = (
     _about("numpy_version", "string", "package version"),
     _about("pandas_version", "string", "package version"),
     _about("data_fingerprint", "string", "12 hex of the hash of the data used", incidental=False),
+    _about("test_fingerprint", "string", "12 hex of the hash of the test part, in its own size", incidental=False),
     _about("backbone_fingerprint", "string", "12 hex of the hash of the pre-trained weights", incidental=False),
     _about("backends", "string", "JSON: sparse layer -> masked or csr, how it was computed"),
     _about(

@@ -67,8 +67,8 @@ def test_a_single_held_out_part_is_for_the_report(data_root: Path, held: str) ->
 def test_the_middle_is_cut_out_without_distortion(data_root: Path) -> None:
     pixels = np.zeros((10, 30, 3), np.uint8)
     pixels[:, 10:20] = 255  # the middle third is the square that remains
-    for name in ("a", "b"):
-        write_png(data_root / "wide" / name / "0.png", pixels)
+    for name in ("a/0", "a/1", "a/2", "b/0", "b/1", "b/2"):
+        write_png(data_root / "wide" / f"{name}.png", pixels)
     assert load_data("folder:wide", image_size=10).train.images.min() == 255
 
 
@@ -89,12 +89,12 @@ def decoded_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
 def test_images_are_decoded_once_per_size_and_content(data_root: Path, decoded_files: list[Path]) -> None:
     write_tree(data_root / "pets", {"cat": 10, "dog": 10})
     first = load_data("folder:pets", image_size=8)
-    assert len(decoded_files) == 16  # the test fifth is not touched
+    assert len(decoded_files) == 20
     again = load_data("folder:pets", image_size=8)
-    assert len(decoded_files) == 16
+    assert len(decoded_files) == 20
     assert torch.equal(first.train.images, again.train.images)
     load_data("folder:pets", image_size=9)
-    assert len(decoded_files) == 32
+    assert len(decoded_files) == 40
     changed = decoded_files[0]
     write_png(changed, colour(999))
     os.utime(changed, (1, 1))
@@ -119,6 +119,30 @@ def test_all_broken_images_are_named_at_once(data_root: Path) -> None:
     with pytest.raises(UserError, match="3 of") as caught:
         load_data("folder:pets", image_size=8)
     assert all(str(file) in str(caught.value) for file in broken)
+
+
+def test_a_broken_test_image_is_told_before_training(data_root: Path) -> None:
+    write_tree(data_root / "pets/train", {"cat": 20, "dog": 20})
+    write_tree(data_root / "pets/test", {"cat": 1, "dog": 1})
+    (data_root / "pets/test/cat/cut.png").write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match=r"1 of 3 images cannot be read\n.*test/cat/cut\.png"):
+        load_data("folder:pets", image_size=8)
+
+
+def test_a_test_folder_without_class_folders_is_told_before_training(data_root: Path) -> None:
+    write_tree(data_root / "pets/train", {"cat": 20, "dog": 20})
+    write_png(data_root / "pets/test/0.png", colour(1))
+    with pytest.raises(UserError, match="the test part: has no images"):
+        load_data("folder:pets", image_size=8)
+
+
+def test_the_fingerprint_of_the_test_part_follows_its_content_alone(data_root: Path) -> None:
+    for name, first in (("one", 100), ("twin", 100), ("other", 102)):
+        write_tree(data_root / name / "train", {"cat": 20, "dog": 20})
+        write_tree(data_root / name / "test", {"cat": 1, "dog": 1}, first=first)
+    one, twin, other = (load_data(f"folder:{name}", image_size=8) for name in ("one", "twin", "other"))
+    assert one.test_fingerprint == twin.test_fingerprint != other.test_fingerprint
+    assert one.fingerprint == twin.fingerprint == other.fingerprint
 
 
 def test_other_trees_are_refused(data_root: Path) -> None:

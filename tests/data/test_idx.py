@@ -49,12 +49,38 @@ def test_the_first_root_wins(data_root: Path, tmp_path: Path, monkeypatch: pytes
     assert set(load_data("fashion-mnist").train.labels.tolist()) == {7}
 
 
-def test_the_test_half_is_not_opened_before_it_is_asked_for(data_root: Path) -> None:
+def test_a_damaged_test_half_is_told_at_loading(data_root: Path) -> None:
     write_fashion_mnist(data_root)
     (data_root / "t10k-images-idx3-ubyte").write_bytes(b"damaged")
-    data = load_data("fashion-mnist")
     with pytest.raises(UserError, match="t10k-images-idx3-ubyte"):
-        data.test()
+        load_data("fashion-mnist")
+
+
+@pytest.mark.parametrize(("half", "part", "count"), [("train", "train", TRAIN), ("t10k", "test", TEST)])
+def test_labels_beyond_the_classes_are_told_at_loading(data_root: Path, half: str, part: str, count: int) -> None:
+    write_fashion_mnist(data_root)
+    labels = np.zeros(count, np.uint8)
+    labels[3] = 10
+    write_idx(data_root / f"{half}-labels-idx1-ubyte", labels)
+    with pytest.raises(UserError, match=rf"the {part} part: 1 of its .* labels are not in 0..9\n  value: 10"):
+        load_data("fashion-mnist")
+
+
+@pytest.mark.parametrize("shape", [(TEST, 28, 27), (TEST, 14, 14)])
+def test_a_test_half_of_another_size_is_told_at_loading(data_root: Path, shape: tuple[int, ...]) -> None:
+    write_fashion_mnist(data_root)
+    write_idx(data_root / "t10k-images-idx3-ubyte", np.zeros(shape, np.uint8))
+    with pytest.raises(UserError, match=r"the test part: .* differ in shape: 1×.* and 1×28×28"):
+        load_data("fashion-mnist")
+
+
+@pytest.mark.parametrize("count", [0, 6_000])
+def test_a_training_half_too_small_to_be_divided_is_told(data_root: Path, count: int) -> None:
+    write_fashion_mnist(data_root)
+    write_idx(data_root / "train-images-idx3-ubyte", np.zeros((count, 28, 28), np.uint8))
+    write_idx(data_root / "train-labels-idx1-ubyte", np.zeros(count, np.uint8))
+    with pytest.raises(UserError, match="has no images"):
+        load_data("fashion-mnist")
 
 
 def test_missing_data_say_what_where_and_three_ways(data_root: Path) -> None:

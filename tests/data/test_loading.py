@@ -1,6 +1,7 @@
 """``load_data``: balanced subsets, fitted parts, sizes and channels, fingerprints, and what it refuses."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -8,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petlsparse.data import load_data
+from petlsparse.data import inventory, load_data
 from petlsparse.data.files.bundled import read_part
 from petlsparse.data.loading import fingerprint
 from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset, stratified_split
-from petlsparse.data.types import Split
+from petlsparse.data.types import Source, Split
 from petlsparse.errors import UserError
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60)
@@ -126,6 +127,57 @@ def test_fingerprint_depends_on_every_pixel_label_and_shape() -> None:
     assert len(set(variants)) == len(variants)
     assert fingerprint(2, split.take(torch.tensor([0, 1]))) == variants[0]
     assert all(len(text) == 12 for text in variants)
+
+
+@pytest.mark.parametrize("name", [*(row.name for row in inventory() if row.source != "disk" and row.found)])
+def test_the_test_part_has_a_fingerprint_of_its_own_content(name: str) -> None:
+    if name == "pretraining-mix":
+        pytest.skip("too large to draw here")
+    data = load_data(name)
+    assert data.test_fingerprint == fingerprint(data.classes, data.test())
+    assert data.test_fingerprint != data.fingerprint
+    assert load_data(name, image_size=8, channels=3).test_fingerprint == data.test_fingerprint
+
+
+def part(count: int = 4, *, label: int = 1, side: int = 8) -> Split:
+    return Split(torch.zeros(count, 1, side, side, dtype=torch.uint8), torch.full((count,), label))
+
+
+@pytest.mark.parametrize("name", ["train", "val", "test"])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (part(0), "has no images"),
+        (part(label=3), "4 of its 4 labels are not in 0..2"),
+        (part(label=-1), "4 of its 4 labels are not in 0..2"),
+        (dataclasses.replace(part(), labels=torch.zeros(5, dtype=torch.int64)), "has 4 images and 5 labels"),
+        (part(side=9), "differ in shape"),
+    ],
+)
+def test_every_part_is_checked_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch, name: str, bad: Split, message: str
+) -> None:
+    parts = {"train": part(), "val": part(), "test": part()} | {name: bad}
+    source = Source(3, parts["train"], parts["val"], lambda: parts["test"], (0.5,), (0.5,))
+    monkeypatch.setattr("petlsparse.data.loading.resolve", lambda *_: lambda: source)
+    with pytest.raises(UserError, match=message) as caught:
+        load_data("some")
+    assert "some: the " in str(caught.value)
+
+
+def test_nothing_of_the_test_part_is_kept_when_it_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def read() -> Split:
+        test = part(7)
+        seen.append(weakref.ref(test.images))
+        return test
+
+    source = Source(3, part(), part(), read, (0.5,), (0.5,))
+    monkeypatch.setattr("petlsparse.data.loading.resolve", lambda *_: lambda: source)
+    data = load_data("some")
+    assert [image() for image in seen] == [None]
+    assert len(data.test()) == 7
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from petlsparse.data import load_data
 from petlsparse.errors import UserError
 from petlsparse.recipe import Run
 from petlsparse.studies import check, describe, probe_seconds
@@ -54,6 +55,13 @@ def test_a_corrupted_checkpoint_is_set_aside_and_the_run_starts_again(tmp_path: 
     assert lasting(result) == lasting(expected)
     assert "unreadable" in result.provenance_extra["warnings"][0]
     assert (folder / "checkpoint.safetensors.corrupt").exists()
+
+
+@pytest.mark.parametrize("base", [SPARSE, ADAPTED])
+def test_a_result_says_which_test_data_it_rests_on(base: dict[str, Any], tmp_path: Path) -> None:
+    run = make(base)
+    result = execute(run, tmp_path)
+    assert result.provenance_extra["test_fingerprint"] == load_data(run.data.name).test_fingerprint
 
 
 def test_seeds_differ_and_the_same_seed_repeats(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def toy_dataset(train: int = 50, val: int = 20, read_test: Callable[[], Split] |
         mean=MEAN,
         std=STD,
         fingerprint="0" * 12,
+        test_fingerprint="1" * 12,
         read_test=read_test or CountingTest(),
     )
 

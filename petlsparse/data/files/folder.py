@@ -45,7 +45,7 @@ def image_folder(reference: str, image_size: int | None = None) -> Source:
 def _separate(part: Part, divisor: int, purpose: str) -> tuple[Part, Part]:
     """What is kept of a part, and one ``divisor``-th of it held out in proportion to its classes."""
     labels = torch.tensor(part.labels)
-    kept, held = stratified_split(labels, round(len(labels) / divisor), purpose)
+    kept, held = stratified_split(labels, max(1, round(len(labels) / divisor)), purpose)
     return _choose(part, kept), _choose(part, held)
 
 
