@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from petlsparse.tracking.store import Store
 
 
-def study_command(study: str, text: str) -> Callable[..., None]:
-    """The command of one study, `text` its help."""
+def study_command(study: str | None, text: str) -> Callable[..., None]:
+    """The command of one study, or of whichever a recipe belongs to; `text` is its help."""
 
     def command(
         recipe: Recipe,
@@ -147,7 +147,7 @@ def train(
     redone = [record["run_id"] for record in results if stale is StaleResults.redo and stale_columns(record, present)]
     finished = {record["run_id"]: record["status"] for record in results if record["run_id"] not in redone}
     todo = [run for run in recipe.runs if run.run_id not in finished]
-    findings.require(run.run_id for run in todo)
+    findings.require((run.run_id for run in todo), recipe.located)
     unchecked(finished, findings)
     decide(stale, folder, results, present)
     seconds = expected_seconds(todo, place.device, records)

@@ -18,6 +18,7 @@ from .doctor import doctor
 from .dst_sweep import dst_sweep
 from .plan import plan
 from .recipes import app as recipes
+from .run import run
 from .settings import settings
 from .show import show
 
@@ -61,6 +62,7 @@ def _app(
 
 
 app.command("demo", cls=Command, rich_help_panel=STUDIES)(demo)
+app.command("run", cls=Command, rich_help_panel=STUDIES)(run)
 app.command("adapter-search", cls=Command, rich_help_panel=STUDIES)(adapter_search)
 app.command("dst-sweep", cls=Command, rich_help_panel=STUDIES)(dst_sweep)
 app.command("plan", cls=Command, rich_help_panel=STUDIES)(plan)

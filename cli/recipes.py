@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ Examples:
     petlsparse recipes ls
     petlsparse recipes copy dst-smoke mine.toml
 """
+
+if TYPE_CHECKING:
+    from petlsparse.recipe import Recipe
 
 app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True)
 
@@ -85,7 +88,7 @@ def validate(
     ],
     json: Json = False,
 ) -> None:
-    """Check recipes completely, without training; reports all problems of all of them.
+    """Check recipes as a study command does before it trains, weights aside; tells all problems of all of them.
 
     Examples:
         petlsparse recipes validate dst-smoke adapter-smoke
@@ -98,10 +101,12 @@ def validate(
     for reference in recipes:
         try:
             recipe = load_recipe(reference, names=vocabulary)
+            unchecked = _tried(recipe)
         except UserError as error:
             problems += error.problems
         else:
-            rows.append({"name": recipe.name, "study": recipe.study, "runs": len(recipe.runs)})
+            row = {"name": recipe.name, "study": recipe.study, "runs": len(recipe.runs), "unchecked": unchecked}
+            rows.append(row)
     if json:
         _console.print_json(rows)
     else:
@@ -109,6 +114,31 @@ def validate(
             _console.out.print(f"ok: {row['name']}, {row['runs']} runs of {row['study']}")
     if problems:
         raise UserError(*problems)
+
+
+def _tried(recipe: "Recipe") -> int:
+    """Assemble the recipe's runs, with random weights; how many lack their data. Raises UserError with all problems."""
+    from petlsparse.studies import check
+
+    with _console.err.status("looking at data and models ..."):
+        found = check(recipe.runs, weights=False).problems
+    absent = {run_id: problem for run_id, each in found.items() for problem in each if problem.absent}
+    wrong = [
+        recipe.located(problem, run_id) for run_id, each in found.items() for problem in each if not problem.absent
+    ]
+    if absent:
+        _console.warn(
+            f"{recipe.name}: {len(absent)} of {len(recipe.runs)} runs were checked by their settings alone, "
+            "not whether network, densities, edges and sizes go with the data:"
+        )
+        for problem in dict.fromkeys(absent.values()):
+            _console.err.print(f"  {problem}", soft_wrap=True)
+    backbones = {run.backbone.name for run in recipe.runs if run.study == "adapter-search" and run.backbone.pretrained}
+    if foreign := sorted(backbones - {"vit-micro"}):
+        _console.warn(f"{recipe.name}: not checked: the weights of {', '.join(foreign)}")
+    if wrong:
+        raise UserError(*dict.fromkeys(wrong))
+    return len(absent)
 
 
 def _shipped(name: str) -> Path:

@@ -14,6 +14,8 @@ class Problem:
     value: str | None = None
     nearest: str | None = None
     valid: tuple[str, ...] = ()
+    absent: bool = False
+    """Whether something is not on this machine, rather than wrong in what the user wrote."""
 
     def __str__(self) -> str:
         """One readable block: a headline, then what would have been accepted."""

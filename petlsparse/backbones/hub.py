@@ -52,4 +52,5 @@ def not_available(name: str, repo: str, why: str) -> Problem:
         "    local-dir:PATH      a timm checkpoint folder, or a weight file named after its timm model, or\n"
         f"    the hub cache       copy {repo} into {constants.HF_HUB_CACHE}, or set HF_HOME to a cache that has it",
         where="backbone.name",
+        absent=True,
     )

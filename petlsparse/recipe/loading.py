@@ -16,6 +16,7 @@ from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.origins import AXES, KeyPath, Origins, show
 from petlsparse.recipe.outline import Launch, Outline, Output, read_outline
 from petlsparse.recipe.overrides import Override
+from petlsparse.recipe.places import Places
 from petlsparse.recipe.problems import explain, key_of, valid_keys
 from petlsparse.recipe.resolution import resolve_runs
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, keys_of, validate_run
@@ -39,6 +40,12 @@ class Recipe:
     varies: tuple[str, ...]
     output: Output
     launch: Launch
+    places: Places | None = None
+    """Where the settings of its runs were written; None for a recipe that was not read from a file."""
+
+    def located(self, problem: Problem, run_id: str) -> Problem:
+        """The problem of a run, with its place in the recipe where it is about a setting."""
+        return self.places.located(problem, run_id) if self.places else problem
 
 
 def load_recipe(
@@ -80,7 +87,7 @@ def load_recipe(
     if outline is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
     problems += _study_problems(outline.study, study, family, str(reference))
-    runs, found = resolve_runs(outline, origins, names, _unusable_axes(errors, override.table))
+    runs, places, found = resolve_runs(outline, origins, names, _unusable_axes(errors, override.table))
     problems += found
     if problems:
         raise UserError(*problems)
@@ -97,6 +104,7 @@ def load_recipe(
         varies=tuple(key for key in keys_of(outline.study) if key in varies and key != "seed"),
         output=outline.output,
         launch=outline.launch,
+        places=places,
     )
 
 

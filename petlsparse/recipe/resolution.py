@@ -12,6 +12,7 @@ from petlsparse.recipe.fields import Names
 from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.origins import KeyPath, Origins
 from petlsparse.recipe.outline import Outline
+from petlsparse.recipe.places import Places
 from petlsparse.recipe.points import Point, Setting, number_of_points, points
 from petlsparse.recipe.problems import explain, key_of, unknown_key, valid_keys
 from petlsparse.recipe.schema import Run, fields_of, keys_of, validate_run
@@ -27,19 +28,24 @@ _GIVEN_ELSEWHERE = {
 
 def resolve_runs(
     outline: Outline, origins: Origins, names: Names | None = None, unusable: Collection[str] = ()
-) -> tuple[tuple[Run, ...], list[Problem]]:
-    """The runs of a recipe, each once, seeds innermost; and all problems, each once.
+) -> tuple[tuple[Run, ...], Places, list[Problem]]:
+    """The runs of a recipe, each once, seeds innermost; where their settings stand; and all problems, each once.
 
     `unusable` are keys whose axis is a problem already reported: that they are missing is no other.
     """
     study, seeds = outline.study, outline.seeds
     size = number_of_points(outline) * len(seeds)
     if size > MAX_SIZE:
-        return (), [Problem(f"expands to {size:,} runs; at most {MAX_SIZE:,} are possible", origins.where(()))]
+        return (
+            (),
+            Places(outline, origins, {}),
+            [Problem(f"expands to {size:,} runs; at most {MAX_SIZE:,} are possible", origins.where(()))],
+        )
     fits = [point.fit(study) for point in points(outline)]
     runs: dict[str, Run] = {}
+    numbers: dict[str, int] = {}
     problems = [*_unused(fits, study, origins), *_unknown_in_excludes(outline, origins)]
-    for point, _ in fits:
+    for number, (point, _) in enumerate(fits):
         values = point.values()
         problems += [
             Problem(_GIVEN_ELSEWHERE[key], origins.where(_key(point.settings[key].path)))
@@ -58,10 +64,11 @@ def resolve_runs(
             if not _excluded(resolved | {"seed": seed}, point):
                 run = run.model_copy(update={"seed": seed})
                 runs.setdefault(run.run_id, run)
+                numbers.setdefault(run.run_id, number)
     if not runs and not problems and not unusable:
         rule, _ = next(_rules(outline))
         problems.append(Problem("leaves no run: every run is excluded", origins.where(rule)))
-    return tuple(runs.values()), list(dict.fromkeys(problems))
+    return tuple(runs.values()), Places(outline, origins, numbers), list(dict.fromkeys(problems))
 
 
 def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, origins: Origins) -> Iterator[Problem]:

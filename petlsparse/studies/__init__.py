@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -76,16 +76,23 @@ class Findings:
     problems: Mapping[str, Sequence[Problem]]
     """Why a run cannot be trained; empty where it can."""
 
-    def require(self, run_ids: Iterable[str]) -> None:
-        """Raise UserError with every problem of these runs, so that they are told before training, all at once."""
-        if problems := dict.fromkeys(problem for run_id in run_ids for problem in self.problems[run_id]):
-            raise UserError(*problems)
+    def require(
+        self, run_ids: Iterable[str], located: Callable[[Problem, str], Problem] = lambda problem, _: problem
+    ) -> None:
+        """Raise UserError with every problem of these runs, so that they are told before training, all at once.
+
+        `located` tells where the recipe says what a problem, of the run of an id, is about.
+        """
+        found = dict.fromkeys(located(problem, run_id) for run_id in run_ids for problem in self.problems[run_id])
+        if found:
+            raise UserError(*found)
 
 
-def check(runs: Iterable[Run], device: str | None = None) -> Findings:
+def check(runs: Iterable[Run], device: str | None = None, *, weights: bool = True) -> Findings:
     """Whether runs can be assembled, and from what: every data set and model is loaded once, as it is now.
 
     Every method is tried on its model. Given a device ("cpu", "cuda:0"), it must have the arithmetic they ask for.
+    Without `weights` backbones have random ones, so that none are looked for; the fingerprints are of no use then.
     """
     from petlsparse.studies.execution import forget_data
 
@@ -95,14 +102,14 @@ def check(runs: Iterable[Run], device: str | None = None) -> Findings:
     for run in runs:
         model = run.backbone if run.study == "adapter-search" else run.network
         groups.setdefault(run.data, {}).setdefault((run.study, model), []).append(run)
-    findings = [_check(alike, device) for by_model in groups.values() for alike in by_model.values()]
+    findings = [_check(alike, device, weights) for by_model in groups.values() for alike in by_model.values()]
     return Findings(
         {run_id: found for each in findings for run_id, found in each.fingerprints.items()},
         {run_id: found for each in findings for run_id, found in each.problems.items()},
     )
 
 
-def _check(alike: Sequence[Run], device: str | None) -> Findings:
+def _check(alike: Sequence[Run], device: str | None, weights: bool) -> Findings:
     """Runs with the same data and model."""
     import torch
 
@@ -115,7 +122,7 @@ def _check(alike: Sequence[Run], device: str | None) -> Findings:
 
     study = _module(alike[0])
     try:
-        assembly = study.assemble(alike[0], torch.device("cpu"), PLAIN)
+        assembly = study.assemble(alike[0] if weights else _without_weights(alike[0]), torch.device("cpu"), PLAIN)
     except UserError as error:
         return Findings({}, {run.run_id: [*arithmetic(run), *error.problems] for run in alike})
 
@@ -129,6 +136,12 @@ def _check(alike: Sequence[Run], device: str | None) -> Findings:
 
     problems = {run.run_id: [*arithmetic(run), *tried(run.method)] for run in alike}
     return Findings(dict.fromkeys(problems, assembly.fingerprints), problems)
+
+
+def _without_weights(run: Run) -> Run:
+    if run.study != "adapter-search":
+        return run
+    return run.model_copy(update={"backbone": run.backbone.model_copy(update={"pretrained": False})})
 
 
 def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:

@@ -8,6 +8,7 @@ import pytest
 HEAVY = ("torch", "timm", "peft", "transformers", "pandas", "pyarrow", "scipy", "sklearn")
 COMMANDS = (
     [],
+    ["run"],
     ["adapter-search"],
     ["dst-sweep"],
     ["plan"],

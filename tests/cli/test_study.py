@@ -58,6 +58,12 @@ def test_the_same_command_again_changes_nothing(trained: Path, cli: Cli) -> None
     pd.testing.assert_frame_equal(pd.read_parquet(trained / "runs.parquet"), before)
 
 
+def test_run_takes_a_recipe_of_any_study(trained: Path, cli: Cli) -> None:
+    assert "0 runs to do, 4 done before" in cli("run", "tiny.toml").err
+    plan = json.loads(cli("run", "adapter-smoke", "--seeds", "1", "--dry-run", "--json").out)
+    assert {run["method"].split()[0] for run in plan} >= {"linear-probe", "all-parallel"}
+
+
 def test_an_amended_recipe_adds_runs(trained: Path, cli: Cli) -> None:
     plan = json.loads(cli("plan", "tiny.toml", "--seeds", "3", "--json").out)
     assert sorted(run["state"] for run in plan) == ["done"] * 4 + ["to do"] * 2

@@ -32,4 +32,4 @@ def missing(name: str, wanted: Iterable[str], supply: Iterable[str]) -> UserErro
         "  to supply it, either",
         *(f"  {number}. {way}" for number, way in enumerate(supply, start=1)),
     ]
-    return UserError(Problem("\n".join(lines), where=name))
+    return UserError(Problem("\n".join(lines), where=name, absent=True))

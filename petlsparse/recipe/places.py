@@ -1,0 +1,32 @@
+"""Where the settings of a recipe's runs were written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from petlsparse.errors import Problem
+from petlsparse.recipe.origins import Origins
+from petlsparse.recipe.outline import Outline
+from petlsparse.recipe.points import points
+from petlsparse.recipe.schema import RUN_TYPES
+
+
+@dataclass(frozen=True)
+class Places:
+    """Finds the file and line, or the flag, of a run's setting."""
+
+    outline: Outline
+    origins: Origins
+    points: Mapping[str, int]
+    """Run id -> number of the combination of settings that it was made from."""
+
+    def where(self, run_id: str, key: str) -> str:
+        """'recipe.toml:12: arms[0].method.count': where a setting was written, or else where it would have to be."""
+        point, _ = next(islice(points(self.outline), self.points[run_id], None)).fit(self.outline.study)
+        return self.origins.where(point.place(tuple(key.split("."))))
+
+    def located(self, problem: Problem, run_id: str) -> Problem:
+        """The problem of a run, with its place in the recipe where it is about a setting."""
+        table = problem.where.partition(".")[0]
+        about_setting = "." in problem.where and table in RUN_TYPES[self.outline.study].model_fields
+        return replace(problem, where=self.where(run_id, problem.where)) if about_setting else problem
