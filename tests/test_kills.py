@@ -35,6 +35,7 @@ optimizer = { name = "sgd", lr = 0.05 }
 training = { batch_size = 16, duration = "12 epochs" }
 [output]
 checkpoint_every = "50 steps"
+checkpoint_seconds = 0
 [launch]
 cohort = "COHORT"
 [[arms]]
@@ -56,6 +57,7 @@ optimizer = { name = "adamw", lr = 1e-3 }
 training = { batch_size = 50, duration = "2 epochs" }
 [output]
 checkpoint_every = "4 steps"
+checkpoint_seconds = 0
 [[arms]]
 method = { kind = "linear-probe" }
 [[arms]]

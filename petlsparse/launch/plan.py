@@ -100,6 +100,7 @@ def execute_plan(
             backend=backend or launch.backend or "auto",
             cache_memory=cache_size,
             cache_folder=cache_folder,
+            checkpoint_seconds=recipe.output.checkpoint_seconds,
             cohort=cohort or launch.cohort or "auto",
             sharers=len(crew) if resolve_device(device) == "cpu" else per_gpu,
         )

@@ -159,7 +159,7 @@ def _recorded(job: Job, store: Store, result: Any, started: str, seconds: float)
     if final:
         with suppress(OSError):  # the next command tidies up
             (job.folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return Outcome(result.status, metrics=result.metrics, seconds=seconds)
+    return Outcome(result.status, metrics=result.metrics, seconds=record.cost["wall_seconds"] or 0.0)
 
 
 def _about(job: Job, started: str) -> dict[str, Any]:

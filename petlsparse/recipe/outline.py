@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Backend, CohortSize
-from petlsparse.recipe.fields import Count, Form, PositiveDuration, Table
+from petlsparse.recipe.fields import Count, Form, NonNegative, PositiveDuration, Table
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
 
@@ -120,12 +120,18 @@ def cohort_size(value: object) -> CohortSize:
 
 
 class Output(Table):
-    """Which checkpoints are made, and kept when a run is done; no part of a run's identity."""
+    """Which checkpoints are made, and kept when a run is done; no part of a run's identity.
+
+    One is due `checkpoint_every`, but none is made within `checkpoint_seconds` of the last: of tiny runs they would
+    take most of the time.
+    """
 
     keep: Literal["none", "last", "best", "both"] = "none"
     """Weights kept beside the record of a run that is done: those at the end, those best on validation."""
     checkpoint_every: PositiveDuration = Duration(1, "epochs")
     """From one checkpoint to the next."""
+    checkpoint_seconds: NonNegative = 10.0
+    """None sooner than so many seconds after the last one, unless the command is stopped."""
 
 
 class Launch(Table):

@@ -93,7 +93,8 @@ class Csr:
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing to load."""
+        """Nothing to load. Raises ValueError if the topology among the model's buffers, loaded before, is none."""
+        self.layer.check_topology()
 
     def _state(self) -> list[Tensor]:
         """The optimizer's buffers that have an entry per value."""

@@ -101,6 +101,14 @@ class CsrLayer(nn.Module, ABC):
         self.rows.copy_(rows)
         self.columns.copy_(columns)
 
+    def check_topology(self) -> None:
+        """Raises ValueError unless the buffers are a topology: products with other indices would read anywhere."""
+        rows, columns = self.rows.long(), self.columns.long()
+        whole = rows[0] == 0 and rows[-1] == len(columns) and bool((rows.diff() >= 0).all())
+        within = bool(((columns >= 0) & (columns < self.width)).all())
+        if not (whole and within and bool((self.active().diff() > 0).all())):
+            raise ValueError("rows and columns that are no topology of the layer")
+
     def gradient(self) -> Tensor:
         """Gradient of the active weights, (n,), summed over the recorded backward passes."""
         values = self.values.detach()

@@ -94,8 +94,11 @@ class Masked:
         return {"mask": self.mask()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take on the mask."""
-        self._set_mask(state["mask"].clone())
+        """Take on the mask. Raises ValueError if it is not one of this layer's density."""
+        mask, own = state["mask"], self._mask
+        if (mask.shape, mask.dtype) != (own.shape, own.dtype) or int(mask.count_nonzero()) != self.count:
+            raise ValueError(f"a mask that is not one of {self.count} active weights in {tuple(own.shape)}")
+        self._set_mask(mask.clone())
 
     def share(self, mask: Tensor, factor: Tensor) -> None:
         """Go on with these tensors, which somebody else may change: the mask, and the same as what to multiply by."""

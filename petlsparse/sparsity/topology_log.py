@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from petlsparse.sparsity.topology import LayerUpdate
@@ -68,8 +69,14 @@ class TopologyLog:
         return {f"explored.{name}": explored.clone() for name, explored in self.explored.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state`; rows recorded before, such as those of the initial masks, are forgotten."""
+        """Continue from `state`; rows recorded before, such as those of the initial masks, are forgotten.
+
+        Raises ValueError if it is not that of these layers.
+        """
         for name in self.explored:
-            self.explored[name] = state[f"explored.{name}"].clone()
+            explored = state[f"explored.{name}"]
+            if (explored.shape, explored.dtype) != (self.explored[name].shape, torch.bool):
+                raise ValueError(f"explored.{name} is not a boolean for each weight")
+            self.explored[name] = explored.clone()
             self._visited[name] = int(self.explored[name].count_nonzero())
         self._rows = []

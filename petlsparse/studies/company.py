@@ -62,7 +62,10 @@ def members_of(
     # What is stacked is masked, whatever the machine would choose for one run.
     execution = replace(execution, backend="masked")
     checkpoints = [folder and folder / "checkpoint.safetensors" for _, (_, folder) in part]
-    earlier = [(checkpoint and manner_of(checkpoint)) or {} for checkpoint in checkpoints]
+    earlier = [
+        (checkpoint and manner_of(checkpoint, run.run_id)) or {}
+        for checkpoint, (_, (run, _)) in zip(checkpoints, part, strict=True)
+    ]
     everyone = [*(run for _, (run, _) in part), *beside]
     assemblies = company.assemble(everyone, device, execution, [*earlier, *({} for _ in beside)])[: len(part)]
     feeds = assemblies[0].feeds
@@ -75,6 +78,7 @@ def members_of(
             device,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
+            checkpoint_seconds=execution.checkpoint_seconds,
             progress=partial(progress, index),
         )
         feeds = feeds or (training.train, training.val)

@@ -23,6 +23,7 @@ from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.optimization import Schedule as ScheduleSettings
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
+from petlsparse.tracking.atomic import rename_aside
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.arithmetic import missing_arithmetic, reference_arithmetic
 from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of, save_tensors
@@ -34,6 +35,7 @@ from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import Row, RunResult
 from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
+from petlsparse.training.timer import Timer
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ def prepare(
     *,
     checkpoint: Path | None = None,
     checkpoint_every: Duration | None = None,
+    checkpoint_seconds: float = 0.0,
+    timer: Timer | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Training:
@@ -145,11 +149,18 @@ def prepare(
             checkpoint_every=checkpoint_every.steps(epoch_steps) if checkpoint_every else steps,
             precision=run.training.precision,
             label_smoothing=run.training.label_smoothing,
+            checkpoint_seconds=checkpoint_seconds,
         ),
         seed=run.seed,
         device=device,
         checkpoint=checkpoint,
-        fingerprints={"data": data.fingerprint, "test": data.test_fingerprint, **assembly.provenance},
+        run_id=run.run_id,
+        timer=timer,
+        fingerprints={
+            "data_fingerprint": data.fingerprint,
+            "test_fingerprint": data.test_fingerprint,
+            **assembly.provenance,
+        },
         manner=assembly.manner,
         report=lambda step, total, epoch, metrics: progress(Progress(step, total, epoch, metrics)),
         should_stop=should_stop,
@@ -177,20 +188,22 @@ def execute(
 ) -> RunResult:
     """Train a run from its checkpoint, or from the start, and keep the weights the recipe asks for.
 
-    A checkpoint that cannot be read is set aside as `checkpoint.safetensors.corrupt`, and the run starts again:
-    its result is the same, only the time is lost.
+    A checkpoint that cannot be continued is set aside, and the run starts again: its result is the same, only the time
+    is lost.
     """
-    checkpoint = run_dir / "checkpoint.safetensors"
+    checkpoint, timer = run_dir / "checkpoint.safetensors", Timer()
 
     def attempt() -> tuple[Training, RunResult, Assembly]:
         reset_peak_memory(device)
-        assembly = assemble(run, device, execution, manner_of(checkpoint) or {})
+        assembly = assemble(run, device, execution, manner_of(checkpoint, run.run_id) or {})
         training = prepare(
             run,
             assembly,
             device,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
+            checkpoint_seconds=execution.checkpoint_seconds,
+            timer=timer,
             progress=progress,
             should_stop=should_stop,
         )
@@ -207,9 +220,9 @@ def execute(
 
 
 def set_aside(checkpoint: Path, error: BrokenCheckpoint) -> str:
-    """Rename a checkpoint that cannot be used. Returns what to warn of."""
-    checkpoint.replace(checkpoint.with_name(checkpoint.name + ".corrupt"))
-    return f"started again, its checkpoint was unreadable: {error}"
+    """Rename a checkpoint that cannot be continued. Returns what to warn of."""
+    aside = rename_aside(checkpoint, "set-aside")
+    return f"started again, its checkpoint cannot be continued: {error}; it is now {aside.name}"
 
 
 def concluded(
@@ -239,12 +252,13 @@ def concluded(
 def extrapolated_seconds(
     assemble: Assembler, run: Run, device: torch.device, execution: Execution = PLAIN, steps: int = 5
 ) -> float:
-    """Seconds the whole run would take, extrapolated from a few real steps and one validation pass."""
+    """The run's `wall_seconds`, extrapolated from its start, a few real steps and one validation pass."""
+    clock = time.perf_counter()
     assembly = assemble(run, device, execution)
     examples = len(assembly.dataset.train)
     brief = run.training.model_copy(update={"duration": Duration(count=steps + 1, unit="steps")})
     training = prepare(run.model_copy(update={"training": brief}), assembly, device)
-    clock = 0.0
+    start_seconds = time.perf_counter() - clock
     for epoch, chosen in training.batches():
         training.step(epoch, chosen)
         if training.journey.step == 1:  # the first step pays for allocations and kernel choice
@@ -257,4 +271,4 @@ def extrapolated_seconds(
     evaluation_seconds = time.perf_counter() - clock
     every = run.training.evaluate_every.steps(steps_per_epoch(examples, run.training.batch_size))
     full = total_steps(run, examples)
-    return step_seconds * full + evaluation_seconds * -(-full // every)
+    return start_seconds + step_seconds * full + evaluation_seconds * -(-full // every)

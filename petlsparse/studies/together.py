@@ -25,6 +25,7 @@ from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.memory import reset_peak_memory
 from petlsparse.training.result import RunResult
 from petlsparse.training.stack import Incompatible
+from petlsparse.training.timer import Timer
 
 
 def execute(company: Company, run: Run, *, run_dir: Path, device: torch.device, **circumstances: Any) -> RunResult:
@@ -32,7 +33,7 @@ def execute(company: Company, run: Run, *, run_dir: Path, device: torch.device, 
 
     A run that was begun goes on as it was begun. Arguments as of `studies.execution.execute`.
     """
-    begun = manner_of(run_dir / "checkpoint.safetensors")
+    begun = manner_of(run_dir / "checkpoint.safetensors", run.run_id)
     execution = circumstances.setdefault("execution", PLAIN)
     if "cohort" in begun if begun is not None else company.key(run, device.type, execution) is not None:
         results: list[RunResult] = []
@@ -91,13 +92,14 @@ def execute_together(
         members_of, company, device=device, execution=execution, checkpoint_every=checkpoint_every, progress=progress
     )
     everyone = [*enumerate(zip(runs, run_dirs, strict=True))]
+    timer = Timer()
     with arithmetic_of(runs[0], device):
         size = fitting(company, runs, device, execution)
         for part in even_parts(everyone, size):
             if should_stop():
                 return
             reset_peak_memory(device)
-            _train(company, _resumed(partial(members, part)), done, keep=keep, should_stop=should_stop)
+            _train(company, _resumed(partial(members, part)), done, keep=keep, should_stop=should_stop, timer=timer)
 
 
 def _resumed(begin: Callable[[], list[Member]]) -> list[Member]:
@@ -122,6 +124,7 @@ def _train(
     *,
     keep: str,
     should_stop: Callable[[], bool],
+    timer: Timer,
 ) -> None:
     def conclude(k: int, result: RunResult) -> None:
         one = members[k]
@@ -137,6 +140,7 @@ def _train(
         done=conclude,
         should_stop=should_stop,
         warn=members[0].warnings.append,
+        timer=timer,
     ).run()
 
 

@@ -45,6 +45,15 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes(path, text.encode(), durable=durable)
 
 
+def rename_aside(path: Path, mark: str) -> Path:
+    """Rename a file to `<name>.<mark>`, or `<name>.<mark>-2` and on where that is taken; returns its new path."""
+    aside, number = path.with_name(f"{path.name}.{mark}"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.{mark}-{number}")
+    return path.replace(aside)
+
+
 def _flush(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:

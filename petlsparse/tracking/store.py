@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.identity import RUN_ID
-from petlsparse.tracking.atomic import TEMPORARY, write_json
+from petlsparse.tracking.atomic import TEMPORARY, rename_aside, write_json
 from petlsparse.tracking.document import check
 from petlsparse.tracking.lock import Holder, acquire, hold
 from petlsparse.tracking.plan import Plan, Plans
@@ -274,10 +274,5 @@ class Store:
 
 
 def _rename_damaged(path: Path, reason: str) -> None:
-    aside = path.with_name(f"{path.name}.corrupt")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{number}")
-    path.replace(aside)
+    aside = rename_aside(path, "corrupt")
     warnings.warn(f"{path}: {reason}; set aside as {aside.name}", stacklevel=3)

@@ -65,9 +65,16 @@ METRICS = (
 )
 
 COST = (
-    Column("wall_seconds", "float64", "s", "time of training and evaluation, resumed parts included", incidental=True),
-    Column("train_seconds", "float64", "s", "the part of it spent in training steps", incidental=True),
-    Column("examples_per_second", "float64", "1/s", "training examples per second of training", incidental=True),
+    Column(
+        "wall_seconds",
+        "float64",
+        "s",
+        "from taking the run up in a worker (data, model, measuring) to its result, resumed parts included; "
+        "in a cohort an equal share",
+        incidental=True,
+    ),
+    Column("train_seconds", "float64", "s", "the part of it in training steps, batches included", incidental=True),
+    Column("examples_per_second", "float64", "1/s", "training examples per second of `train_seconds`", incidental=True),
     Column("peak_memory_bytes", "int64", "byte", "peak of process (CPU) or device (CUDA) memory", incidental=True),
     Column("trainable_parameters", "int64", "", "parameters the optimizer may change"),
     Column("total_parameters", "int64", "", "all parameters, frozen and masked ones included"),

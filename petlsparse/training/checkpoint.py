@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections import defaultdict
@@ -17,51 +18,73 @@ from torch.optim import Optimizer
 
 from petlsparse.tracking.atomic import write_bytes
 
-FORMAT = "1"
+FORMAT = "2"
 FACTS = "facts"
 """Name of the tensor that holds the JSON, compressed: headers of safetensors files have a size limit."""
 
 
 class BrokenCheckpoint(Exception):
-    """The file is truncated, damaged, or not this run's; the run has to start again."""
+    """Why a checkpoint cannot be continued: it is damaged, or not this run's. The run has to start again."""
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write atomically: a reader finds the old file or the new one, never a part of it."""
+    """Write atomically, with a checksum: a reader finds the old file or the new one, and notices every other."""
     compressed = zlib.compress(json.dumps(facts).encode(), level=1)
     content = {**tensors, FACTS: torch.frombuffer(bytearray(compressed), dtype=torch.uint8)}
-    save_tensors(path, content, {"format": FORMAT})
+    plain = _separate(content)
+    write_bytes(path, save(plain, metadata={"format": FORMAT, "checksum": _checksum(plain)}))
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """Write a safetensors file atomically, with `about` in its header."""
-    # Tied or viewed storage is refused by safetensors, so every tensor is written as its own contiguous copy.
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, metadata=dict(about)))
+    write_bytes(path, save(_separate(tensors), metadata=dict(about)))
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every tensor as its own contiguous copy on the CPU: safetensors refuses tied or viewed storage."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """32 hex over names, types, shapes and bytes of tensors on the CPU."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of a file written by `save_checkpoint`. Raises BrokenCheckpoint."""
+    """Tensors, on the device, and facts of a file written by `save_checkpoint`. Raises BrokenCheckpoint."""
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            found = (file.metadata() or {}).get("format")
-            if found != FORMAT:
-                raise BrokenCheckpoint(f"{path}: checkpoint format {found!r}, expected {FORMAT!r}")
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if (found := metadata.get("format")) != FORMAT:
+                raise BrokenCheckpoint(f"it has format {found!r}, this version of petlsparse writes {FORMAT!r}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts = json.loads(zlib.decompress(tensors.pop(FACTS).cpu().numpy().tobytes()))
-    except (SafetensorError, OSError, ValueError, KeyError, zlib.error) as error:
-        raise BrokenCheckpoint(f"{path}: {error}") from error
-    return tensors, facts
+        if _checksum(tensors) != metadata.get("checksum"):
+            raise BrokenCheckpoint("it is damaged: its checksum is not that of its content")
+        facts = _facts(tensors.pop(FACTS))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, zlib.error) as error:
+        raise BrokenCheckpoint(f"it is damaged: {error}") from error
+    return {name: tensor.to(device) for name, tensor in tensors.items()}, facts
 
 
-def manner_of(path: Path) -> dict[str, str] | None:
-    """How the run was being executed when the checkpoint was written; None if there is none that can be read."""
+def _facts(compressed: Tensor) -> dict[str, Any]:
+    facts = json.loads(zlib.decompress(compressed.numpy().tobytes()))
+    if not isinstance(facts, dict):
+        raise TypeError("its facts are no table")
+    return facts
+
+
+def manner_of(path: Path, run_id: str) -> dict[str, str] | None:
+    """How the run was being executed when the checkpoint was written; None if there is none of this run to be read."""
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads(zlib.decompress(file.get_tensor(FACTS).numpy().tobytes()))
-        return dict(facts["manner"])
+            facts = _facts(file.get_tensor(FACTS))
+        return dict(facts["manner"]) if facts["run_id"] == run_id else None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, zlib.error):
         return None  # whoever continues from it will say what is wrong
 
@@ -87,15 +110,22 @@ def learned_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_learned_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy `learned_tensors` back in place. Raises BrokenCheckpoint when names or shapes differ."""
+    """Copy `learned_tensors` back in place. Raises BrokenCheckpoint when names, shapes or types differ."""
     own = learned_tensors(model)
-    if own.keys() != tensors.keys():
-        raise BrokenCheckpoint(f"checkpoint holds other tensors: {sorted(own.keys() ^ tensors.keys())[:5]}")
+    check_fits(own, tensors)
     with torch.no_grad():
         for name, tensor in own.items():
-            if tensor.shape != tensors[name].shape:
-                raise BrokenCheckpoint(f"{name}: shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}")
             tensor.copy_(tensors[name])
+
+
+def check_fits(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Raises BrokenCheckpoint unless names, shapes and types are the same."""
+    if own.keys() != tensors.keys():
+        raise BrokenCheckpoint(f"it holds other tensors: {sorted(own.keys() ^ tensors.keys())[:5]}")
+    for name, tensor in own.items():
+        expected, found = ((tuple(one.shape), one.dtype) for one in (tensor, tensors[name]))
+        if expected != found:
+            raise BrokenCheckpoint(f"{name}: shape {found[0]}, {found[1]}; expected {expected[0]}, {expected[1]}")
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
@@ -110,10 +140,12 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimizer_tensors`."""
+    """The inverse of `optimizer_tensors`. Raises BrokenCheckpoint when a buffer has not its parameter's shape."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
         parameter = parameters[int(index)]
+        if tensor.numel() != 1 and tensor.shape != parameter.shape:
+            raise BrokenCheckpoint(f"optimizer state {key}: shape {tuple(tensor.shape)} of {tuple(parameter.shape)}")
         # Adam's fused step counter lives where the parameter lives.
         optimizer.state[parameter][name] = tensor.to(parameter.device, copy=True)

@@ -22,6 +22,7 @@ from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import stream
 from petlsparse.training.stack import Stack, StackedModels, batched, evaluate_stack, member_losses
 from petlsparse.training.stacked_optimizer import StackedOptimizer
+from petlsparse.training.timer import Timer
 
 Done = Callable[[int, RunResult], None]
 """Told the index of a member and its result, as soon as there is one."""
@@ -35,7 +36,7 @@ class CohortTraining:
     initial weights, method, learning rate and schedule, weight decay and momentum. One that diverges has its result;
     what becomes of its numbers touches no other.
 
-    Time is shared: what passes is booked in equal parts on those still training.
+    What time passes is booked in equal parts on those still training.
 
     Args:
         trainings: where their checkpoints stand, all at the same step; their own `should_stop` is not asked. The
@@ -45,6 +46,7 @@ class CohortTraining:
         done: told each result.
         should_stop: asked after every step.
         warn: told what went wrong without harm.
+        timer: measures since they were taken up; now, unless given.
 
     Raises:
         Incompatible: they cannot be trained as one; says why.
@@ -59,6 +61,7 @@ class CohortTraining:
         done: Done,
         should_stop: Callable[[], bool] = lambda: False,
         warn: Callable[[str], None] = lambda _: None,
+        timer: Timer | None = None,
     ) -> None:
         check_alike(trainings)
         grouped = by_optimizer(trainings)
@@ -66,6 +69,10 @@ class CohortTraining:
         self.members = [trainings[i] for i in self.places]
         self.working = list(range(len(self.members)))
         self.done, self.should_stop, self.warn = done, should_stop, warn
+        self.timer = timer or Timer()
+        self.timer.share(self.members)
+        for member in self.members:
+            member.timer = self.timer
         first = self.members[0]
         self.settings, self.device, self.feed = first.settings, first.device, first.train
         self.stack = stack([member.model for member in self.members])
@@ -87,8 +94,7 @@ class CohortTraining:
 
     def run(self) -> None:
         """Train to the end; every member's result is handed to `done`."""
-        for member in self.members:
-            member.journey.share_time(len(self.members))
+        self.timer.lap()
         self.stack.train(True)
         with _own_stream(self.device):
             for epoch, chosen in self.batches():
@@ -223,7 +229,7 @@ class CohortTraining:
         step, last = self.now, self.settings.total_steps
         if step % self.settings.evaluate_every == 0 or step == last:
             self.evaluate(epoch)
-        if self.working and step % self.settings.checkpoint_every == 0 and step < last:
+        if self.working and self.members[self.working[0]].checkpoint_due():
             self.save()
         if self.working:
             speaker = self.members[self.working[0]]
@@ -236,11 +242,11 @@ class CohortTraining:
         for i in list(self.working):
             member = self.members[i]
             if not member.judge(epoch, train[i], val[i]):
+                self.timer.lap()
                 self.collect([i])
                 self.done(self.places[i], member.result("diverged"))
                 self.working.remove(i)
-        for i in self.working:
-            self.members[i].journey.share_time(len(self.working))
+        self.timer.share([self.members[i] for i in self.working])
 
     def score(self, feed: Feed) -> Sequence[Score | None]:
         """Every member's current weights on a split; None if it is empty."""
@@ -251,11 +257,7 @@ class CohortTraining:
     def save(self) -> None:
         """Write every member's checkpoint."""
         self.collect(self.working)
-        self.loss_sum.sum().item()  # waits for the device
         for i in self.working:
-            self.members[i].journey.lap(training=True)
-        for i in self.working:
-            self.members[i].journey.lap()  # others were writing
             self.members[i].save()
 
     def finish(self) -> None:
@@ -268,11 +270,15 @@ class CohortTraining:
         if any(recalled):
             best = self.score(test)
         self.collect(self.working)
+        self.timer.lap()
+        results = {}
         for i in self.working:
             of_last, of_best = last[i], best[i]
             assert of_last is not None
             assert of_best is not None
-            self.done(self.places[i], self.members[i].conclude(of_last, of_best))
+            results[self.places[i]] = self.members[i].conclude(of_last, of_best)
+        for place, result in results.items():
+            self.done(place, result)
 
 
 def _owned(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, Slot, int]]]:

@@ -1,9 +1,8 @@
-"""Where a training stands: step, clock, history, best evaluation. Plain data that a checkpoint stores as JSON."""
+"""Where a training stands: step, seconds, history, best evaluation. Plain data that a checkpoint stores as JSON."""
 
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,13 +25,12 @@ class Journey:
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.share_time(1)
         self.latest: dict[str, float] = {}
         """The newest value of every metric, as "val_accuracy"."""
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> Journey:
-        """Rebuild from a checkpoint's JSON; the clock starts now."""
+        """Rebuild from a checkpoint's JSON."""
         journey = cls(**facts)
         journey.history = []
         for step, epoch, split, metric, value in facts["history"]:
@@ -43,20 +41,6 @@ class Journey:
     def facts(self) -> dict[str, Any]:
         """The JSON form."""
         return asdict(self)
-
-    def share_time(self, runs: int) -> None:
-        """From now on, of the time that passes this run is booked one part in `runs`: they train as one."""
-        self._runs = runs
-        self._clock = time.perf_counter()
-
-    def lap(self, *, training: bool = False) -> None:
-        """Book the time since the last lap. Call it right after the device was waited for, or CUDA time is missed."""
-        now = time.perf_counter()
-        passed = (now - self._clock) / self._runs
-        self.seconds += passed
-        if training:
-            self.train_seconds += passed
-        self._clock = now
 
     def note(self, epoch: int, split: str, **metrics: float) -> None:
         """Add one history row per metric at the current step."""

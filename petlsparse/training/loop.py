@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.training import checkpoint as ckpt
 from petlsparse.training.evaluation import Score, evaluate
 from petlsparse.training.feeds import Feed
@@ -27,6 +28,7 @@ from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
 from petlsparse.training.seeding import derived_seed, stream
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
+from petlsparse.training.timer import Timer
 
 Report = Callable[[int, int, int, dict[str, float]], None]
 """step, total steps, epoch, latest metrics"""
@@ -44,10 +46,12 @@ class Training:
         settings: lengths and arithmetic.
         seed: of the streams "order", "augment" and "dropout".
         device: where everything happens.
-        fingerprints: of what the run's result rests on besides its settings (data, pre-trained weights); a checkpoint
+        fingerprints: of what the run's result rests on besides its settings, by column of the runs table; a checkpoint
             made with others is not continued.
         manner: how the run is executed, kept in its checkpoint so that it is continued in the same manner.
         checkpoint: file to continue from and to save to; None does neither.
+        run_id: whose checkpoint it is; that of another run is not continued.
+        timer: measures since the run was taken up; now, unless given.
         report: told after every step.
         should_stop: asked after every step.
     """
@@ -65,6 +69,8 @@ class Training:
         seed: int,
         device: torch.device,
         checkpoint: Path | None = None,
+        run_id: str = "",
+        timer: Timer | None = None,
         fingerprints: Mapping[str, str] = MappingProxyType({}),
         manner: Mapping[str, str] = MappingProxyType({}),
         report: Report = lambda *_: None,
@@ -73,7 +79,8 @@ class Training:
         self.method, self.model = method, method.model
         self.train, self.val, self.read_test = train, val, read_test
         self.optimizer, self.schedule = optimizer, schedule
-        self.settings, self.seed, self.device, self.checkpoint = settings, seed, device, checkpoint
+        self.settings, self.seed, self.device = settings, seed, device
+        self.checkpoint, self.run_id = checkpoint, run_id
         self.fingerprints, self.manner = dict(fingerprints), dict(manner)
         self.report, self.should_stop = report, should_stop
         self.examples = len(train.labels)
@@ -81,6 +88,9 @@ class Training:
         self.base_lr: float = optimizer.param_groups[0]["lr"]
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         self.journey = Journey()
+        self.timer = timer or Timer()
+        self.timer.share([self])
+        self.saved_at = self.timer.clock()
         self.best_tensors: dict[str, Tensor] = {}
         self.last_tensors: dict[str, Tensor] = {}
         # Sums since the last evaluation stay on the device: reading them at every step would make it wait.
@@ -95,10 +105,12 @@ class Training:
         Raises BrokenCheckpoint when the checkpoint cannot be used.
         """
         self.resume()
+        self.timer.lap()
         self.model.train()
         for epoch, chosen in self.batches():
             self.step(epoch, chosen)
             if not self.milestone(epoch):
+                self.timer.lap()
                 return self.result("diverged")
             if self.journey.step < self.settings.total_steps and self.should_stop():
                 self.save()
@@ -148,10 +160,17 @@ class Training:
         step, last = self.journey.step, self.settings.total_steps
         if (step % self.settings.evaluate_every == 0 or step == last) and not self.evaluate(epoch):
             return False
-        if step % self.settings.checkpoint_every == 0 and step < last:
+        if self.checkpoint_due():
             self.save()
         self.report(step, last, epoch, self.journey.latest)
         return True
+
+    def checkpoint_due(self) -> bool:
+        """Whether to write a checkpoint at this step, though nobody asks to stop."""
+        step, settings = self.journey.step, self.settings
+        if step % settings.checkpoint_every or step == settings.total_steps:
+            return False
+        return self.timer.clock() - self.saved_at >= settings.checkpoint_seconds
 
     def evaluate(self, epoch: int) -> bool:
         """Close the training sums, score the validation split, remember the best weights. False if not a number."""
@@ -162,7 +181,7 @@ class Training:
     def close_sums(self, epoch: int) -> Score:
         """Loss and accuracy in training since the last time; the sums start again."""
         train = Score(self.loss_sum.item() / self.seen, 100 * self.correct.item() / self.seen)
-        self.journey.lap(training=True)
+        self.timer.lap(training=True)
         self.journey.note(epoch, "train", lr=self.optimizer.param_groups[0]["lr"], **train._asdict())
         self.loss_sum.zero_()
         self.correct.zero_()
@@ -180,7 +199,7 @@ class Training:
             if self.journey.improves(val):
                 self.journey.crown(epoch, val)
                 self.best_tensors = self.snapshot()
-        self.journey.lap()
+        self.timer.lap()
         return True
 
     def finish(self) -> RunResult:
@@ -189,6 +208,7 @@ class Training:
         last = best = self.score(test)
         if self.recall_best():
             best = self.score(test)
+        self.timer.lap()
         return self.conclude(last, best)
 
     def recall_best(self) -> bool:
@@ -209,7 +229,6 @@ class Training:
 
     def result(self, status: Literal["done", "diverged"], **test: float) -> RunResult:
         """What the run hands back, as it stands now."""
-        self.journey.lap()
         return RunResult(
             status=status,
             metrics={**self.journey.metrics(self.epochs()), **test},
@@ -240,6 +259,8 @@ class Training:
         """Write everything needed to continue bit-identically."""
         if self.checkpoint is None:
             return
+        self.loss_sum.item()  # waits for the device
+        self.timer.lap(training=True)
         groups = {
             "model": ckpt.learned_tensors(self.model),
             "optimizer": ckpt.optimizer_tensors(self.optimizer),
@@ -247,37 +268,47 @@ class Training:
             "best": self.best_tensors,
             "sums": {"loss": self.loss_sum, "correct": self.correct},
         }
-        tensors = {name: tensor.cpu() for name, tensor in ckpt.pack(groups).items()}  # waits for the device
-        self.journey.lap(training=True)
         facts = {
+            "run_id": self.run_id,
             "journey": self.journey.facts(),
             "seen": self.seen,
             "fingerprints": self.fingerprints,
             "manner": self.manner,
         }
-        ckpt.save_checkpoint(self.checkpoint, tensors, facts)
-        self.journey.lap()
+        ckpt.save_checkpoint(self.checkpoint, ckpt.pack(groups), facts)
+        self.timer.lap()
+        self.saved_at = self.timer.clock()
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one. Raises BrokenCheckpoint when it cannot be used."""
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         packed, facts = ckpt.load_checkpoint(self.checkpoint, self.device)
-        if facts.get("fingerprints") != self.fingerprints:
-            raise ckpt.BrokenCheckpoint(f"{self.checkpoint}: made with other data or weights than there are now")
+        if facts.get("run_id") != self.run_id:
+            raise ckpt.BrokenCheckpoint(f"it is of another run, {facts.get('run_id')}")
+        made_with = facts.get("fingerprints", {})
+        others = [name for name, value in self.fingerprints.items() if made_with.get(name) != value]
+        if others:
+            words = ", ".join(FINGERPRINTS[name].words for name in others)
+            raise ckpt.BrokenCheckpoint(f"it was made with others than there are now: {words}")
         try:
             self.restore(ckpt.unpack(packed), facts)
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise ckpt.BrokenCheckpoint(f"{self.checkpoint}: {error!r}") from error
+            raise ckpt.BrokenCheckpoint(f"its content does not fit the run: {error!r}") from error
 
     def restore(self, tensors: Mapping[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
-        """Put a checkpoint's content in place."""
+        """Put a checkpoint's content in place. May raise where it does not fit."""
         ckpt.load_learned_tensors(self.model, tensors["model"])
         ckpt.load_optimizer_tensors(self.optimizer, tensors["optimizer"])
         self.method.load_state(tensors["method"])
         self.method.rows()  # what construction recorded is among the checkpoint's rows already
+        if tensors["best"]:
+            ckpt.check_fits(ckpt.learned_tensors(self.model), tensors["best"])
         self.best_tensors = tensors["best"]
         self.loss_sum.copy_(tensors["sums"]["loss"])
         self.correct.copy_(tensors["sums"]["correct"])
-        self.seen = facts["seen"]
-        self.journey = Journey.from_facts(facts["journey"])
+        self.seen = int(facts["seen"])
+        journey = Journey.from_facts(facts["journey"])
+        if not 0 < journey.step < self.settings.total_steps:
+            raise ValueError(f"step {journey.step} of {self.settings.total_steps}")
+        self.journey = journey

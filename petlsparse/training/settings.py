@@ -16,6 +16,8 @@ class Settings:
     checkpoint_every: int
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     label_smoothing: float = 0.0
+    checkpoint_seconds: float = 0.0
+    """No checkpoint sooner than so many seconds after the last one: of tiny runs they would take most of the time."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "total_steps", "evaluate_every", "checkpoint_every"):

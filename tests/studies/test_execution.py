@@ -53,8 +53,8 @@ def test_a_corrupted_checkpoint_is_set_aside_and_the_run_starts_again(tmp_path: 
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     result = execute(run, folder)
     assert lasting(result) == lasting(expected)
-    assert "unreadable" in result.provenance_extra["warnings"][0]
-    assert (folder / "checkpoint.safetensors.corrupt").exists()
+    assert "it is damaged" in result.provenance_extra["warnings"][0]
+    assert (folder / "checkpoint.safetensors.set-aside").exists()
 
 
 @pytest.mark.parametrize("base", [SPARSE, ADAPTED])

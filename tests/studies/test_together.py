@@ -97,7 +97,7 @@ def test_interrupted_in_company_they_go_on_alone_bit_identically(
     calls = iter([False] * steps + [True])  # asked once before the first step
     stopped = execute_all(RUNS, tmp_path, stop=lambda: next(calls))
     assert [result and result.status for result in stopped] == ["interrupted"] * len(RUNS)
-    assert {manner_of(tmp_path / run.run_id / "checkpoint.safetensors")["cohort"] for run in RUNS} == {"7"}  # type: ignore[index]
+    assert {manner_of(tmp_path / run.run_id / "checkpoint.safetensors", run.run_id)["cohort"] for run in RUNS} == {"7"}  # type: ignore[index]
     # Even under an execution that trains nothing as one: a run goes on as it began.
     results = [execute(run, tmp_path / run.run_id, execution=PLAIN) for run in RUNS]
     assert lasting_of(results) == by_themselves
@@ -141,7 +141,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_again(by_themselve
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     result = execute(RUNS[0], tmp_path, execution=AUTO)
     assert lasting(result) == by_themselves[0]
-    assert (tmp_path / "checkpoint.safetensors.corrupt").exists()
+    assert (tmp_path / "checkpoint.safetensors.set-aside").exists()
 
 
 def test_other_data_under_a_checkpoint_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

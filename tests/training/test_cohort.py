@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from petlsparse.training.method import Plain
 from petlsparse.training.optimizers import adam, sgd
 from petlsparse.training.result import RunResult
 from petlsparse.training.stack import Incompatible, StackedModels
+from petlsparse.training.timer import Timer
 from tests.training.toys import CountingTest, toy_dataset, toy_network, toy_split, toy_training
 
 
@@ -352,22 +354,33 @@ def test_only_full_batches_without_anything_due_are_recorded() -> None:
     assert len(sizes) == 9
 
 
-def test_after_a_divergence_time_is_shared_by_those_who_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
+def ticking() -> Timer:
+    """A second passes whenever the clock is read."""
+    seconds = count(0.0)
+    return Timer(lambda: next(seconds))
 
-    def clock() -> float:
-        nonlocal now
-        now += 1.0
-        return now
 
+def test_equal_members_have_equal_times_and_together_they_have_the_cohorts(tmp_path: Path) -> None:
+    timer, results = ticking(), []
+    company = [
+        member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=2, evaluate_every=3) for seed in range(16)
+    ]
+    CohortTraining(company, done=lambda _, result: results.append(result), timer=timer).run()
+    for name in ("wall_seconds", "train_seconds", "examples_per_second"):
+        assert len({result.cost[name] for result in results}) == 1
+    assert results[0].cost["train_seconds"] > 0
+    passed = timer.clock()
+    assert sum(result.cost["wall_seconds"] for result in results) == pytest.approx(passed, abs=2)  # asked since
+
+
+def test_after_a_divergence_time_is_shared_by_those_who_go_on() -> None:
     company = [member(seed=1), member(seed=2, optimizer=partial(sgd, **WILD))]
-    cohort = CohortTraining(company, done=lambda *_: None)
-    monkeypatch.setattr("petlsparse.training.journey.time.perf_counter", clock)
+    cohort = CohortTraining(company, done=lambda *_: None, timer=ticking())
     cohort.run()
     survivor = company[0].journey
     before = survivor.seconds
-    survivor.lap()
-    assert survivor.seconds - before == 1.0  # all of the time that passed, not half of it
+    cohort.timer.lap()
+    assert survivor.seconds - before >= 1.0  # all of the time that passed, not half of it
 
 
 def test_models_are_views_of_the_stack() -> None:

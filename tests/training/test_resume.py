@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, save_checkpoint
+from petlsparse.training.loop import Training
 from petlsparse.training.result import RunResult
+from petlsparse.training.settings import examples_seen
+from petlsparse.training.timer import Timer
 from tests.training.toys import Plain, toy_dataset, toy_training
 
 TIMES = {"wall_seconds", "train_seconds", "examples_per_second"}
@@ -92,16 +96,16 @@ def test_a_damaged_checkpoint_is_recognised(tmp_path: Path, damage: str) -> None
             "truncated": whole[: len(whole) // 2],
             "garbage": b"\x00\xff" * 500,
             "empty": b"",
-            "other format": whole.replace(b'"format":"1"', b'"format":"9"'),
+            "other format": whole.replace(b'"format":"2"', b'"format":"9"'),
         }[damage]
     )
-    with pytest.raises(BrokenCheckpoint, match="checkpoint"):
+    with pytest.raises(BrokenCheckpoint, match=r"it is damaged|format"):
         load_checkpoint(path)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    facts = {"journey": {}, "seen": 0, "fingerprints": {"data": toy_dataset().fingerprint}}
+    facts = {"run_id": "", "journey": {}, "seen": 0, "fingerprints": {"data_fingerprint": toy_dataset().fingerprint}}
     save_checkpoint(path, {"model/0.weight": torch.zeros(2)}, facts)
     with pytest.raises(BrokenCheckpoint, match="other tensors"):
         toy_training(checkpoint=path).run()
@@ -120,8 +124,8 @@ def test_a_checkpoint_survives_shared_and_strided_tensors(tmp_path: Path) -> Non
 def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     toy_training(checkpoint=path, should_stop=lambda: True).run()
-    with pytest.raises(BrokenCheckpoint, match="other data"):
-        toy_training(checkpoint=path, fingerprints={"data": "f" * 12}).run()
+    with pytest.raises(BrokenCheckpoint, match="others than there are now: the training or validation data"):
+        toy_training(checkpoint=path, fingerprints={"data_fingerprint": "f" * 12}).run()
 
 
 def test_a_checkpoint_with_facts_from_another_version_is_not_continued(tmp_path: Path) -> None:
@@ -133,10 +137,55 @@ def test_a_checkpoint_with_facts_from_another_version_is_not_continued(tmp_path:
         toy_training(checkpoint=path).run()
 
 
-def test_writing_checkpoints_is_not_booked_as_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow_save(*_: object) -> None:
-        time.sleep(0.2)
+class Clock:
+    """Stands still but for what the test says takes time."""
 
-    monkeypatch.setattr("petlsparse.training.checkpoint.save_checkpoint", slow_save)
-    cost = toy_training(steps=4, checkpoint=tmp_path / "c", checkpoint_every=1).run().cost
-    assert cost["wall_seconds"] - cost["train_seconds"] >= 0.6
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def takes(self, seconds: float) -> Callable[..., None]:
+        def work(*_: object) -> None:
+            self.now += seconds
+
+        return work
+
+
+def test_wall_seconds_begin_before_the_model_is_there_and_hold_everything_training_seconds_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    timer = Timer(clock)
+    clock.takes(100)()  # data and model
+    training = toy_training(steps=4, evaluate_every=2, checkpoint=tmp_path / "c", checkpoint_every=1, timer=timer)
+    monkeypatch.setattr("petlsparse.training.checkpoint.save_checkpoint", clock.takes(7))
+    training.method.after_step = clock.takes(1)  # type: ignore[method-assign]
+    score = training.score
+    monkeypatch.setattr(training, "score", lambda feed: (clock.takes(20)(), score(feed))[1])
+    cost = training.run().cost
+    assert cost["train_seconds"] == 4 * 1
+    # three checkpoints, two validations, one or two passes over the test split
+    tests = 2 if training.journey.best_step != 4 else 1
+    assert cost["wall_seconds"] == 100 + 4 + 3 * 7 + 2 * 20 + tests * 20
+    assert cost["examples_per_second"] == examples_seen(4, training.examples, 16) / 4
+
+
+def test_no_checkpoint_is_written_within_so_many_seconds_of_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, saved = Clock(), []
+    training = toy_training(steps=12, checkpoint=tmp_path / "c", checkpoint_every=2, timer=Timer(clock))
+    training.settings = replace(training.settings, checkpoint_seconds=10)
+    training.method.after_step = clock.takes(3)  # type: ignore[method-assign]
+    monkeypatch.setattr(training, "save", lambda: (saved.append(training.journey.step), Training.save(training))[1])
+    training.run()
+    assert saved == [4, 8]  # at 6 s too early, 12 s; 18 s too early, 24 s; 30 s too early; 36 s is the end
+
+
+def test_when_asked_to_stop_a_checkpoint_is_written_however_recent_the_last(tmp_path: Path) -> None:
+    training = toy_training(checkpoint=tmp_path / "c", should_stop=lambda: True, timer=Timer(Clock()))
+    training.settings = replace(training.settings, checkpoint_seconds=1e9)
+    assert training.run().status == "interrupted"
+    assert (tmp_path / "c").exists()

@@ -129,6 +129,6 @@ def toy_training(
         seed=seed,
         device=device,
         checkpoint=checkpoint,
-        fingerprints=extra.pop("fingerprints", {"data": dataset.fingerprint}),
+        fingerprints=extra.pop("fingerprints", {"data_fingerprint": dataset.fingerprint}),
         **extra,
     )
