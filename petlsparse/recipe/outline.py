@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Backend, CohortSize
-from petlsparse.recipe.fields import Count, Form, NonNegative, PositiveDuration, Table
+from petlsparse.recipe.fields import Count, Form, NonNegative, PositiveDuration, Table, Unit
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
 
@@ -130,7 +130,7 @@ class Output(Table):
     """Weights kept beside the record of a run that is done: those at the end, those best on validation."""
     checkpoint_every: PositiveDuration = Duration(1, "epochs")
     """From one checkpoint to the next."""
-    checkpoint_seconds: NonNegative = 10.0
+    checkpoint_seconds: Annotated[NonNegative, Unit("seconds")] = 10.0
     """None sooner than so many seconds after the last one, unless the command is stopped."""
 
 
