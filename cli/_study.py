@@ -220,9 +220,9 @@ def recorded(ended: Ended) -> list["Record"]:
 
 
 def exit_code(summary: "Summary") -> int:
-    """0 all done, 1 some run failed, 130 interrupted."""
-    if summary.interrupted:
-        return 130
+    """0 all done, 1 some run failed, 128 + the number of the signal that stopped the command."""
+    if summary.signal is not None:
+        return 128 + summary.signal
     return int(summary.counts["failed"] > 0)
 
 

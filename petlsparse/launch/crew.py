@@ -14,8 +14,8 @@ from pebble import ProcessExpired, ProcessPool
 
 from petlsparse.launch.devices import Place, places, resolve_device
 from petlsparse.launch.events import Event, Progressed
-from petlsparse.launch.interruption import shielded
 from petlsparse.launch.job import Job, Outcome
+from petlsparse.launch.processes import WorkerContext, shielded
 from petlsparse.launch.worker import initialise, run_jobs
 from petlsparse.tracking.progress import Beat, Progress
 
@@ -89,7 +89,7 @@ class ProcessWorker:
         self.pool.stop()  # type: ignore[no-untyped-call]
 
     def join(self) -> None:
-        """SIGTERM, and after three seconds SIGKILL."""
+        """At once, with SIGKILL."""
         self.pool.join()
 
     def _pool(self) -> ProcessPool:
@@ -97,7 +97,7 @@ class ProcessWorker:
             max_workers=1,
             initializer=initialise,
             initargs=[dict(self.place.environment)],
-            context=multiprocessing.get_context("spawn"),
+            context=WorkerContext(),
         )
 
 

@@ -88,7 +88,13 @@ class Summary:
     """How every run of the plan stands after the command; "pending" where nothing is recorded."""
 
     statuses: Mapping[str, str]
-    interrupted: bool
+    signal: int | None = None
+    """The number of the signal that stopped the command, if one did."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the command was asked to stop."""
+        return self.signal is not None
 
     @cached_property
     def counts(self) -> Mapping[str, int]:

@@ -1,36 +1,51 @@
-"""Ctrl-C once: workers stop at their next step. Ctrl-C twice: they are ended."""
+"""A signal once: workers stop at their next step. A signal twice: they are ended."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+SIGNALS = tuple(signal.Signals[name] for name in NAMES if name in signal.Signals.__members__)
+"""What asks a command to end, alike: Ctrl-C, a batch scheduler or `timeout`, a closed terminal, and what schedulers
+can be told to send some time before their own."""
+
 CHECK_SECONDS = 0.1
 
 
-class Interruption:
-    """While entered, the first SIGINT or SIGTERM creates `stop_file`, and the next raises KeyboardInterrupt.
+class Interrupted(BaseException):
+    """A signal asks to end at once. No Exception, so that nothing takes it for an error of a run."""
 
-    Outside the main thread signals are left alone; the file still works.
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Interruption:
+    """While entered, the first of SIGNALS creates `stop_file`, and the next raises Interrupted.
+
+    What was ignored before, as SIGHUP is under `nohup`, stays ignored. Outside the main thread signals are left alone;
+    the file still works.
     """
 
     def __init__(self, stop_file: Path) -> None:
         self.stop_file = stop_file
-        self.requested = False
+        self.number: int | None = None
+        """The first signal, once it has come."""
         self._previous: dict[signal.Signals, signal._HANDLER] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether there was a signal."""
+        return self.number is not None
 
     def __enter__(self) -> Interruption:
         self.stop_file.unlink(missing_ok=True)
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                self._previous[number] = signal.signal(number, self._on_signal)
+        self._previous = handle(self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,11 +53,22 @@ class Interruption:
             signal.signal(number, handler)
         self.stop_file.unlink(missing_ok=True)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        self.stop_file.touch()
+            raise Interrupted(number)
+        self.number = number
+        try:
+            self.stop_file.touch()
+        except OSError:  # no run would hear of it
+            raise Interrupted(number) from None
+
+
+def handle(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, signal._HANDLER]:
+    """Let `handler` be called for SIGNALS that are not ignored. Returns their handlers so far; none in other threads."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heard = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    return {number: signal.signal(number, handler) for number in heard}
 
 
 class ShouldStop:
@@ -59,20 +85,3 @@ class ShouldStop:
             self._next = now + CHECK_SECONDS
             self._stop = self.stop_file.exists()
         return self._stop
-
-
-@contextmanager
-def shielded() -> Iterator[None]:
-    """Processes and threads started inside never see Ctrl-C, not even before their first line of Python.
-
-    A terminal sends SIGINT to all processes at once; workers shall hear of it from the stop file only.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # otherwise the first process starts it, and that ends with SIGINT unblocked
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

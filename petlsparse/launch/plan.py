@@ -15,7 +15,7 @@ from petlsparse.launch.crew import hire
 from petlsparse.launch.devices import resolve_device
 from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import PENDING, Event, Planned, Summary, Waiting
-from petlsparse.launch.interruption import Interruption
+from petlsparse.launch.interruption import Interrupted, Interruption
 from petlsparse.launch.job import Job
 from petlsparse.recipe.execution import Backend, CohortSize, Execution
 from petlsparse.recipe.loading import Recipe
@@ -71,8 +71,8 @@ def execute_plan(
         redo: whether a result, given its record, is to be set aside in its run's folder and the run done again.
         on_event: is told what happens, in this thread.
 
-    The first SIGINT or SIGTERM lets every worker write a checkpoint and stop, a second one ends them at once; both
-    return a summary with `interrupted`.
+    The first signal (see `interruption.SIGNALS`) lets every worker write a checkpoint and stop, a second one ends them
+    at once; both return a summary with `interrupted`.
 
     Raises:
         UserError: the store cannot be written or stays held, or the device does not exist.
@@ -120,11 +120,11 @@ def execute_plan(
             dispatch = Dispatch(store, crew, retry, interruption, on_event)
             try:
                 # A second signal; the first was noted by `interruption`.
-                with suppress(KeyboardInterrupt):
+                with suppress(Interrupted):
                     dispatch.execute(tasks)
             finally:
                 compact(store)
-    return Summary(statuses | dispatch.statuses, interruption.requested)
+    return Summary(statuses | dispatch.statuses, interruption.number)
 
 
 def set_results_aside(store: Store, run_ids: Iterable[str], chosen: Callable[[Record], bool]) -> None:

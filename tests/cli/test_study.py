@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -211,15 +212,17 @@ def test_a_damaged_checkpoint_costs_only_time(trained: Path, cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "interrupted", "code"),
+    ("statuses", "number", "code"),
     [
-        (["done", "diverged"], False, 0),
-        (["done", "pending"], False, 0),
-        (["done", "failed"], False, 1),
-        (["done", "interrupted"], True, 130),
-        (["failed", "interrupted"], True, 130),
+        (["done", "diverged"], None, 0),
+        (["done", "pending"], None, 0),
+        (["done", "failed"], None, 1),
+        (["done", "interrupted"], signal.SIGINT, 130),
+        (["failed", "interrupted"], signal.SIGINT, 130),
+        (["done", "interrupted"], signal.SIGTERM, 143),
+        (["done", "interrupted"], signal.SIGHUP, 129),
     ],
 )
-def test_exit_code(statuses: list[str], interrupted: bool, code: int) -> None:
-    summary = Summary(statuses=dict(zip("abc", statuses, strict=False)), interrupted=interrupted)
+def test_exit_code(statuses: list[str], number: int | None, code: int) -> None:
+    summary = Summary(statuses=dict(zip("abc", statuses, strict=False)), signal=number)
     assert exit_code(summary) == code

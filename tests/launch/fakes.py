@@ -1,5 +1,6 @@
 """Recipes of fake runs, executed here or as a command of their own: `python fakes.py STORE COHORT TROUBLE...`."""
 
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -86,4 +87,5 @@ def main(store: str, cohort: str, *troubles: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if the tests run in a shell's background
     main(*sys.argv[1:])

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from petlsparse.launch.interruption import Interruption, ShouldStop
+from petlsparse.launch.interruption import Interrupted, Interruption, ShouldStop
 from petlsparse.tracking.equality import differences
 from petlsparse.tracking.store import Store
 from tests.launch.fake_studies import Trouble
@@ -147,16 +147,30 @@ def test_workers_end_with_a_killed_command(command: Callable[..., Command]) -> N
     assert (len(gone), alive) == (2, [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        (signal.SIGINT, True),  # Ctrl-C
+        (signal.SIGHUP, True),  # a terminal is closed
+        (signal.SIGTERM, True),  # a batch scheduler, or `timeout`
+        (signal.SIGTERM, False),
+        pytest.param(signal.SIGUSR1, True, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR2, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_stops_runs_at_their_next_step_and_keeps_what_is_finished(
-    command: Callable[..., Command], tmp_path: Path, undisturbed: Callable[..., Path], number: signal.Signals
+    command: Callable[..., Command],
+    tmp_path: Path,
+    undisturbed: Callable[..., Path],
+    number: signal.Signals,
+    to_all: bool,
 ) -> None:
     running = command(PATIENT)
     running.wait_until_both_wait(finished=2)
-    if number is signal.SIGINT:
-        running.signal_group(number)  # a terminal
+    if to_all:
+        running.signal_group(number)
     else:
-        running.process.send_signal(number)  # a scheduler
+        running.process.send_signal(number)
     assert running.end() == ("interrupted {'done': 2, 'interrupted': 2, 'pending': 1}", "")
     assert statuses(tmp_path / "store") == ["done", "done", "interrupted", "interrupted"]
     assert count(tmp_path / "store", "checkpoint.safetensors") == 2
@@ -176,12 +190,15 @@ def test_ctrl_c_while_workers_are_starting_is_quiet(command: Callable[..., Comma
     assert errors == ""
 
 
-def test_a_second_ctrl_c_ends_runs_that_do_not_listen(command: Callable[..., Command], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_runs_that_do_not_listen(
+    command: Callable[..., Command], tmp_path: Path, number: signal.Signals
+) -> None:
     running = command([Trouble.DEAF] * 3)
     running.wait_until_both_wait(finished=0)
-    running.signal_group(signal.SIGINT)
+    running.signal_group(number)
     running.wait_for(lambda: (tmp_path / "store" / ".stop").exists())
-    running.signal_group(signal.SIGINT)
+    running.signal_group(number)
     assert running.end() == ("interrupted {'pending': 3}", "")
     assert count(tmp_path / "store", "checkpoint.safetensors") == 2
 
@@ -208,10 +225,29 @@ def test_handlers_are_restored_and_an_old_stop_file_is_removed(tmp_path: Path) -
         signal.raise_signal(signal.SIGINT)
         assert interruption.requested
         assert ShouldStop(stop_file)()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+        assert interruption.number == signal.SIGINT
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is before
     assert not stop_file.exists()
+
+
+def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `nohup`
+    try:
+        with Interruption(tmp_path / ".stop") as interruption:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interruption.requested
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_where_no_stop_file_can_be_made_the_first_signal_ends_at_once(tmp_path: Path) -> None:
+    with Interruption(tmp_path / "gone" / ".stop") as interruption:
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+        assert interruption.number == signal.SIGTERM
 
 
 # -- runs that are trained as one ------------------------------------------------------------------------------------
