@@ -2,30 +2,59 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import typer
 from rich import box
+from rich.color import ColorSystem
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from petlsparse.errors import UserError
 
+from ._streams import SPELLING
+
 PIPE_WIDTH = 120
 
 
-def _console(stderr: bool) -> Console:
-    """A console as wide as the terminal; `COLUMNS`, or else 120, in a pipe. Text is printed as it stands."""
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPE_WIDTH
-    return console
+class Terminal(Console):
+    """A console whose text is printed as it stands; as wide as the terminal, and `COLUMNS`, or else 120, in a pipe."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        if not self.is_terminal:
+            if os.environ.get("FORCE_COLOR") and "NO_COLOR" not in os.environ:
+                self._color_system = ColorSystem.STANDARD
+            if "COLUMNS" not in os.environ:
+                self.width = PIPE_WIDTH
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody looks. FORCE_COLOR asks for colours in a file, not for bars that move."""
+        try:
+            return self.file.isatty()
+        except ValueError:  # closed
+            return False
+
+    @property
+    def moves(self) -> bool:
+        """Whether what is printed can be overwritten."""
+        return self.is_terminal and not self.is_dumb_terminal
 
 
-out = _console(stderr=False)
-err = _console(stderr=True)
+for _name in ("COLUMNS", "LINES"):
+    if not os.environ.get(_name, "").lstrip("0").isdecimal():  # "0", "abc": no size, and rich would take it for one
+        os.environ.pop(_name, None)
+
+out = Terminal(stderr=False)
+err = Terminal(stderr=True)
+
+
+def write(text: str) -> None:
+    """Text on stdout, just as it is."""
+    sys.stdout.write(text)
 
 
 def report(error: UserError) -> None:
@@ -42,7 +71,12 @@ def warn(message: str) -> None:
 
 def print_json(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     """JSON on stdout, for programs."""
-    typer.echo(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(rows, indent=2, ensure_ascii=False, default=str)
+    try:
+        text.encode(out.encoding)
+    except UnicodeEncodeError:  # an encoding other than UTF-8, or a file name that is no text
+        text = json.dumps(rows, indent=2, default=str)
+    write(text + "\n")
 
 
 def grid(headers: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> Table:
@@ -50,7 +84,12 @@ def grid(headers: Sequence[str], rows: Iterable[Sequence[object]], right: Sequen
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for header in headers:
         number = header in right
-        table.add_column(header, justify="right" if number else "left", no_wrap=number, overflow="fold")
+        table.add_column(spelt(header), justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(spelt(str(cell))) for cell in row))
     return table
+
+
+def spelt(text: str) -> str:
+    """The text as stdout will show it, before a table is laid out around it."""
+    return text.encode(out.encoding, SPELLING).decode(out.encoding, "surrogateescape")

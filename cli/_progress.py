@@ -22,7 +22,7 @@ def shown(style: ProgressStyle, labels: Mapping[str, str]) -> Iterator[Listener]
     """A listener for a launcher's events; `labels` says what a run is, by run id."""
     if style is ProgressStyle.none:
         yield lambda event: None
-    elif style is ProgressStyle.rich or (style is ProgressStyle.auto and err.is_terminal):
+    elif style is ProgressStyle.rich or (style is ProgressStyle.auto and err.moves):
         with Live(labels) as live:
             yield live
     else:

@@ -2,14 +2,17 @@
 
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from petlsparse.errors import Problem, UserError
+from petlsparse.launch.interruption import Interrupted, ended_by_signals
 
-from ._console import report, warn
+from ._console import report, warn, write
 from ._help import Command, Commands
+from ._streams import GONE, steady_streams
 from .adapter_search import adapter_search
 from .compare import compare
 from .data import app as data
@@ -39,7 +42,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"petlsparse {version('petlsparse')}")
+        write(f"petlsparse {version('petlsparse')}\n")
         raise typer.Exit
 
 
@@ -59,6 +62,10 @@ def _app(
         petlsparse recipes ls
         petlsparse plan dst-smoke
     """
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # torch would die of it
+        raise UserError("the working directory does not exist any more") from None
 
 
 app.command("demo", cls=Command, rich_help_panel=STUDIES)(demo)
@@ -75,18 +82,37 @@ app.command("doctor", cls=Command, rich_help_panel=ABOUT)(doctor)
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 all done, 1 some run failed, 2 the user's mistake, 130 interrupted."""
+    """Entry point.
+
+    Exit codes: 0 all done, 1 some run failed, 2 the user's mistake or nowhere to write results to, 128 + the number of
+    the signal that ended the command.
+    """
     if not sys.warnoptions:  # a user wants to hear what was mended, not what libraries deprecate
         warnings.simplefilter("ignore")
         warnings.filterwarnings("default", module="petlsparse")  # each once
         warnings.showwarning = lambda message, *_, **__: warn(str(message))
+    with steady_streams() as (out, _):
+        code = _answer()
+        out.flush()
+        if out.error is not None and out.error.errno not in GONE:
+            report(UserError(Problem(out.error.strerror or str(out.error), where="standard output")))
+            code = code or 2
+    sys.exit(code)
+
+
+def _answer() -> int:
+    """Do what the command line asks for. Returns the exit code."""
     try:
-        app()
+        with ended_by_signals():
+            app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except Interrupted as end:
+        return 128 + end.number
     except UserError as error:
         report(error)
-        sys.exit(2)
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        report(UserError(Problem(error.strerror or str(error), where=str(error.filename))))
-        sys.exit(2)
+        report(UserError(Problem(error.strerror or str(error), where=str(error.filename or ""))))
+    return 2

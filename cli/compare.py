@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import _console
 from ._options import Check, Json, Stores
 from ._stale import looked_at
 
@@ -52,7 +53,7 @@ def compare(
     if style is Format.rich:
         print_comparisons(comparisons)
     else:
-        typer.echo(FORMATS[style](comparisons), nl=False)
+        _console.write(FORMATS[style](comparisons))
 
 
 def recorded(stores: Iterable[Path]) -> "Iterator[Record]":

@@ -54,7 +54,7 @@ def show(name: Name) -> None:
     Examples:
         petlsparse recipes show dst-smoke
     """
-    typer.echo(_shipped(name).read_text(encoding="utf-8"), nl=False)
+    _console.write(_shipped(name).read_text(encoding="utf-8"))
 
 
 @app.command(cls=Command)
@@ -78,7 +78,7 @@ def copy(
         shutil.copyfile(source, target)
     except OSError as error:
         raise UserError(Problem(f"cannot be written: {error.strerror or error}", where=str(target))) from error
-    typer.echo(target)
+    _console.write(f"{target}\n")
 
 
 @app.command(cls=Command)

@@ -38,7 +38,7 @@ def settings(
     if study is not None and study not in STUDIES:
         raise UserError(unknown_name("study", study, STUDIES))
     if markdown:
-        typer.echo(reference.markdown(names()), nl=False)
+        _console.write(reference.markdown(names()))
         return
     entries = reference.reference(names(), study)
     if json:

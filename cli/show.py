@@ -57,7 +57,7 @@ def show(
     if record.error:
         _console.out.print(Text(record.error.rstrip(), style="red"), soft_wrap=True)
     if text is not None:
-        typer.echo(text)
+        _console.write(text + "\n")
 
 
 def _stale(record: "Record") -> list[str] | None:

@@ -27,7 +27,7 @@ ALLOWED = {
     "launch": {"recipe", "tracking", "studies", "training"},
     "studies": {"adapters", "backbones", "data", "networks", "recipe", "sparsity", "tracking", "training"},
 }
-OPEN = {"errors", "registry", "slots"}
+OPEN = {"errors", "homes", "registry", "slots"}
 
 
 def rooms_imported_by(path: Path) -> Iterator[str]:

@@ -21,6 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from petlsparse.backbones import hub
 from petlsparse.backbones.stream import ResidualStream, check_stream
 from petlsparse.errors import Problem, UserError, nearest_name
+from petlsparse.homes import expanded
 
 WHERE = "backbone.name"
 BUNDLED = Path(__file__).with_name("bundled") / "vit-micro.safetensors"
@@ -92,7 +93,7 @@ def by_timm_name(
 
 def local(name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None) -> ResidualStream:
     """A checkpoint "local-dir:PATH": a folder that timm wrote, or a weight file named after its timm model."""
-    path = Path(name.partition(":")[2]).expanduser()
+    path = expanded(name.partition(":")[2])
     overlay = None
     if path.is_dir():
         model = f"local-dir:{path}"

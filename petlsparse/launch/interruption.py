@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -45,12 +46,11 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         self.stop_file.unlink(missing_ok=True)
-        self._previous = handle(self._on_signal)
+        self._previous = _handle(self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        _restore(self._previous)
         self.stop_file.unlink(missing_ok=True)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -63,12 +63,18 @@ class Interruption:
             raise Interrupted(number) from None
 
 
-def handle(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, signal._HANDLER]:
-    """Let `handler` be called for SIGNALS that are not ignored. Returns their handlers so far; none in other threads."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    heard = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    return {number: signal.signal(number, handler) for number in heard}
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """One of SIGNALS raises Interrupted, so that locks are released and the terminal is left as it was found."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    previous = _handle(end)
+    try:
+        yield
+    finally:
+        _restore(previous)
 
 
 class ShouldStop:
@@ -85,3 +91,16 @@ class ShouldStop:
             self._next = now + CHECK_SECONDS
             self._stop = self.stop_file.exists()
         return self._stop
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, signal._HANDLER]:
+    """Let `handler` be called for SIGNALS that are not ignored. Returns what was before; nothing in other threads."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heard = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+def _restore(handlers: Mapping[signal.Signals, signal._HANDLER]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from petlsparse.launch.interruption import SIGNALS
+
+if TYPE_CHECKING:
+    from multiprocessing.popen_spawn_posix import Popen
 
 SAFE_PATH = "PYTHONSAFEPATH"
 """Python started with `-c`, as workers are, imports from the working directory first: a user's `signal.py`, say."""
@@ -23,9 +27,9 @@ class WorkerProcess(SpawnProcess):
     """A process that hears of a signal from its command only, and therefore takes SIGKILL to end."""
 
     @staticmethod
-    def _Popen(process_obj: BaseProcess) -> object:  # noqa: N802 - the name that multiprocessing calls
+    def _Popen(process_obj: BaseProcess) -> Popen:  # noqa: N802 - the name that multiprocessing calls
         with shielded():
-            return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+            return SpawnProcess._Popen(process_obj)
 
     def terminate(self) -> None:
         """Nothing is lost: what a worker writes is either the old version or the new one."""
@@ -35,7 +39,7 @@ class WorkerProcess(SpawnProcess):
 class WorkerContext(SpawnContext):
     """Starts workers; multiprocessing's own in all else."""
 
-    Process = WorkerProcess  # type: ignore[assignment]
+    Process = WorkerProcess
 
 
 @contextmanager

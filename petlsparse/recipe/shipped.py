@@ -7,6 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from petlsparse.errors import Problem, UserError, nearest_name, unknown_name
+from petlsparse.homes import expanded
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -26,7 +27,7 @@ def find_recipe(reference: str | Path, search: Sequence[Path] = (), folder: Path
     Raises:
         UserError: if there is no such recipe; `where` says who asked for it.
     """
-    path = folder / Path(reference).expanduser()
+    path = folder / expanded(reference)
     if path.is_file():
         return path
     known = shipped_recipes() | {file.stem: file for folder in search for file in sorted(_toml_files(folder))}

@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock
 
 from petlsparse import __version__
+from petlsparse.homes import home
 from petlsparse.sparsity.calibration import measured_crossover
 from petlsparse.sparsity.sites import Site
 from petlsparse.tracking.atomic import write_json
@@ -44,7 +45,7 @@ def cache_folder() -> Path:
     """`PETLSPARSE_CACHE`, or the user's folder for such things."""
     if chosen := os.environ.get("PETLSPARSE_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "petlsparse"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "petlsparse"
 
 
 def remembered(file: Path, key: str, measure: Callable[[], float]) -> float:

@@ -1,6 +1,7 @@
 """One worker process: whatever ends it, its job's future ends too, and a next job finds a worker."""
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -67,3 +68,21 @@ def test_deaths_are_told_as_the_system_tells_them() -> None:
     assert describe_death(expired("", code=-11)) == "its worker was killed by SIGSEGV"
     assert describe_death(expired("", code=3)) == "its worker exited with status 3"
     assert describe_death(broken("")) == describe_death(None) == "its worker ended without a word"
+
+
+def test_a_worker_imports_nothing_from_the_working_directory(
+    worker: ProcessWorker, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("signal", "types", "random", "queue", "torch"):  # files a user may well have
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    assert ended(worker, job, worker.start([job]))
+
+
+def test_a_worker_ends_as_soon_as_it_is_told_to(worker: ProcessWorker, job: Job) -> None:
+    """Although signals are left to the command: pebble would wait for three seconds between SIGTERM and SIGKILL."""
+    assert ended(worker, job, worker.start([job]))
+    (process,) = multiprocessing.active_children()
+    process.terminate()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from petlsparse.errors import Problem, UserError
+from petlsparse.homes import expanded, home
 
 VARIABLE = "PETLSPARSE_DATA"
 SYSTEM = Path("/usr/share/datasets")
@@ -14,12 +15,12 @@ SYSTEM = Path("/usr/share/datasets")
 
 def cache_home() -> Path:
     """The user's cache folder for this package."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "petlsparse"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "petlsparse"
 
 
 def roots() -> tuple[Path, ...]:
     """The folders to look in, first match wins: those in PETLSPARSE_DATA, then the usual places."""
-    named = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    named = [expanded(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     return tuple(dict.fromkeys([*named, Path("data"), cache_home() / "data", SYSTEM]))
 
 

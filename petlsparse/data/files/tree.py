@@ -7,6 +7,7 @@ from pathlib import Path
 
 from petlsparse.data.files.roots import missing, roots
 from petlsparse.errors import Problem, UserError
+from petlsparse.homes import expanded
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 _PART_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -31,7 +32,7 @@ class Tree:
 
 def locate(reference: str) -> Path:
     """The folder a reference means: a path, else a name below one of the roots. UserError when there is none."""
-    candidates = [Path(reference).expanduser(), *(root / reference for root in roots())]
+    candidates = [expanded(reference), *(root / reference for root in roots())]
     found = next((path for path in candidates if path.is_dir()), None)
     if found is None:
         ways = (
