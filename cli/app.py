@@ -24,6 +24,7 @@ from .recipes import app as recipes
 from .run import run
 from .settings import settings
 from .show import show
+from .status import status
 
 STUDIES = "Studies"
 RESULTS = "Results"
@@ -73,6 +74,7 @@ app.command("run", cls=Command, rich_help_panel=STUDIES)(run)
 app.command("adapter-search", cls=Command, rich_help_panel=STUDIES)(adapter_search)
 app.command("dst-sweep", cls=Command, rich_help_panel=STUDIES)(dst_sweep)
 app.command("plan", cls=Command, rich_help_panel=STUDIES)(plan)
+app.command("status", cls=Command, rich_help_panel=RESULTS)(status)
 app.command("compare", cls=Command, rich_help_panel=RESULTS)(compare)
 app.command("show", cls=Command, rich_help_panel=RESULTS)(show)
 app.add_typer(recipes, name="recipes", rich_help_panel=ABOUT)

@@ -108,6 +108,18 @@ def load_recipe(
     )
 
 
+def runs_of(resolved: Mapping[str, Any]) -> tuple[Run, ...]:
+    """The runs of a recipe's table after ancestors and flags (`Recipe.resolved`); UserError if it is none."""
+    outline, errors = read_outline(resolved)
+    origins = Origins([(Path("recipe"), {})], {})
+    if outline is None or errors:
+        raise UserError(*(explain(error, show(error["loc"])) for error in errors))
+    runs, _, problems = resolve_runs(outline, origins)
+    if problems:
+        raise UserError(*problems)
+    return runs
+
+
 def parse_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
     """The run of a record's settings, as `Run.settings` gave them; UserError if they describe none."""
     study = settings.get("study")

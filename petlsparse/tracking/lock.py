@@ -24,6 +24,7 @@ from petlsparse.tracking.atomic import write_json
 from petlsparse.tracking.provenance import utc_now
 
 POLL_SECONDS = 0.25
+HOLDER = ".holder.json"
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,15 @@ def hold(
     seconds (None: for ever). Raises UserError that names the holder when the time is up, and one when the folder
     cannot be locked.
     """
-    lock, introduction = FileLock(folder / ".lock"), folder / ".holder.json"
+    lock, introduction = FileLock(folder / ".lock"), folder / HOLDER
     try:
         acquire(lock)
     except Timeout:
-        on_wait(_read_holder(introduction))
+        on_wait(holder_of(folder))
         try:
             acquire(lock, -1 if wait is None else wait)
         except Timeout:
-            raise UserError(_held(folder, _read_holder(introduction))) from None
+            raise UserError(_held(folder, holder_of(folder))) from None
     try:
         with suppress(OSError):  # advice, no more
             write_json(introduction, asdict(Holder.this_process()), durable=False)
@@ -90,9 +91,10 @@ def acquire(lock: FileLock, timeout: float = 0) -> None:
         raise UserError(Problem(f"cannot lock the results folder: {reason}", where=lock.lock_file)) from error
 
 
-def _read_holder(path: Path) -> Holder | None:
+def holder_of(folder: Path) -> Holder | None:
+    """Who holds the store at `folder`, as far as is known; one that was killed is still named: see `Holder.gone`."""
     try:
-        return Holder(**json.loads(path.read_bytes()))
+        return Holder(**json.loads((folder / HOLDER).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -15,6 +15,7 @@ COMMANDS = (
     ["settings"],
     ["compare"],
     ["show"],
+    ["status"],
     ["recipes"],
     ["recipes", "ls"],
     ["recipes", "show"],

@@ -1,0 +1,77 @@
+"""`petlsparse status`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from petlsparse.errors import Problem, UserError
+
+from . import _console
+from ._complete import RESULTS, stores
+from ._options import Json
+
+if TYPE_CHECKING:
+    from petlsparse.analysis.standing import Standing
+
+
+def status(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Results folder, or a folder of them.", autocompletion=stores)
+    ] = RESULTS,
+    json: Json = False,
+) -> None:
+    """Say how results folders stand: runs by state, what is running now and how far, what is left.
+
+    Examples:
+        petlsparse status
+        petlsparse status results/dst-smoke --json
+    """
+    from datetime import UTC, datetime
+
+    from petlsparse.analysis.standing import results_folders, standing
+
+    if folder != RESULTS and not folder.is_dir():
+        raise UserError(Problem("no such folder", where=str(folder)))
+    found: list[Standing] = []
+    for path in results_folders(folder):
+        try:
+            found.append(standing(path, datetime.now(UTC)))
+        except UserError as error:  # one folder that cannot be read hides no other
+            _console.warn(str(error))
+    if json:
+        _console.print_json([_document(each) for each in found])
+    elif found:
+        _print(found)
+    else:
+        _console.out.print(f"no results in {folder}", soft_wrap=True)
+
+
+def _document(standing: "Standing") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(standing) | {"left": standing.left}
+
+
+def _print(found: "Sequence[Standing]") -> None:
+    from petlsparse.analysis.quantities import duration
+
+    states = list(dict.fromkeys(state for each in found for state in each.counts))
+    rows = [(each.folder, *(each.counts.get(state) or "" for state in states), _now(each)) for each in found]
+    _console.out.print(_console.grid(["folder", *states, "now"], rows, right=states))
+    for each in found:
+        if each.holder is None:
+            continue
+        left = "" if each.seconds_left is None else f"; about {duration(each.seconds_left)} to go"
+        _console.out.print(f"{each.folder}: {each.holder}{left}", soft_wrap=True)
+        for run in each.at_work:
+            at = run.progress
+            far = f"{at.step / at.total_steps:4.0%} epoch {at.epoch}" if at.total_steps else "starting"
+            _console.out.print(f"  {far}  {run.run_id} {run.label}".rstrip(), soft_wrap=True)
+
+
+def _now(standing: "Standing") -> str:
+    if standing.holder is not None:
+        return "running"
+    return "stopped" if standing.left else "complete"
