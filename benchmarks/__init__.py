@@ -17,5 +17,6 @@ BENCHMARKS = {
     "loop-overhead": "benchmarks.loop_overhead:run",
     "workers": "benchmarks.workers:run",
     "memory": "benchmarks.memory:run",
+    "bookkeeping": "benchmarks.bookkeeping:run",
 }
 """Benchmark name -> function (effort) yielding comparisons."""

@@ -155,7 +155,7 @@ def train(
         set_aside(folder)
     store = Store.create(folder)
     kept_otherwise(recipe, store, finished)
-    with shown(progress, run_labels(recipe.runs)) as listener:
+    with shown(progress, run_labels(recipe.runs) if todo else {}) as listener:
         summary = execute_plan(
             recipe,
             store,

@@ -1,7 +1,9 @@
 """Comparison tables in the terminal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from rich.cells import cell_len
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -30,12 +32,14 @@ def fitted(columns: Sequence[Column]) -> tuple[Table, list[str]]:
 
     Also the headers of those that do not.
     """
-    shown = [column for column in columns if not column.spare]
-    for column in sorted(columns, key=lambda column: column.spare):
-        more = [each for each in columns if each in shown or each is column]
-        if Measurement.get(out, out.options.update(max_width=10_000), _table(more)).maximum <= out.width:
+    shown = [at for at, column in enumerate(columns) if not column.spare]
+    widest = [replace(column, cells=(max(column.cells, key=cell_len, default=""),)) for column in columns]
+    for at in sorted(range(len(columns)), key=lambda at: columns[at].spare):
+        more = sorted({*shown, at})
+        table = _table([widest[each] for each in more])
+        if Measurement.get(out, out.options.update(max_width=10_000), table).maximum <= out.width:
             shown = more
-    return _table(shown), [column.header for column in columns if column not in shown]
+    return _table([columns[at] for at in shown]), [c.header for at, c in enumerate(columns) if at not in shown]
 
 
 def _table(columns: Sequence[Column]) -> Table:

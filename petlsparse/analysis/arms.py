@@ -88,7 +88,8 @@ def _said(setting: tuple[str, str]) -> str:
 def _setting_columns(records: Sequence[Record]) -> list[str]:
     prefixes = tuple(f"{section}_" for section in SECTIONS)
     others = {column.name for column in RUNS.columns}  # such as training_flops and data_fingerprint
-    names = dict.fromkeys(name for record in records for name in record)
+    alike = dict.fromkeys(tuple(record) for record in records)
+    names = dict.fromkeys(name for each in alike for name in each)
     return [name for name in names if name.startswith(prefixes) and name not in others]
 
 

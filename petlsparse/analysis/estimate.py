@@ -1,11 +1,13 @@
 """How long a run will take, from finished runs that are like it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
 from petlsparse.analysis.rows import Record
 from petlsparse.recipe.schema import Run
+
+Key = tuple[Any, ...]
 
 _ALIKE = (
     "study",
@@ -27,43 +29,62 @@ _ALIKE = (
 )
 
 
-def estimated_seconds(settings: Mapping[str, Any], device: str, runs: Iterable[Record]) -> float | None:
+class Estimates:
     """Median wall seconds of the done runs that share model, data, kind and length of training and device type.
 
-    Of these, runs of the very same method count alone if there are any, then runs of a method of the same kind.
-
-    Args:
-        settings: the settings of the run to come, as columns (`Run.flat()`).
-        device: "cpu", "cuda" or "cuda:N".
-        runs: rows of the `runs` table.
-
-    Returns:
-        None when no run is comparable: better unknown than made up.
+    Of these, runs of the very same method count alone if there are any, then runs of a method of the same kind. The
+    runs are sorted once, however many estimates are asked for.
     """
-    alike = [
-        run
-        for run in runs
-        if run["status"] == "done"
-        and str(run.get("device")).partition(":")[0] == device.partition(":")[0]
-        and all(run.get(name) == settings.get(name) for name in _ALIKE)
-    ]
-    method = [name for name in settings if name.startswith("method_")]
-    for shared in (method, ["method_kind"], []):
-        seconds = [run["wall_seconds"] for run in alike if all(run.get(name) == settings[name] for name in shared)]
-        if seconds:
-            return float(median(seconds))
-    return None
+
+    def __init__(self, runs: Iterable[Record], device: str) -> None:
+        """Of rows of the `runs` table, for a device "cpu", "cuda" or "cuda:N"."""
+        kind = device.partition(":")[0]
+        self._alike: dict[Key, list[Record]] = {}
+        for run in runs:
+            if run["status"] == "done" and str(run.get("device")).partition(":")[0] == kind:
+                self._alike.setdefault(_key(run, _ALIKE), []).append(run)
+        self._seconds: dict[tuple[Key, tuple[str, ...]], dict[Key, list[float]]] = {}
+
+    def seconds(self, settings: Mapping[str, Any]) -> float | None:
+        """Of a run with these settings, as columns (`Run.flat()`).
+
+        None when no run is comparable: better unknown than made up.
+        """
+        method = tuple(name for name in settings if name.startswith("method_"))
+        for shared in (method, ("method_kind",), ()):
+            if seconds := self._shared(_key(settings, _ALIKE), shared).get(_key(settings, shared)):
+                return float(median(seconds))
+        return None
+
+    def _shared(self, alike: Key, names: tuple[str, ...]) -> dict[Key, list[float]]:
+        """Seconds of the runs of that key, by what they have in the named columns."""
+        if (alike, names) not in self._seconds:
+            found = self._seconds[alike, names] = {}
+            for run in self._alike.get(alike, ()):
+                if run.get("wall_seconds") is not None:
+                    found.setdefault(_key(run, names), []).append(run["wall_seconds"])
+        return self._seconds[alike, names]
 
 
-def expected_seconds(runs: Iterable[Run], device: str, recorded: Sequence[Record]) -> dict[str, float]:
-    """`estimated_seconds` of every run by its id; of none if any is unknown, for then they cannot be compared."""
-    by_arm: dict[tuple[Any, ...], float | None] = {}
+def _key(values: Mapping[str, Any], names: Iterable[str]) -> Key:
+    return tuple(values.get(name) for name in names)
+
+
+def estimated_seconds(settings: Mapping[str, Any], device: str, runs: Iterable[Record]) -> float | None:
+    """The estimate of one run; see `Estimates`."""
+    return Estimates(runs, device).seconds(settings)
+
+
+def expected_seconds(runs: Iterable[Run], device: str, recorded: Iterable[Record]) -> dict[str, float]:
+    """The estimate of every run by its id; of none if any is unknown, for then they cannot be compared."""
+    estimates = Estimates(recorded, device)
+    by_arm: dict[Key, float | None] = {}
     expected: dict[str, float] = {}
     for run in runs:
         settings = {name: value for name, value in run.flat().items() if name != "seed"}
         arm = tuple(settings.items())
         if arm not in by_arm:
-            by_arm[arm] = estimated_seconds(settings, device, recorded)
+            by_arm[arm] = estimates.seconds(settings)
         seconds = by_arm[arm]
         if seconds is None:
             return {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from petlsparse.analysis.rows import Record
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.schema import neutral_columns
-from petlsparse.tracking.compaction import read_table
+from petlsparse.tracking.compaction import read_rows
 from petlsparse.tracking.fingerprints import differing, fingerprints_of
 from petlsparse.tracking.record import FINAL
 from petlsparse.tracking.tables import METRICS
@@ -44,7 +44,5 @@ def load_runs(stores: Iterable[Path | str]) -> list[Record]:
 
 
 def _rows(folder: str) -> Iterator[Record]:
-    table = read_table(folder, "runs").astype(object)
-    for record in table.where(table.notna(), None).to_dict("records"):
-        columns = {str(name): value for name, value in record.items()}
-        yield columns | neutral_columns(columns)
+    for row in read_rows(folder, "runs"):
+        yield row | neutral_columns(row)

@@ -1,6 +1,6 @@
 """Loading a recipe whole: file, ancestors, flags, shape, runs; every problem in one error."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def load_recipe(
     if problems:
         raise UserError(*problems)
     leaf = family[-1]
-    varies = varying([flatten(run.settings()) for run in runs])
+    varies = varying([flatten(run.settings()) for run in _apart_from_seeds(runs)])
     return Recipe(
         name=leaf.file.stem,
         study=outline.study,
@@ -118,6 +118,12 @@ def runs_of(resolved: Mapping[str, Any]) -> tuple[Run, ...]:
     if problems:
         raise UserError(*problems)
     return runs
+
+
+def _apart_from_seeds(runs: Iterable[Run]) -> Iterable[Run]:
+    """One run of those that share all their tables: runs that a recipe tells apart by their seed alone do."""
+    tables = {study: [name for name in kind.model_fields if name != "seed"] for study, kind in RUN_TYPES.items()}
+    return {tuple(id(getattr(run, name)) for name in tables[run.study]): run for run in runs}.values()
 
 
 def parse_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:

@@ -7,12 +7,16 @@ from typing import Any
 def flatten(table: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
     """{"a": {"b": 1}} becomes {"a.b": 1}; an empty table disappears."""
     flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}{separator}{rest}": leaf for rest, leaf in flatten(value, separator).items()}
-        else:
-            flat[key] = value
+    _flatten_into(flat, table, "", separator)
     return flat
+
+
+def _flatten_into(flat: dict[str, Any], table: Mapping[str, Any], above: str, separator: str) -> None:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _flatten_into(flat, value, f"{above}{key}{separator}", separator)
+        else:
+            flat[above + key] = value
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

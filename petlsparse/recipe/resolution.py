@@ -60,11 +60,9 @@ def resolve_runs(
                 problems += [problem for problem in found if problem]
             continue
         resolved = flatten(run.settings())
-        for seed in seeds:
-            if not _excluded(resolved | {"seed": seed}, point):
-                run = run.model_copy(update={"seed": seed})
-                runs.setdefault(run.run_id, run)
-                numbers.setdefault(run.run_id, number)
+        for seeded in run.with_seeds([seed for seed in seeds if not _excluded(resolved | {"seed": seed}, point)]):
+            runs.setdefault(seeded.run_id, seeded)
+            numbers.setdefault(seeded.run_id, number)
     if not runs and not problems and not unusable:
         rule, _ = next(_rules(outline))
         problems.append(Problem("leaves no run: every run is excluded", origins.where(rule)))

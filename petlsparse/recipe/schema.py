@@ -4,15 +4,15 @@ The names of tables and fields become the columns of the result tables. A field 
 `HashNeutral`, or every stored run would lose its identity.
 """
 
-from collections.abc import Mapping
-from functools import reduce
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property, reduce
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeAlias, Union, get_args, get_origin
 
 from pydantic import AfterValidator
 
 from petlsparse.recipe.fields import BelowOne, Count, Counts, HashNeutral, Index, Name, Names, Pixels, Table
-from petlsparse.recipe.identity import canonical_json, run_id
+from petlsparse.recipe.identity import canonical_json, run_id, run_ids
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
 from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Training
@@ -60,10 +60,23 @@ class Network(Table):
 class _Run(Table):
     """What every run can tell about itself."""
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """12 hex that name this run in a store."""
         return run_id(self)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Another run, with changes that are not validated, and with an id of its own."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("run_id", None)
+        return copy
+
+    def with_seeds(self, seeds: Sequence[int]) -> Iterator[Self]:
+        """The run with each of these seeds, its other tables shared."""
+        for seed, name in zip(seeds, run_ids(self, seeds), strict=True):
+            run = self.model_copy(update={"seed": seed})
+            run.__dict__["run_id"] = name
+            yield run
 
     def settings(self) -> dict[str, Any]:
         """All settings, nested, as JSON values; `parse_run` reads them back."""
@@ -165,15 +178,21 @@ def _common(one: type, other: type) -> type:
 
 def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that were added after runs had been stored, as the row of a run that lacks them is to be read."""
-    study = columns["study"]
+    kinds = tuple(columns.get(f"{table}_{tag}") for table, tag in TAGS.items())
+    return {name: value for name, value in _neutral(columns["study"], kinds).items() if columns.get(name) is None}
+
+
+@cache
+def _neutral(study: str, kinds: tuple[Any, ...]) -> Mapping[str, Any]:
+    chosen = dict(zip(TAGS, kinds, strict=True))
     return {
         f"{table}_{name}": mark.value
         for table in (RUN_TYPES[study].model_fields if study in RUN_TYPES else ())
         for model in models_of(study, table)
-        if table not in TAGS or model.model_fields[TAGS[table]].default == columns.get(f"{table}_{TAGS[table]}")
+        if table not in TAGS or model.model_fields[TAGS[table]].default == chosen[table]
         for name, field in model.model_fields.items()
         for mark in field.metadata
-        if isinstance(mark, HashNeutral) and columns.get(f"{table}_{name}") is None
+        if isinstance(mark, HashNeutral)
     }
 
 

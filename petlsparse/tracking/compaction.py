@@ -62,6 +62,11 @@ def read_table(store: Store | Path | str, name: str) -> pd.DataFrame:
     A table that is missing, damaged or older than the records is made from them in memory; damaged records are passed
     over. Raises UserError when there is neither a readable table nor a record, and for a newer schema.
     """
+    frame: pd.DataFrame = _table(store, name).to_pandas()
+    return frame
+
+
+def _table(store: Store | Path | str, name: str) -> pa.Table:
     if name not in TABLES:
         raise UserError(unknown_name("table", name, TABLES))
     store = store if isinstance(store, Store) else Store.open(store)
@@ -73,8 +78,25 @@ def read_table(store: Store | Path | str, name: str) -> pd.DataFrame:
             message = f"{problem}, and there are no records to make it from"
             raise UserError(Problem(message, where=str(store.table(name))))
         table = build(store, list(stamps), [name])[name]
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return table
+
+
+def read_rows(store: Store | Path | str, name: str) -> list[dict[str, Any]]:
+    """The rows of a table as plain values, what is null None; see `read_table`. Equal strings are one object."""
+    table = _table(store, name)
+    names, columns = table.column_names, [_plain(column) for column in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
+    if column.null_count == len(column):
+        return [None] * len(column)
+    if not pa.types.is_string(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    words = column.combine_chunks().dictionary_encode()
+    texts = words.dictionary.to_pylist()
+    return [None if at is None else texts[at] for at in words.indices.to_pylist()]
 
 
 class Standing(NamedTuple):

@@ -14,8 +14,9 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from fnmatch import fnmatch
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,13 +250,11 @@ class Store:
 
         For the holder of the lock. Who makes a table meanwhile to read it does without the file.
         """
-        leftovers = list(self.path.glob(TEMPORARY))
-        for run_id in finished:
-            folder = self.run_dir(run_id)
-            leftovers += [folder / "checkpoint.safetensors", folder / "progress.json", *folder.glob(TEMPORARY)]
+        working = {"checkpoint.safetensors", "progress.json"}
         with self._writing():
-            for path in leftovers:
-                path.unlink(missing_ok=True)
+            _remove(str(self.path), set())
+            for run_id in finished:
+                _remove(f"{self.path}/runs/{run_id}", working)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -271,6 +270,14 @@ class Store:
             yield
         except OSError as error:
             raise UserError(Problem(f"cannot be read: {error.strerror or error}", str(path))) from error
+
+
+def _remove(folder: str, names: Collection[str]) -> None:
+    """Remove those files and all temporary ones."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name in names or fnmatch(entry.name, TEMPORARY):
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def _rename_damaged(path: Path, reason: str) -> None:

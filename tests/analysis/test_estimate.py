@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from petlsparse.analysis.estimate import estimated_seconds, expected_seconds
+from petlsparse.analysis.estimate import Estimates, estimated_seconds, expected_seconds
 from petlsparse.recipe import Run, load_recipe
 
 Make = Callable[..., dict[str, Any]]
@@ -61,6 +61,26 @@ def test_nothing_is_expected_unless_all_is_known(dense_and_sparse: tuple[Run, ..
     assert expected_seconds(others, "cuda:0", [finished(dense, 3.0)]) == {}
     longer = dense.model_copy(update={"training": dense.training.model_copy(update={"batch_size": 8})})
     assert expected_seconds([*others, longer], "cpu", [finished(dense, 3.0)]) == {}
+
+
+def test_the_work_grows_with_the_runs_and_not_with_their_square(record: Make) -> None:
+    class Counted(dict[str, Any]):
+        """A row that counts how often it is looked at."""
+
+        looks = 0
+
+        def get(self, *name: Any) -> Any:
+            Counted.looks += 1
+            return super().get(*name)
+
+    def looks(n: int) -> int:
+        recorded = [Counted(record(method_density=at / 1000, device="cpu")) for at in range(1, n)]
+        Counted.looks = 0
+        estimates = Estimates(recorded, "cpu")
+        assert all(estimates.seconds(settings_of(row)) == 10.0 for row in map(dict, recorded))
+        return Counted.looks
+
+    assert looks(200) < 2.5 * looks(100)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from petlsparse.recipe import HashNeutral, parse_run
 from petlsparse.recipe.fields import Table
-from petlsparse.recipe.identity import canonical_json, run_id
+from petlsparse.recipe.identity import RUN_ID, canonical_json, run_id
 
 DENSE = {
     "study": "dst-sweep",
@@ -168,3 +168,16 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys(table, random):
     random.shuffle(keys)
     assert canonical_json({key: table[key] for key in keys}) == canonical_json(table)
     assert canonical_json(table).isascii()
+
+
+@pytest.mark.parametrize("settings", [DENSE, STATIC, DST, PROBE, FINETUNING, EDGES])
+def test_a_run_with_another_seed_has_the_id_of_that_run(settings):
+    run = parse_run(settings)
+    assert run.run_id == run_id(run)  # once it is known
+    seeds = [0, 1, 7, 2**63 - 1]
+    fresh = [parse_run(settings | {"seed": seed}) for seed in seeds]
+    again = list(run.with_seeds(seeds))
+    assert again == fresh
+    assert [each.run_id for each in again] == [run_id(each) for each in fresh]
+    assert [run.model_copy(update={"seed": seed}).run_id for seed in seeds] == [each.run_id for each in again]
+    assert all(RUN_ID.fullmatch(each.run_id) for each in again)
