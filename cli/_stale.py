@@ -23,22 +23,18 @@ CHOICES = {
 """What --stale does in a study command."""
 
 
-def stale_lines(records: "Sequence[Record]", stale: Mapping[str, Sequence[str]]) -> list[str]:
-    """How many runs are stale, why, and what the choices are; nothing where none is.
-
-    `stale` holds the differing fingerprints by run id.
-    """
+def stale_lines(records: "Iterable[Record]", stale: Mapping[str, Sequence[str]]) -> list[str]:
+    """How many runs are stale and why; `stale` holds their differing fingerprints by run id."""
     from petlsparse.analysis.staleness import told
 
-    if not stale:
-        return []
-    runs = "1 finished run is" if len(stale) == 1 else f"{len(stale)} finished runs are"
     what = told([record for record in records if record["run_id"] in stale], stale)
-    return [
-        f"{runs} stale, trained with something else than is there now:",
-        *(f"  {line}" for line in what),
-        *(f"  --stale {choice:<6}  {does}" for choice, does in CHOICES.items()),
-    ]
+    runs = "1 finished run is" if len(stale) == 1 else f"{len(stale)} finished runs are"
+    return [f"{runs} stale, trained with something else than is there now:", *(f"  {line}" for line in what)]
+
+
+def choice_lines() -> list[str]:
+    """What each value of --stale does."""
+    return [f"  --stale {choice:<6}  {does}" for choice, does in CHOICES.items()]
 
 
 def decide(choice: StaleResults, folder: Path, records: "Sequence[Record]", present: "Present") -> None:
@@ -48,10 +44,10 @@ def decide(choice: StaleResults, folder: Path, records: "Sequence[Record]", pres
     stale = {record["run_id"]: columns for record in records if (columns := stale_columns(record, present))}
     if not stale:
         return
-    message = "\n".join(stale_lines(records, stale))
+    lines = stale_lines(records, stale)
     if choice is StaleResults.refuse:
-        raise UserError(Problem(message, where=str(folder)))
-    _console.warn(f"{message}\n--stale {choice} it is")
+        raise UserError(Problem("\n".join([*lines, *choice_lines()]), where=str(folder)))
+    _console.warn("\n".join([*lines, f"  --stale {choice} {CHOICES[choice]}"]))
 
 
 def unchecked(run_ids: "Iterable[str]", findings: "Findings") -> None:
@@ -75,7 +71,6 @@ def looked_at(records: "Iterable[RunRecord]") -> "Present":
         except UserError as error:  # of a time when other settings were possible
             _console.warn(f"whether run {record.run_id} is stale cannot be checked\n{error}")
     with _console.err.status("looking at data and models ..."):
-        findings = check(runs.values())
-    unchecked((run.run_id for run in runs.values()), findings)
-    found = {run_id: findings.fingerprints.get(run.run_id) for run_id, run in runs.items()}
-    return {run_id: fingerprints for run_id, fingerprints in found.items() if fingerprints is not None}
+        findings = check(runs)
+    unchecked(runs, findings)
+    return findings.fingerprints

@@ -139,18 +139,18 @@ def train(
 
     place, *_ = crew_of(recipe, device, workers, per_gpu)
     records = [] if fresh else recorded_runs(folder)
-    ids = {run.run_id for run in recipe.runs}
-    results = [record for record in records if record["run_id"] in ids and record["status"] in FINAL]
+    runs = {run.run_id: run for run in recipe.runs}
+    results = [record for record in records if record["run_id"] in runs and record["status"] in FINAL]
     with _console.err.status("looking at data and models ..."):
-        findings = check(recipe.runs, place.device)
+        findings = check(runs, place.device)
     present = findings.fingerprints
-    redone = [record["run_id"] for record in results if stale is StaleResults.redo and stale_columns(record, present)]
-    finished = {record["run_id"]: record["status"] for record in results if record["run_id"] not in redone}
-    todo = [run for run in recipe.runs if run.run_id not in finished]
-    findings.require((run.run_id for run in todo), recipe.located)
+    kept = [record for record in results if stale is not StaleResults.redo or not stale_columns(record, present)]
+    finished = {record["run_id"]: record["status"] for record in kept}
+    todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
+    findings.require(todo, recipe.located)
     unchecked(finished, findings)
     decide(stale, folder, results, present)
-    seconds = expected_seconds(todo, place.device, records)
+    seconds = expected_seconds(todo.values(), place.device, records)
     if fresh:
         set_aside(folder)
     store = Store.create(folder)

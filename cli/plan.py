@@ -9,7 +9,7 @@ from rich.text import Text
 
 from . import _console
 from ._options import Axes, Device, Json, Out, PerGpu, Recipe, Seeds, Sets, Workers
-from ._stale import stale_lines
+from ._stale import choice_lines, stale_lines
 
 if TYPE_CHECKING:
     from petlsparse.analysis.outlook import ArmOutlook
@@ -168,7 +168,7 @@ def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", w
 
 def _print_stale(recorded: "Sequence[Record]", arms: "Sequence[ArmOutlook]") -> None:
     stale = {run_id: columns for arm in arms for run_id, columns in arm.stale.items()}
-    for line in stale_lines(recorded, stale):
+    for line in [*stale_lines(recorded, stale), *choice_lines()] if stale else ():
         _console.out.print(Text(line), soft_wrap=True)
 
 

@@ -121,7 +121,7 @@ def _tried(recipe: "Recipe") -> int:
     from petlsparse.studies import check
 
     with _console.err.status("looking at data and models ..."):
-        found = check(recipe.runs, weights=False).problems
+        found = check({run.run_id: run for run in recipe.runs}, weights=False).problems
     absent = {run_id: problem for run_id, each in found.items() for problem in each if problem.absent}
     wrong = [
         recipe.located(problem, run_id) for run_id, each in found.items() for problem in each if not problem.absent

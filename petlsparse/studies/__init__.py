@@ -88,20 +88,21 @@ class Findings:
             raise UserError(*found)
 
 
-def check(runs: Iterable[Run], device: str | None = None, *, weights: bool = True) -> Findings:
+def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool = True) -> Findings:
     """Whether runs can be assembled, and from what: every data set and model is loaded once, as it is now.
 
-    Every method is tried on its model. Given a device ("cpu", "cuda:0"), it must have the arithmetic they ask for.
-    Without `weights` backbones have random ones, so that none are looked for; the fingerprints are of no use then.
+    The runs are given by their ids. Every method is tried on its model. Given a device ("cpu", "cuda:0"), it must have
+    the arithmetic they ask for. Without `weights` backbones have random ones, so that none are looked for; the
+    fingerprints are of no use then.
     """
     from petlsparse.studies.execution import forget_data
 
     forget_data()
     # Runs on the same data follow each other, so that these are loaded once for all models.
-    groups: dict[Hashable, dict[Hashable, list[Run]]] = {}
-    for run in runs:
+    groups: dict[Hashable, dict[Hashable, dict[str, Run]]] = {}
+    for run_id, run in runs.items():
         model = run.backbone if run.study == "adapter-search" else run.network
-        groups.setdefault(run.data, {}).setdefault((run.study, model), []).append(run)
+        groups.setdefault(run.data, {}).setdefault((run.study, model), {})[run_id] = run
     findings = [_check(alike, device, weights) for by_model in groups.values() for alike in by_model.values()]
     return Findings(
         {run_id: found for each in findings for run_id, found in each.fingerprints.items()},
@@ -109,7 +110,7 @@ def check(runs: Iterable[Run], device: str | None = None, *, weights: bool = Tru
     )
 
 
-def _check(alike: Sequence[Run], device: str | None, weights: bool) -> Findings:
+def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findings:
     """Runs with the same data and model."""
     import torch
 
@@ -120,11 +121,12 @@ def _check(alike: Sequence[Run], device: str | None, weights: bool) -> Findings:
         problem = missing_arithmetic(run.training.precision, device) if device is not None else None
         return [problem] if problem else []
 
-    study = _module(alike[0])
+    first = next(iter(alike.values()))
+    study = _module(first)
     try:
-        assembly = study.assemble(alike[0] if weights else _without_weights(alike[0]), torch.device("cpu"), PLAIN)
+        assembly = study.assemble(first if weights else _without_weights(first), torch.device("cpu"), PLAIN)
     except UserError as error:
-        return Findings({}, {run.run_id: [*arithmetic(run), *error.problems] for run in alike})
+        return Findings({}, {run_id: [*arithmetic(run), *error.problems] for run_id, run in alike.items()})
 
     @cache
     def tried(method: Hashable) -> tuple[Problem, ...]:
@@ -134,7 +136,7 @@ def _check(alike: Sequence[Run], device: str | None, weights: bool) -> Findings:
             return error.problems
         return ()
 
-    problems = {run.run_id: [*arithmetic(run), *tried(run.method)] for run in alike}
+    problems = {run_id: [*arithmetic(run), *tried(run.method)] for run_id, run in alike.items()}
     return Findings(dict.fromkeys(problems, assembly.fingerprints), problems)
 
 

@@ -137,7 +137,8 @@ def test_a_network_that_cannot_take_the_images_is_refused_with_the_reason() -> N
 
 
 def required(runs: list[Run], device: str | None = None) -> None:
-    check(runs, device).require(run.run_id for run in runs)
+    by_id = {run.run_id: run for run in runs}
+    check(by_id, device).require(by_id)
 
 
 def test_a_check_tells_the_problems_of_all_methods_at_once() -> None:

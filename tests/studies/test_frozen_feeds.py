@@ -188,8 +188,9 @@ def test_full_fine_tuning_has_no_frozen_values_to_round(first: str) -> None:
     backbone = {**ADAPTED["backbone"], "frozen_precision": "bf16"}
     second = {"linear-probe": "full-finetuning", "full-finetuning": "linear-probe"}[first]
     runs = [make(ADAPTED, backbone=backbone, method={"kind": kind}) for kind in (first, second)]
+    by_id = {run.run_id: run for run in runs}
     with pytest.raises(UserError, match=r"backbone\.frozen_precision"):
-        check(runs).require(run.run_id for run in runs)
+        check(by_id).require(by_id)
 
 
 @pytest.mark.gpu
