@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -62,7 +63,8 @@ class ProcessWorker:
 
     def start(self, jobs: Sequence[Job]) -> Future[Outcomes]:
         """Begin jobs, starting the process first if need be."""
-        jobs[0].beat.unlink(missing_ok=True)
+        with suppress(OSError):
+            jobs[0].beat.unlink(missing_ok=True)
         self.missed = 0
         with shielded():
             if not self.pool.active:  # its process ended while it had nothing to do

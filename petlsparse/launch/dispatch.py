@@ -102,7 +102,8 @@ class Dispatch:
     def _bury(self, task: _Task, reason: str, *, passing: bool = True) -> None:
         """A worker ended without handing over outcomes."""
         task.worker.renew()
-        task.beat.unlink(missing_ok=True)
+        with suppress(OSError):
+            task.beat.unlink(missing_ok=True)
         outcomes = {}
         for job in task.jobs:
             record = self.store.record(job.run_id, self.store.set_aside)
@@ -140,7 +141,6 @@ class Dispatch:
         """Runs that failed together may have failed for the sake of one: each goes on alone, no attempt is counted."""
         last_line = reason.strip().rpartition("\n")[-1]
         for job in jobs:
-            with suppress(OSError):  # there may be no log yet
-                job.note(f"alone from here; together with others: {last_line}")
+            job.note(f"alone from here; together with others: {last_line}")
         self._pending.extendleft([job] for job in reversed(jobs))
         self.tell(Separated(tuple(job.run_id for job in jobs), reason))

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from petlsparse.launch.log import add_line
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.tracking.record import Record
@@ -51,14 +52,18 @@ class Job:
         return self.folder / "progress.json"
 
     @property
+    def checkpoint(self) -> Path:
+        """What it continues from, if it is there."""
+        return self.folder / "checkpoint.safetensors"
+
+    @property
     def log(self) -> Path:
         """What it prints, and what happens to it."""
         return self.folder / "log.txt"
 
     def note(self, text: str) -> None:
         """Add a line to the log."""
-        with self.log.open("a") as file:
-            file.write(text + "\n")
+        add_line(self.log, text)
 
     def record(self, status: str, about: Mapping[str, Any], **content: Any) -> Record:
         """The record of this execution; `about` is provenance besides that of the command."""

@@ -19,6 +19,7 @@ from petlsparse.errors import UserError
 from petlsparse.launch.events import PENDING
 from petlsparse.launch.interruption import ShouldStop
 from petlsparse.launch.job import ERROR_CHARACTERS, Job, Outcome, failure
+from petlsparse.launch.log import Evaluations, print_to
 from petlsparse.recipe.schema import validate_run
 from petlsparse.registry import resolve
 from petlsparse.tracking import provenance
@@ -105,27 +106,34 @@ def _begun(job: Job, store: Store) -> Iterator[None]:
     """The run's folder is ours alone, without what a killed writer left, and the log says who is at work."""
     with store.run_lock(job.run_id) as folder:
         for left_by_killed_writer in folder.glob(TEMPORARY):
-            left_by_killed_writer.unlink()
+            with suppress(OSError):
+                left_by_killed_writer.unlink()
         job.note(f"--- attempt {job.attempt}, {provenance.utc_now()}, process {os.getpid()}")
         yield
 
 
 @contextmanager
 def _reporting(job: Job, listener: Listener) -> Iterator[Listener]:
-    """What is printed goes to the job's log, progress to its file; the first beat says which process is at work."""
+    """What is printed goes to the job's log, with a line for every evaluation, and progress to its file.
+
+    The first beat says which process is at work.
+    """
     if job.own_output:
-        _print_to(job.log)
+        print_to(job.log)
+    evaluations = Evaluations(job.log, continued=job.checkpoint.exists())
     beat = ProgressFile(job.beat)
     beat.write(Progress(0, 0, 0))
 
     def report(progress: Progress) -> None:
+        evaluations(progress)
         if beat(progress):
             listener(progress)
 
     try:
         yield report
     finally:
-        job.beat.unlink(missing_ok=True)
+        with suppress(OSError):
+            job.beat.unlink(missing_ok=True)
 
 
 def _circumstances(job: Job, store: Store) -> dict[str, Any]:
@@ -158,7 +166,7 @@ def _recorded(job: Job, store: Store, result: Any, started: str, seconds: float)
     store.write_record(record, result.rows)
     if final:
         with suppress(OSError):  # the next command tidies up
-            (job.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+            job.checkpoint.unlink(missing_ok=True)
     return Outcome(result.status, metrics=result.metrics, seconds=record.cost["wall_seconds"] or 0.0)
 
 
@@ -176,16 +184,6 @@ def _may_pass(error: BaseException) -> bool:
     """Whether trying again may help: out of memory, files, a GPU in trouble. An error in the code stays."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"MemoryError", "OSError", "OutOfMemoryError", "AcceleratorError"})
-
-
-def _print_to(log: Path) -> None:
-    """From here on everything this process prints, native code and crashes included, goes to `log`."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for standard in (1, 2):
-        os.dup2(descriptor, standard)
-    os.close(descriptor)
 
 
 def _end_with_parent() -> None:

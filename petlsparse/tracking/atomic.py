@@ -42,7 +42,8 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Replace the content of `path` by standard JSON: a NaN or an infinity raises ValueError."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    write_bytes(path, text.encode(), durable=durable)
+    # A file name that is no text has characters UTF-8 cannot encode; Python spells these as JSON does.
+    write_bytes(path, text.encode(errors="backslashreplace"), durable=durable)
 
 
 def rename_aside(path: Path, mark: str) -> Path:

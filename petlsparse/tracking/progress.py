@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,10 +51,11 @@ class ProgressFile:
         return True
 
     def write(self, progress: Progress) -> None:
-        """Write it in any case."""
+        """Write it, if that is possible, however soon after the last one."""
         finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
         content = [os.getpid(), progress.step, progress.total_steps, progress.epoch, finite]
-        write_json(self.path, content, durable=False)
+        with suppress(OSError):
+            write_json(self.path, content, durable=False)
 
 
 def read_beat(path: Path) -> Beat | None:

@@ -26,7 +26,7 @@ class Journey:
 
     def __post_init__(self) -> None:
         self.latest: dict[str, float] = {}
-        """The newest value of every metric, as "val_accuracy"."""
+        """The newest value of every metric, as "val_accuracy"; a new mapping whenever there are new ones."""
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> Journey:
@@ -45,7 +45,7 @@ class Journey:
     def note(self, epoch: int, split: str, **metrics: float) -> None:
         """Add one history row per metric at the current step."""
         self.history += [(self.step, epoch, split, name, value) for name, value in metrics.items()]
-        self.latest |= {f"{split}_{name}": value for name, value in metrics.items()}
+        self.latest = self.latest | {f"{split}_{name}": value for name, value in metrics.items()}
 
     def collect(self, rows: dict[str, list[Row]]) -> None:
         """Add the rows a method recorded."""

@@ -62,3 +62,9 @@ def test_a_writer_killed_at_any_moment_leaves_whole_content(tmp_path: Path) -> N
         assert len(content) == 300_000
         assert len(set(content)) == 1
     assert {*tmp_path.iterdir()} == {path, *tmp_path.glob(TEMPORARY)}
+
+
+def test_a_file_name_that_is_no_text_comes_back_as_it_was(tmp_path: Path) -> None:
+    value = {"path": "/data/\udcff", "text": "±"}
+    write_json(tmp_path / "x.json", value)
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == value

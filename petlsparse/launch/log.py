@@ -1,0 +1,59 @@
+"""The log of a run: what happens to it and what it prints. It is advice: a full disk costs lines, not the run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from petlsparse.tracking.progress import Progress
+
+
+def add_line(log: Path, text: str) -> None:
+    """Add a line to a log, if that is possible."""
+    with suppress(OSError), log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text + "\n")
+
+
+def print_to(log: Path) -> None:
+    """From here on everything this process prints, native code and crashes included, goes to `log`, if possible."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    with suppress(OSError):
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        for standard in (1, 2):
+            os.dup2(descriptor, standard)
+        os.close(descriptor)
+
+
+class Evaluations:
+    """Adds a line for every evaluation that a run reports.
+
+    Args:
+        log: where to.
+        continued: whether the run goes on from a checkpoint, so that what it reports first is of an earlier evaluation.
+    """
+
+    def __init__(self, log: Path, continued: bool) -> None:
+        self.log, self.continued = log, continued
+        self._latest: object = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Add a line if there is something new: a training makes a new mapping whenever it evaluates."""
+        known = progress.metrics is self._latest or not progress.metrics
+        if not known and not self.continued:
+            add_line(self.log, evaluation_line(progress))
+        self._latest, self.continued = progress.metrics, False
+
+
+def evaluation_line(progress: Progress) -> str:
+    """`12:03:44 epoch 3, step 120 of 400: train lr 0.1, train loss 0.31, train accuracy 91.2 %, val ...`."""
+    values = ", ".join(
+        f"{name.replace('_', ' ')} {value:.4g}{' %' if name.endswith('accuracy') else ''}"
+        for name, value in progress.metrics.items()
+    )
+    now = datetime.now().astimezone()
+    return f"{now:%H:%M:%S} epoch {progress.epoch}, step {progress.step} of {progress.total_steps}: {values}"
