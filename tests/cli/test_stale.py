@@ -138,6 +138,17 @@ def test_results_of_changed_data_stop_the_command_and_say_what_to_do(home: Path,
     assert sorted((path, path.stat().st_mtime_ns) for path in home.glob("out/**/*")) == before
 
 
+def test_a_changed_test_part_alone_makes_results_stale(home: Path, cli: Cli) -> None:
+    assert train(cli, "--seeds", "1").code == 0
+    write_images(home / "data" / "toy" / "test", 3, seed=99)
+    assert_told(train(cli), "1 finished run is stale", "folder:toy: the test data (1 run)")
+    assert train(cli, "--stale", "keep").code == 0
+    old, new = compared(cli)
+    assert (old["n"], new["n"]) == (1, 1)
+    assert "data_fingerprint" not in old
+    assert old["test_fingerprint"] != new["test_fingerprint"]
+
+
 def test_weights_replaced_in_place_make_results_stale(home: Path, cli: Cli) -> None:
     assert train(cli, recipe="probe.toml").code == 0
     save_vit(home / "vit", seed=2)

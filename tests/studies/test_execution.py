@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from petlsparse.data import load_data
+from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe import Run
 from petlsparse.studies import check, describe, probe_seconds
@@ -157,6 +158,34 @@ def test_tf32_is_refused_on_the_cpu_before_and_at_the_start_of_a_run(tmp_path: P
         execute(run, tmp_path)
     required([run], "cuda:0")
     required([run])
+
+
+def test_a_check_loads_each_data_set_once_and_says_what_it_and_the_backbone_are_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[int] = []
+
+    def counted(**settings: Any) -> Dataset:
+        loaded.append(settings["train_examples"])
+        return load_data(**settings)
+
+    monkeypatch.setattr("petlsparse.studies.execution.load_data", counted)
+    networks = ({"name": "mlp", "widths": [4]}, {"name": "mlp", "widths": [8]})
+    sizes = (30, 40, 50)
+    runs = {
+        f"{examples} {network['widths']}": make(
+            SPARSE, data={"name": "digits", "train_examples": examples}, network=network
+        )
+        for network in networks
+        for examples in sizes
+    }
+    runs |= {f"adapted {seed}": make(ADAPTED, seed=seed) for seed in (1, 2)}
+    findings = check(runs)
+    assert loaded == [*sizes, 100]
+    assert not any(findings.problems.values())
+    assert findings.fingerprints["30 [4]"] == findings.fingerprints["30 [8]"]
+    assert findings.fingerprints["30 [4]"]["data_fingerprint"] != findings.fingerprints["40 [4]"]["data_fingerprint"]
+    assert {"data_fingerprint", "backbone_fingerprint"} <= findings.fingerprints["adapted 1"].keys()
 
 
 def test_a_check_accepts_what_can_run() -> None:

@@ -46,6 +46,42 @@ def test_a_record_without_its_rows_is_damaged(store: Store) -> None:
         assert store.record(B) is None
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_result_that_is_set_aside_is_whole_and_its_run_is_to_do(store: Store) -> None:
+    before = content(store.run_dir(B))
+    assert {"record.json", "topology.parquet"} <= before.keys()
+    assert store.set_result_aside(B) == store.run_dir(B) / "stale-1"
+    assert content(store.run_dir(B) / "stale-1") == before
+    assert store.run_ids() == [A]
+    store.write_record(record(B, metrics={"test_accuracy": 1.0}))
+    again = content(store.run_dir(B))
+    assert content(store.set_result_aside(B)) == again
+    assert content(store.run_dir(B) / "stale-1") == before
+    assert store.record(B) is None
+
+
+def test_a_result_half_set_aside_is_no_result_and_nothing_of_it_is_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(store.run_dir(B))
+    rename = Path.rename
+
+    def killed(self: Path, target: Path) -> Path:
+        if self.name == "record.json":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.set_result_aside(B)
+    assert content(store.run_dir(B)) | content(store.run_dir(B) / "stale-1") == before
+    with pytest.warns(UserWarning, match="topology.parquet is missing"):
+        assert store.record(B) is None
+
+
 def test_a_copy_of_a_runs_folder_counts_for_nothing(store: Store) -> None:
     shutil.copytree(store.run_dir(A), store.run_dir(A + ".bak"))
     shutil.copytree(store.run_dir(A), store.run_dir(C))
