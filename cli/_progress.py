@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
 from petlsparse.analysis.quantities import duration, known, percent
 from petlsparse.launch import events
+from petlsparse.tracking.progress import Progress
 
 from ._console import err
 from ._options import ProgressStyle
@@ -29,35 +32,86 @@ def shown(style: ProgressStyle, labels: Mapping[str, str]) -> Iterator[Listener]
         yield Lines(labels)
 
 
-class Lines:
-    """One line per event that matters, for logs."""
+NOT_BEGUN = Progress(0, 0, 0)
 
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        self.labels = labels
+
+@dataclass
+class Work:
+    """What a worker has at hand: a run, or several as one."""
+
+    runs: list[str]
+    attempt: int = 1
+    progress: Progress = NOT_BEGUN
+
+    @property
+    def share(self) -> float:
+        """How much of it is done."""
+        return self.progress.step / self.progress.total_steps if self.progress.total_steps else 0.0
+
+
+class Lines:
+    """One line per event that matters, for logs: when, how many of how many, what, and how long it will take.
+
+    Args:
+        labels: what a run is, by run id.
+        clock: the time now.
+    """
+
+    def __init__(self, labels: Mapping[str, str], clock: Callable[[], datetime] = lambda: datetime.now().astimezone()):
+        self.labels, self.clock = labels, clock
+        self.began = clock()
         self.total = self.over = 0
+        self.at_work: dict[int, Work] = {}
 
     def __call__(self, event: events.Event) -> None:
         """Print the event, unless it is mere progress."""
+        self.follow(event)
         match event:
             case events.Waiting(holder):
                 self.say(f"waiting for {holder or 'another command'}, which uses this results folder")
             case events.Planned(run_ids, finished_before):
-                self.total = len(run_ids)
-                self.say(f"{self.total} runs to do, {finished_before} done before")
+                self.say(f"{len(run_ids)} runs to do, {finished_before} done before")
             case events.Finished(run_id, status, metrics, seconds):
-                self.over += 1
-                self.say(f"{self.count()} {self.name(run_id)}: {outcome(status, metrics)}, {duration(seconds)}")
+                told = f"{outcome(status, metrics)}, {duration(seconds)}"
+                self.say(f"{self.count()} {self.name(run_id)}: {told}{self.left()}")
             case events.Failed(run_id, error):
-                self.over += 1
                 self.say(f"{self.count()} {self.name(run_id)}: failed: {last_line(error)}", style="red")
             case events.Retried(run_id, error):
                 self.say(f"again: {self.name(run_id)}: {last_line(error)}", style="yellow")
             case events.Separated(run_ids, error):
                 self.say(f"one by one: {len(run_ids)} runs that trained as one: {last_line(error)}", style="yellow")
 
+    def follow(self, event: events.Event) -> None:
+        """Know who is at work on what, and how much is over."""
+        match event:
+            case events.Planned(run_ids):
+                self.total, self.began = len(run_ids), self.clock()
+            case events.Started(run_id, attempt, worker):
+                self.at_work.setdefault(worker, Work([], attempt)).runs.append(run_id)
+            case events.Progressed(run_id, progress) if work := self.work(run_id):
+                work.progress = progress
+            case events.Finished(run_id) | events.Failed(run_id):
+                self.over += 1
+                self.end(run_id)
+            case events.Retried(run_id):
+                self.end(run_id)
+            case events.Separated(run_ids):
+                for run_id in run_ids:
+                    self.end(run_id)
+
+    def end(self, run_id: str) -> None:
+        """A run is at work no more."""
+        if work := self.work(run_id):
+            work.runs.remove(run_id)
+        self.at_work = {worker: work for worker, work in self.at_work.items() if work.runs}
+
+    def work(self, run_id: str) -> Work | None:
+        """The work that a run is part of, if it is at work."""
+        return next((work for work in self.at_work.values() if run_id in work.runs), None)
+
     def say(self, text: str, style: str = "") -> None:
         """One line on stderr."""
-        err.print(Text(text, style=style), soft_wrap=True)
+        err.print(Text.assemble((f"{self.clock():%H:%M:%S} ", "dim"), (text, style)), soft_wrap=True)
 
     def count(self) -> str:
         """How many runs are over, of how many: ` 3/12`."""
@@ -67,16 +121,17 @@ class Lines:
         """The run id and what it stands for."""
         return f"{run_id} {self.labels.get(run_id, '')}".rstrip()
 
+    def share(self) -> float:
+        """Runs that are over, those at work by their share."""
+        return self.over + sum(work.share * len(work.runs) for work in self.at_work.values())
 
-@dataclass
-class Work:
-    """What a worker has at hand."""
-
-    bar: TaskID
-    name: str
-    runs: list[str] = field(default_factory=list)
-    share: float = 0.0
-    """How much of it is done."""
+    def left(self) -> str:
+        """`, 4 min left` if it goes on as it went so far; nothing when all is over."""
+        share = self.share()
+        if not share or self.over >= self.total:
+            return ""
+        passed = (self.clock() - self.began).total_seconds()
+        return f", {duration(passed * (self.total - share) / share)} left"
 
 
 class Live(Lines):
@@ -84,7 +139,7 @@ class Live(Lines):
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         super().__init__(labels)
-        self.bars = Progress(
+        self.bars = Bars(
             TextColumn("{task.description}", table_column=Column(overflow="ellipsis", no_wrap=True, ratio=3)),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
             TextColumn("{task.fields[where]}", justify="right"),
@@ -97,7 +152,7 @@ class Live(Lines):
             transient=True,
         )
         self.all = self.bars.add_task("[bold]all runs", total=None, where="", metrics="")
-        self.at_work: dict[int, Work] = {}
+        self.bar_of: dict[int, TaskID] = {}
 
     def __enter__(self) -> "Live":
         self.bars.start()
@@ -107,52 +162,35 @@ class Live(Lines):
         self.bars.stop()
 
     def __call__(self, event: events.Event) -> None:
-        """Move the bars, and print what `Lines` prints above them."""
+        """Print what `Lines` prints, above the bars, and move those."""
         super().__call__(event)
-        match event:
-            case events.Started(run_id, attempt, worker):
-                again = f" (attempt {attempt})" if attempt > 1 else ""
-                self.begin(worker, run_id, self.labels.get(run_id, run_id) + again)
-            case events.Progressed(run_id, progress) if work := self.work(run_id):
-                work.share = progress.step / progress.total_steps if progress.total_steps else 0.0
-                self.bars.update(
-                    work.bar,
-                    completed=progress.step,
-                    total=progress.total_steps or None,
-                    where=f"epoch {progress.epoch}",
-                    metrics=brief(progress.metrics) if len(work.runs) == 1 else "",
-                )
-            case events.Finished(run_id) | events.Failed(run_id) | events.Retried(run_id):
-                self.end(run_id)
-            case events.Separated(run_ids):
-                for run_id in run_ids:
-                    self.end(run_id)
+        for worker in [*self.bar_of]:
+            if worker not in self.at_work:
+                self.bars.remove_task(self.bar_of.pop(worker))
+        for worker, work in self.at_work.items():
+            if worker not in self.bar_of:
+                self.bar_of[worker] = self.bars.add_task("", total=None, where="", metrics="")
+            self.show(self.bar_of[worker], work)
         self.bars.update(self.all, completed=self.share(), total=self.total or None, where=self.count())
 
-    def begin(self, worker: int, run_id: str, name: str) -> None:
-        """One bar for whatever a worker has at hand: a run, or several as one."""
-        if worker not in self.at_work:
-            bar = self.bars.add_task(Text(name).markup, total=None, where="", metrics="")
-            self.at_work[worker] = Work(bar, name)
-        work = self.at_work[worker]
-        work.runs.append(run_id)
+    def show(self, bar: TaskID, work: Work) -> None:
+        """One bar for whatever a worker has at hand."""
+        known = work.progress.total_steps > 0
+        self.bars.update(
+            bar,
+            description=Text(self.title(work)).markup,
+            completed=work.progress.step,
+            total=work.progress.total_steps or None,
+            where=f"epoch {work.progress.epoch}" if known else "",
+            metrics=brief(work.progress.metrics) if len(work.runs) == 1 else "",
+        )
+
+    def title(self, work: Work) -> str:
+        """What is at work: `dense seed 1 (attempt 2)`, `50 runs as one: dense seed 0, ...`."""
+        name = self.labels.get(work.runs[0], work.runs[0])
         if len(work.runs) > 1:
-            self.bars.update(work.bar, description=Text(f"{len(work.runs)} runs as one: {work.name}, ...").markup)
-
-    def end(self, run_id: str) -> None:
-        """A run is at work no more; the bar goes with the last one."""
-        if work := self.work(run_id):
-            work.runs.remove(run_id)
-        for worker in [number for number, each in self.at_work.items() if not each.runs]:
-            self.bars.remove_task(self.at_work.pop(worker).bar)
-
-    def work(self, run_id: str) -> "Work | None":
-        """The work that a run is part of, if it is at work."""
-        return next((work for work in self.at_work.values() if run_id in work.runs), None)
-
-    def share(self) -> float:
-        """Runs that are over, those at work by their share."""
-        return self.over + sum(work.share * len(work.runs) for work in self.at_work.values())
+            return f"{len(work.runs)} runs as one: {name}, ..."
+        return f"{name} (attempt {work.attempt})" if work.attempt > 1 else name
 
 
 def brief(metrics: Mapping[str, float]) -> str:

@@ -1,13 +1,14 @@
 """The commands that read: compare, show, recipes, data, doctor; completion; both ways to show progress."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from petlsparse._cli import _complete, _console
 from petlsparse._cli._options import ProgressStyle
-from petlsparse._cli._progress import shown
+from petlsparse._cli._progress import Lines, shown
 from petlsparse.launch import events
 from petlsparse.recipe import load_recipe
 from petlsparse.tracking.progress import Progress
@@ -141,3 +142,24 @@ def test_no_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         for event in EVENTS:
             listener(event)
     assert capsys.readouterr().err == ""
+
+
+def test_a_line_says_when_and_how_long_the_rest_will_take(capsys: pytest.CaptureFixture[str]) -> None:
+    """After 60 s one run of four is over and one is half done: 1.5 of 4, so 100 s are left."""
+    seconds = 0.0
+    lines = Lines({}, clock=lambda: datetime(2026, 1, 1, 12, 0) + timedelta(seconds=seconds))  # noqa: DTZ001
+    lines(events.Planned(("a", "b", "c", "d"), 0))
+    for worker, run_id in enumerate("ab"):
+        lines(events.Started(run_id, 1, worker))
+    seconds = 60.0
+    lines(events.Progressed("b", Progress(5, 10, 1)))
+    lines(events.Finished("a", "done", {"test_accuracy": 93.125}, 55.0))
+    for run_id in "bcd":
+        lines(events.Finished(run_id, "done", {"test_accuracy": 50.0}, 55.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "12:00:00 4 runs to do, 0 done before",
+        "12:01:00 1/4 a: test 93.12 %, 55 s, 100 s left",
+        "12:01:00 2/4 b: test 50.00 %, 55 s, 60 s left",
+        "12:01:00 3/4 c: test 50.00 %, 55 s, 20 s left",
+        "12:01:00 4/4 d: test 50.00 %, 55 s",
+    ]
