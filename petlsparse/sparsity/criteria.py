@@ -60,7 +60,7 @@ def magnitude(weight: Tensor, gradient: Tensor, **_: object) -> Tensor:
 
 @partial(Criterion, reads_gradient=False, select=lowest_of_each_sign, select_rows=lowest_of_each_sign_rows)
 def set_intended(weight: Tensor, gradient: Tensor, **_: object) -> Tensor:
-    """SET (1707.04780): as many positive as negative weights go, those closest to zero."""
+    """SET (1707.04780): as many positive as negative weights go, those closest to zero; exactly the drop fraction."""
     return weight
 
 

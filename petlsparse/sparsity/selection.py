@@ -22,11 +22,12 @@ def lowest(score: Tensor, count: int) -> Tensor:
 
 
 def lowest_of_each_sign(score: Tensor, count: int) -> Tensor:
-    """Mark the h positive and h negative entries of `score` (n,) closest to zero, and all zeros; h = ceil(count / 2).
+    """Mark as many positive as negative entries of `score` (n,), those closest to zero, exactly `count` in all.
 
-    A sign with fewer than h entries is taken whole, so the number marked may fall short of `count`, or exceed it by
-    one and the zeros; NaN has no sign and is never marked. (SET, 1707.04780, in the intended reading of 2306.12230;
-    that code also takes what ties with the h-th entry, here the first in order goes first.)
+    Zeros, and NaN, have no sign and go first. Of an odd number the positive entries lose one more; where a sign has too
+    few, the other gives the rest. (SET, 1707.04780, in the intended reading of 2306.12230. Deviations from that code,
+    which rounds the half up and takes every zero and every tie with it: the count is exact, so that a layer many of
+    whose grown weights have stayed at zero is not pruned beyond its drop fraction.)
     """
     if _by_numpy(score):
         return torch.from_numpy(_lowest_of_each_sign(_as_array(score), count))
@@ -55,8 +56,7 @@ def lowest_of_each_sign_rows(score: Tensor, counts: Tensor, among: Tensor | None
     """`lowest_of_each_sign` of every row of a stack, arguments and result as of `lowest_rows`."""
     if _by_numpy(score):
         return _row_by_row(_lowest_of_each_sign, score, counts, among)
-    # NaN has no sign.
-    return _mark_lowest_of_each_sign(score if among is None else score.masked_fill(~among, torch.nan), counts)
+    return _mark_lowest_of_each_sign(score, counts, among)
 
 
 def _row_by_row(
@@ -141,11 +141,14 @@ def _lowest_by_partition(score: np.ndarray, count: int) -> np.ndarray:
 
 
 def _lowest_of_each_sign(score: np.ndarray, count: int) -> np.ndarray:
-    half = -(-count // 2)
-    marked: np.ndarray = score == 0
-    for side in (score > 0, score < 0):
-        members = np.flatnonzero(side)
-        marked[members[_lowest(np.abs(score[members]), min(half, len(members)))]] = True
+    positive, negative = np.flatnonzero(score > 0), np.flatnonzero(score < 0)
+    unsigned = np.flatnonzero(~((score > 0) | (score < 0)))
+    marked = np.zeros(len(score), dtype=bool)
+    marked[unsigned[:count]] = True
+    rest = max(count - len(unsigned), 0)
+    of_positive = min(max(-(-rest // 2), rest - len(negative)), len(positive))
+    for members, share in ((positive, of_positive), (negative, rest - of_positive)):
+        marked[members[_lowest(np.abs(score[members]), share)]] = True
     return marked
 
 
@@ -183,10 +186,16 @@ def _thresholds(ranks: Tensor, counts: Tensor) -> Tensor:
     return high
 
 
-def _mark_lowest_of_each_sign(score: Tensor, counts: Tensor) -> Tensor:
-    half, distance = (counts + 1) // 2, _ranks(score.abs())
-    marked = score == 0
-    for side in (score > 0, score < 0):
+def _mark_lowest_of_each_sign(score: Tensor, counts: Tensor, among: Tensor | None = None) -> Tensor:
+    positive, negative = score > 0, score < 0
+    unsigned = ~(positive | negative)
+    if among is not None:
+        positive, negative, unsigned = positive & among, negative & among, unsigned & among
+    marked = unsigned & (unsigned.cumsum(1, dtype=torch.int32) <= counts[:, None])
+    rest = (counts - unsigned.sum(1)).clamp_(min=0)
+    of_positive = torch.minimum(torch.maximum((rest + 1) // 2, rest - negative.sum(1)), positive.sum(1))
+    distance = _ranks(score.abs())
+    for side, share in ((positive, of_positive), (negative, rest - of_positive)):
         others_last = distance.masked_fill(~side, torch.iinfo(distance.dtype).max)
-        marked |= _mark_lowest(others_last, torch.minimum(half, side.sum(1)))
+        marked |= _mark_lowest(others_last, share)
     return marked
