@@ -89,9 +89,13 @@ class SparseTraining:
         for layer in self.layers.values():
             layer.bind(optimizer)
 
+    def updates_topology(self, step: int) -> bool:
+        """Whether an update happens at this step."""
+        return self.updates is not None and self.updates.due(step)
+
     def after_backward(self, step: int) -> None:
         """Update with (w_t, g_t), or keep g_t for the update after the step: optimizers may write into gradients."""
-        if self.updates is not None and self.updates.due(step):
+        if self.updates is not None and self.updates_topology(step):
             if not self.updates.before_step:
                 for layer in self._updated().values():
                     layer.hold_gradients()

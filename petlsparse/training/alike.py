@@ -21,6 +21,8 @@ def check_alike(trainings: Sequence[Training]) -> None:
     }.items():
         if any(map(differs, trainings)):
             raise Incompatible(f"their {what} differ")
+    if any(len(one.base_lrs) > 1 for one in trainings):
+        raise Incompatible("an optimizer of several parameter groups steps for one run at a time")
 
 
 def by_optimizer(trainings: Sequence[Training]) -> list[list[int]]:
@@ -28,7 +30,7 @@ def by_optimizer(trainings: Sequence[Training]) -> list[list[int]]:
     groups: dict[object, list[int]] = {}
     for i, training in enumerate(trainings):
         settings = tuple(sorted((name, str(value)) for name, value in training.optimizer.defaults.items()))
-        groups.setdefault((training.base_lr, settings, id(training.schedule)), []).append(i)
+        groups.setdefault((training.base_lrs[0], settings, id(training.schedule)), []).append(i)
     return list(groups.values())
 
 

@@ -98,6 +98,10 @@ class CohortTraining:
         self.stack.train(True)
         with _own_stream(self.device):
             for epoch, chosen in self.batches():
+                early = [i for i in self.working if self.members[i].evaluates_early()]
+                self.evaluate(self.members[self.working[0]].epochs(), early)
+                if not self.working:
+                    return
                 self.step(epoch, chosen)
                 self.milestone(epoch)
                 if not self.working:
@@ -119,7 +123,7 @@ class CohortTraining:
             for epoch, chosen in islice(self.batches(), 1 if self.captured is None else CapturedStep.WARM_UP + 2):
                 self.step(epoch, chosen)
             self.compute(*self.batch(self.now + 1, chosen))
-            self.evaluate(epoch)
+            self.evaluate(epoch, self.working)
 
     @property
     def now(self) -> int:
@@ -177,7 +181,7 @@ class CohortTraining:
         lrs = []
         for group in self.groups:
             leader = self.members[group.start]
-            lrs.append(leader.base_lr * leader.schedule(index))
+            lrs.append(leader.base_lrs[0] * leader.schedule(index))
             for i in group:
                 for settings in self.members[i].optimizer.param_groups:
                     settings["lr"] = lrs[-1]
@@ -227,19 +231,21 @@ class CohortTraining:
     def milestone(self, epoch: int) -> None:
         """Evaluate, checkpoint and report where due."""
         step, last = self.now, self.settings.total_steps
-        if step % self.settings.evaluate_every == 0 or step == last:
-            self.evaluate(epoch)
+        if self.members[0].evaluation_due(step):
+            self.evaluate(epoch, [i for i in self.working if not self.members[i].early(step)])
         if self.working and self.members[self.working[0]].checkpoint_due():
             self.save()
         if self.working:
             speaker = self.members[self.working[0]]
             speaker.report(step, last, epoch, speaker.journey.latest)
 
-    def evaluate(self, epoch: int) -> None:
-        """Close the training sums of all, score them on validation; whose are not numbers is done."""
-        train = {i: self.members[i].close_sums(epoch) for i in self.working}
+    def evaluate(self, epoch: int, members: Sequence[int]) -> None:
+        """Close the training sums of these, score them on validation; whose are not numbers is done."""
+        if not members:
+            return
+        train = {i: self.members[i].close_sums(epoch) for i in members}
         val = self.score(self.members[0].val)
-        for i in list(self.working):
+        for i in list(members):
             member = self.members[i]
             if not member.judge(epoch, train[i], val[i]):
                 self.timer.lap()

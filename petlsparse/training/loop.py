@@ -41,7 +41,8 @@ class Training:
         method: what to train; its model is on `device` already.
         train, val: on `device`; `val` may be empty.
         read_test: called once, at the end.
-        optimizer: over the method's parameters; its learning rate is the base of `schedule`.
+        optimizer: over the method's parameters; the learning rate of each of its groups is that group's base of
+            `schedule`. The history tells the first group's.
         schedule: optimizer step (from 1) -> factor on the base learning rate.
         settings: lengths and arithmetic.
         seed: of the streams "order", "augment" and "dropout".
@@ -85,7 +86,7 @@ class Training:
         self.report, self.should_stop = report, should_stop
         self.examples = len(train.labels)
         self.epoch_steps = steps_per_epoch(self.examples, settings.batch_size)
-        self.base_lr: float = optimizer.param_groups[0]["lr"]
+        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         self.journey = Journey()
         self.timer = timer or Timer()
@@ -108,10 +109,11 @@ class Training:
         self.timer.lap()
         self.model.train()
         for epoch, chosen in self.batches():
+            if self.evaluates_early() and not self.evaluate(self.epochs()):
+                return self.diverged()
             self.step(epoch, chosen)
             if not self.milestone(epoch):
-                self.timer.lap()
-                return self.result("diverged")
+                return self.diverged()
             if self.journey.step < self.settings.total_steps and self.should_stop():
                 self.save()
                 return RunResult(status="interrupted")
@@ -137,8 +139,8 @@ class Training:
         labels = self.train.labels[chosen]
         if self.has_dropout:
             torch.manual_seed(derived_seed(self.seed, "dropout", index))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.base_lr * self.schedule(index)
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base_lr * self.schedule(index)
         with self.autocast():
             logits: Tensor = self.model(inputs)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
@@ -158,12 +160,29 @@ class Training:
     def milestone(self, epoch: int) -> bool:
         """Evaluate, checkpoint and report where due. False once the training has diverged."""
         step, last = self.journey.step, self.settings.total_steps
-        if (step % self.settings.evaluate_every == 0 or step == last) and not self.evaluate(epoch):
+        if self.evaluation_due(step) and not self.early(step) and not self.evaluate(epoch):
             return False
         if self.checkpoint_due():
             self.save()
         self.report(step, last, epoch, self.journey.latest)
         return True
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether validation belongs to this step."""
+        return step % self.settings.evaluate_every == 0 or step == self.settings.total_steps
+
+    def early(self, step: int) -> bool:
+        """Whether the evaluation that belongs to a step comes before it.
+
+        So it does where weights are pruned: right after that a network is at its worst, and one that is never pruned
+        would be compared with it, and weights selected, unfairly. The last weights are scored as they are.
+        """
+        return step < self.settings.total_steps and self.method.updates_topology(step)
+
+    def evaluates_early(self) -> bool:
+        """Whether to evaluate now, before the next step; not if nothing was trained since the last time."""
+        following = self.journey.step + 1
+        return self.seen > 0 and self.evaluation_due(following) and self.early(following)
 
     def checkpoint_due(self) -> bool:
         """Whether to write a checkpoint at this step, though nobody asks to stop."""
@@ -182,7 +201,8 @@ class Training:
         """Loss and accuracy in training since the last time; the sums start again."""
         train = Score(self.loss_sum.item() / self.seen, 100 * self.correct.item() / self.seen)
         self.timer.lap(training=True)
-        self.journey.note(epoch, "train", lr=self.optimizer.param_groups[0]["lr"], **train._asdict())
+        lr = self.base_lrs[0] * self.schedule(self.journey.step)
+        self.journey.note(epoch, "train", lr=lr, **train._asdict())
         self.loss_sum.zero_()
         self.correct.zero_()
         self.seen = 0
@@ -210,6 +230,11 @@ class Training:
             best = self.score(test)
         self.timer.lap()
         return self.conclude(last, best)
+
+    def diverged(self) -> RunResult:
+        """The result of a run whose numbers are none any more."""
+        self.timer.lap()
+        return self.result("diverged")
 
     def recall_best(self) -> bool:
         """Keep the last weights and put the best ones in their place. False if they are the same."""

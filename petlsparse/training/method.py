@@ -28,6 +28,10 @@ class Method(Protocol):
         """Called once, when the optimizer exists."""
         ...
 
+    def updates_topology(self, step: int) -> bool:
+        """Whether weights are pruned at this step, counted from 1. An evaluation due then comes before the step."""
+        ...
+
     def after_backward(self, step: int) -> None:
         """Between backward and optimizer step; `step` counts optimizer steps from 1."""
         ...
@@ -68,6 +72,10 @@ class Plain:
 
     def bind(self, optimizer: Optimizer) -> None:
         """Nothing to remember."""
+
+    def updates_topology(self, step: int) -> bool:
+        """Never."""
+        return False
 
     def after_backward(self, step: int) -> None:
         """Nothing to do."""

@@ -26,7 +26,7 @@ from petlsparse.training.optimizers import adam, sgd
 from petlsparse.training.result import RunResult
 from petlsparse.training.stack import Incompatible, StackedModels
 from petlsparse.training.timer import Timer
-from tests.training.toys import CountingTest, toy_dataset, toy_network, toy_split, toy_training
+from tests.training.toys import CountingTest, Pruned, toy_dataset, toy_network, toy_split, toy_training
 
 
 def decay(step: int) -> float:
@@ -394,3 +394,13 @@ def test_models_are_views_of_the_stack() -> None:
             slot.rows[1] = 0
     assert all(not parameter.any() for parameter in models[1].parameters())
     assert all(parameter.any() for parameter in models[0].parameters())
+
+
+def test_members_that_prune_are_evaluated_before_and_the_others_after_the_step_as_they_are_alone() -> None:
+    methods = (Pruned, Plain, Pruned)
+    alone = [member(seed=seed, method=method).run() for seed, method in enumerate(methods)]
+    results = train_together([member(seed=seed, method=method) for seed, method in enumerate(methods)])
+    for ours, theirs in zip(results, alone, strict=True):
+        assert [row[:4] for row in ours.history] == [row[:4] for row in theirs.history]
+        assert [row[4] for row in ours.history] == pytest.approx([row[4] for row in theirs.history], rel=1e-4)
+    assert {row[0] for row in results[0].history} != {row[0] for row in results[1].history}

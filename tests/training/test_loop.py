@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch.nn import functional
 
+from petlsparse.training.cohort import CohortTraining
+from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import stream
-from tests.training.toys import MEAN, STD, CountingTest, Plain, toy_dataset, toy_network, toy_training
+from petlsparse.training.stack import Incompatible
+from tests.training.toys import MEAN, STD, CountingTest, Plain, Pruned, toy_dataset, toy_network, toy_training
 
 
 def twin_weights(steps: int, batch: int) -> list[torch.Tensor]:
@@ -137,3 +141,56 @@ def test_augmentation_gets_its_own_stream_for_every_step() -> None:
     expected = [int(torch.randint(10**9, (), generator=stream(7, "augment", step))) for step in range(1, 7)]
     assert draws == expected
     assert len(set(draws)) == 6
+
+
+def val_rows(result: RunResult) -> dict[int, tuple[float, ...]]:
+    rows: dict[int, list[float]] = {}
+    for step, _, split, _, value in result.history:
+        if split == "val":
+            rows.setdefault(step, []).append(value)
+    return {step: tuple(values) for step, values in rows.items()}
+
+
+def test_an_evaluation_due_where_weights_are_pruned_comes_right_before_that_step() -> None:
+    seldom = toy_training(method=Pruned, steps=14, evaluate_every=4)
+    often = toy_training(method=Pruned, steps=14, evaluate_every=1)
+    rows, every = val_rows(seldom.run()), val_rows(often.run())
+    assert list(rows) == [3, 7, 11, 14]
+    assert list(every) == [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14]  # step 4's would have been a second one after step 3
+    assert rows == {step: every[step] for step in rows}
+    for ours, theirs in zip(seldom.model.parameters(), often.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)  # when it is scored changes nothing in how a network is trained
+
+
+def test_the_best_weights_are_never_just_pruned_ones_but_the_last_are_scored_as_they_are() -> None:
+    training = toy_training(method=Pruned, steps=8, evaluate_every=4)
+    result = training.run()
+    assert list(val_rows(result)) == [3, 8]
+    assert result.metrics["best_step"] in (3, 8)
+    pruned = [parameter.view(-1)[3:] for parameter in training.model.parameters()]
+    assert all(not values.any() for values in pruned)  # the last step pruned, and these weights are the last ones
+    assert result.metrics["val_loss_last"] == val_rows(result)[8][0]
+
+
+def test_every_parameter_group_follows_the_schedule_from_its_own_learning_rate() -> None:
+    def two_groups(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        *body, head = parameters
+        return torch.optim.SGD([{"params": body}, {"params": [head], "lr": 0.0}], lr=0.1)
+
+    training = toy_training(optimizer=two_groups, schedule=lambda step: 1 / step, steps=4)
+    before = [parameter.detach().clone() for parameter in training.model.parameters()]
+    used: list[tuple[float, ...]] = []
+    training.report = lambda *_: used.append(tuple(group["lr"] for group in training.optimizer.param_groups))
+    result = training.run()
+    assert used == [(0.1, 0.0), (0.05, 0.0), (0.1 / 3, 0.0), (0.025, 0.0)]
+    moved = [not torch.equal(old, new) for old, new in zip(before, training.model.parameters(), strict=True)]
+    assert moved == [True] * (len(moved) - 1) + [False]
+    assert [row[4] for row in result.history if row[3] == "lr"] == [0.025]
+
+
+def test_runs_with_several_parameter_groups_are_not_trained_as_one() -> None:
+    def two_groups(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD([{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.5}], lr=0.1)
+
+    with pytest.raises(Incompatible, match="several parameter groups"):
+        CohortTraining([toy_training(optimizer=two_groups)], done=lambda *_: None)

@@ -14,7 +14,7 @@ from petlsparse.training.loop import Training
 from petlsparse.training.result import RunResult
 from petlsparse.training.settings import examples_seen
 from petlsparse.training.timer import Timer
-from tests.training.toys import Plain, toy_dataset, toy_training
+from tests.training.toys import Plain, Pruned, toy_dataset, toy_training
 
 TIMES = {"wall_seconds", "train_seconds", "examples_per_second"}
 
@@ -34,9 +34,11 @@ def run_with_interruptions(
 
 
 @pytest.mark.parametrize("stops", [[1], [3], [4], [5], [11], [2, 4, 7, 8]], ids=str)
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_run_stopped_anywhere_ends_bit_identically(tmp_path: Path, stops: list[int], dropout: float) -> None:
-    settings = {"steps": 12, "batch": 16, "evaluate_every": 3, "dropout": dropout}
+@pytest.mark.parametrize(("dropout", "method"), [(0.0, Plain), (0.3, Plain), (0.0, Pruned)])
+def test_a_run_stopped_anywhere_ends_bit_identically(
+    tmp_path: Path, stops: list[int], dropout: float, method: type[Plain]
+) -> None:
+    settings = {"steps": 12, "batch": 16, "evaluate_every": 4, "dropout": dropout, "method": method}
     undisturbed = toy_training(**settings)  # type: ignore[arg-type]
     expected = undisturbed.run()
     result, weights = run_with_interruptions(tmp_path / "checkpoint.safetensors", stops, **settings)

@@ -75,6 +75,9 @@ class Plain:
     def bind(self, optimizer: Optimizer) -> None:
         self.bound = optimizer
 
+    def updates_topology(self, step: int) -> bool:
+        return False
+
     def after_backward(self, step: int) -> None:
         self.calls.append(("backward", step))
 
@@ -94,6 +97,20 @@ class Plain:
     def rows(self) -> dict[str, list[dict[str, object]]]:
         drained, self.new_rows = self.new_rows, []
         return {"topology": drained}
+
+
+class Pruned(Plain):
+    """At every fourth step, all but a few weights are lost."""
+
+    def updates_topology(self, step: int) -> bool:
+        return step % 4 == 0
+
+    def after_step(self, step: int) -> None:
+        super().after_step(step)
+        if self.updates_topology(step):
+            with torch.no_grad():
+                for parameter in self.model.parameters():
+                    parameter.view(-1)[3:] = 0
 
 
 def toy_training(
