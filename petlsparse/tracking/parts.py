@@ -72,7 +72,8 @@ def read_part(path: Path, table: Table, run_id: str, rows: int) -> pa.Table | No
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
     """A table, or some columns of it; None when it is missing, truncated, damaged or cannot be read."""
     try:
-        return pq.read_table(path, columns=columns)
+        with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
+            return pq.read_table(file, columns=columns)
     except (OSError, pa.ArrowException):
         return None
 
@@ -80,7 +81,8 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table |
 def read_metadata(path: Path) -> dict[bytes, bytes]:
     """The metadata of a file; none when it is missing, truncated or damaged."""
     try:
-        return pq.read_schema(path).metadata or {}
+        with path.open("rb") as file:
+            return pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException):
         return {}
 

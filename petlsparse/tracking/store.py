@@ -53,6 +53,11 @@ class Store:
     def create(cls, path: Path | str) -> Store:
         """The store at `path`, made if need be. Raises UserError when it cannot be written."""
         store = cls(Path(path))
+        try:
+            str(store.path.absolute()).encode()
+        except UnicodeEncodeError as error:
+            problem = "its name is not UTF-8 text: safetensors and parquet cannot write there"
+            raise UserError(Problem(problem, where=str(path))) from error
         with store._writing():
             (store.path / "runs").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=store.path):

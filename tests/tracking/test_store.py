@@ -1,10 +1,12 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from petlsparse.errors import UserError
 from petlsparse.tracking import store as module
+from petlsparse.tracking.parts import read_metadata, read_parquet, write_parquet
 from petlsparse.tracking.store import Store
 from tests.tracking.made import A, B, C, record, topology
 
@@ -156,3 +158,18 @@ def test_only_a_results_folder_can_be_opened(store: Store, tmp_path: Path) -> No
         Store.open(tmp_path / "nowhere")
     with pytest.raises(UserError, match="not a results folder"):
         Store.open(tmp_path)
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not UTF-8 text"):
+        Store.create(tmp_path / "a\udcff")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_is_read_wherever_it_is(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "x.parquet", pa.table({"a": [1, 2]}), durable=False, metadata={b"b": b"c"})
+    moved = (tmp_path / "x.parquet").rename(tmp_path / "a\udcff.parquet")
+    table = read_parquet(moved)
+    assert table is not None
+    assert table["a"].to_pylist() == [1, 2]
+    assert read_metadata(moved)[b"b"] == b"c"
