@@ -40,10 +40,13 @@ class UserError(Exception):
         return "\n".join(map(str, self.problems))
 
 
-def nearest_name(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name closest to `name`, if any is close; case and `_` for `-` count for nothing."""
+def nearest_name(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The valid name closest to `name`, if any is close; case and `_` for `-` count for nothing.
+
+    `cutoff`, in 0..1, is the least similarity that is close.
+    """
     plain = {_plain(candidate): candidate for candidate in valid}
-    close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=cutoff)
     return plain[close[0]] if close else None
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import asdict
+from typing import Any
 
 from petlsparse.data import DATASETS
+from petlsparse.data.fingerprint import fingerprint
 from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset
-from petlsparse.data.types import Dataset, Source, Split
+from petlsparse.data.types import Dataset, FolderSettings, HeldOut, Source, Split
 from petlsparse.errors import Problem, UserError
 from petlsparse.registry import resolve
 
@@ -22,6 +24,7 @@ def load_data(
     image_size: int | None = None,
     channels: int | None = None,
     fit: str = "train",
+    **folder: Any,
 ) -> Dataset:
     """Load a data set by name, as uint8 tensors on the CPU.
 
@@ -29,17 +32,20 @@ def load_data(
     all splits. With ``fit="train+val"`` the training split holds both parts and the validation split is empty.
     ``train_examples`` then keeps a class-balanced subset of the training split, the same one in every run.
 
+    ``folder`` are the fields of ``FolderSettings``; other data sets have no use for them.
+
     Every part is read and checked now, the test part too, of which nothing but its fingerprint is kept.
 
     Raises UserError for an unknown name, for data that are not found or not readable, for parts that are empty, differ
-    in shape or have labels beyond the classes, and for more ``train_examples`` than there are.
+    in shape or have labels beyond the classes, for settings that the data set does not have, and for more
+    ``train_examples`` than there are.
     """
     if fit not in FIT:
         raise UserError(Problem("must be a part to fit on", where="data.fit", value=fit, valid=FIT))
-    source = _source(name, image_size)
+    source = _source(name, image_size, FolderSettings(**folder))
     check_part(name, "train", source.train, source)
     check_part(name, "val", source.val, source)
-    test_fingerprint = source.test_fingerprint or _checked_test(name, source)
+    held_out = source.held_out or _checked_test(name, source)
 
     def prepared(split: Split) -> Split:
         return Split(with_size(with_channels(split.images, channels), image_size), split.labels)
@@ -59,8 +65,10 @@ def load_data(
         mean=_per_channel(source.mean, width),
         std=_per_channel(source.std, width),
         fingerprint=fingerprint(source.classes, train, val),
-        test_fingerprint=test_fingerprint,
+        test_fingerprint=held_out.fingerprint,
+        test_examples=held_out.examples,
         read_test=lambda: prepared(source.read_test()),
+        about=source.about,
     )
 
 
@@ -81,29 +89,26 @@ def check_part(name: str, part: str, split: Split, source: Source) -> None:
         raise UserError(Problem(message, where=where, value=str(beyond[0].item())))
 
 
-def _checked_test(name: str, source: Source) -> str:
-    """The test part's fingerprint, if it can be used. Its pixels are not kept: they are for the end of a run."""
+def _checked_test(name: str, source: Source) -> HeldOut:
+    """What is known of the test part, if it can be used. Its pixels are not kept: they are for the end of a run."""
     test = source.read_test()
     check_part(name, "test", test, source)
-    return fingerprint(source.classes, test)
+    return HeldOut(len(test), fingerprint(source.classes, test))
 
 
-def fingerprint(classes: int, *splits: Split) -> str:
-    """12 hex digits of SHA-256 over the number of classes and every split's shape, pixels and labels."""
-    digest = hashlib.sha256(str(classes).encode())
-    for split in splits:
-        digest.update(repr(tuple(split.images.shape)).encode())
-        digest.update(split.images.contiguous().numpy().data)
-        digest.update(split.labels.contiguous().numpy().data)
-    return digest.hexdigest()[:12]
-
-
-def _source(name: str, image_size: int | None) -> Source:
+def _source(name: str, image_size: int | None, settings: FolderSettings) -> Source:
     if name.startswith(FOLDER_PREFIX):
         from petlsparse.data.files.folder import image_folder
 
-        return image_folder(name.removeprefix(FOLDER_PREFIX), image_size)
+        return image_folder(name.removeprefix(FOLDER_PREFIX), image_size, settings)
     loaded: Source = resolve(DATASETS, name, "data set")()
+    problems = [
+        Problem("is for folders of images, not for this data set", where=f"data.{key}", value=str(value))
+        for key, value in asdict(settings).items()
+        if value != getattr(FolderSettings, key)
+    ]
+    if problems:
+        raise UserError(*problems)
     return loaded
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from petlsparse.data.about import About
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,23 @@ def rows(values: Tensor, which: Tensor | slice) -> Tensor:
 
 
 @dataclass(frozen=True)
+class FolderSettings:
+    """How a folder of images is read: the settings of the recipe's data table that only such data have."""
+
+    image_fit: str = "resize"
+    background: str = "white"
+    val_fraction: float = 0.1
+    test_fraction: float = 0.2
+
+
+class HeldOut(NamedTuple):
+    """What is known of the test part before the end of a run. Drawing one only to look at it may take seconds."""
+
+    examples: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Source:
     """A data set as its owner ships it: native size and channels, official (or declared) splits."""
 
@@ -50,8 +71,10 @@ class Source:
     read_test: Callable[[], Split] = field(repr=False)
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    test_fingerprint: str | None = None
-    """Of the test part, declared where it is drawn from a fixed seed: drawing it only to look at it takes seconds."""
+    held_out: HeldOut | None = None
+    """Of the test part, where it is known without reading it again."""
+    about: About | None = None
+    """Of data that are not the same for everybody."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +92,9 @@ class Dataset:
     """12 hex digits of the content of ``train`` and ``val`` as they are here."""
     test_fingerprint: str
     """12 hex digits of the content of the test part, before ``load_data`` changes its size and channels."""
+    test_examples: int
     read_test: Callable[[], Split] = field(repr=False)
+    about: About | None = None
 
     def test(self) -> Split:
         """Read the test split now. Nothing of it was kept when it was checked at loading."""

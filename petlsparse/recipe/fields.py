@@ -1,5 +1,6 @@
 """What the fields of a run are made of: strict numbers, tuples from lists, names of a vocabulary."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
@@ -61,13 +62,23 @@ class Form:
     examples: tuple[str, ...]
 
 
+def colour(text: str) -> str:
+    """The colour in its one spelling: "white", "black" or "#rrggbb" in lower case; ValueError for anything else."""
+    plain = text.lower()
+    if plain not in ("white", "black") and not re.fullmatch("#[0-9a-f]{6}", plain):
+        raise ValueError('should be "white", "black" or "#rrggbb"')
+    return {"#ffffff": "white", "#000000": "black"}.get(plain, plain)
+
+
 # `abs` makes -0.0 and 0.0 the same number, and so the same run.
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(abs)]
 Share = Annotated[float, Field(gt=0, le=1), Unit("fraction")]  # of a whole: none of it makes no sense
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(abs), Unit("fraction")]
+Part = Annotated[float, Field(gt=0, lt=1), Unit("fraction")]  # of a whole: neither none nor all of it
 BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]  # what a column of the result tables can hold
+Colour = Annotated[str, AfterValidator(colour), Form("text", ("white", "black", '"#rrggbb"'))]
 Pixels = Annotated[int, Field(ge=1, lt=2**63), Unit("pixels")]
 Steps = Annotated[int, Field(ge=1, lt=2**63), Unit("optimizer steps")]
 Index = Annotated[int, Field(ge=0, lt=2**63)]

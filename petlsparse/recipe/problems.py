@@ -71,7 +71,7 @@ def nearest_setting(key: str, keys: Iterable[str]) -> str | None:
     by_name: dict[str, list[str]] = {}
     for dotted in keys:
         by_name.setdefault(dotted.rpartition(".")[2], []).append(dotted)
-    name = nearest_name(key, by_name)
+    name = nearest_name(key, by_name, cutoff=0.8)  # "backbone" is not meant to be data.background
     return " or ".join(by_name[name]) if name else None
 
 

@@ -11,7 +11,19 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, Union, get_args, ge
 
 from pydantic import AfterValidator
 
-from petlsparse.recipe.fields import BelowOne, Count, Counts, HashNeutral, Index, Name, Names, Pixels, Table
+from petlsparse.recipe.fields import (
+    BelowOne,
+    Colour,
+    Count,
+    Counts,
+    HashNeutral,
+    Index,
+    Name,
+    Names,
+    Part,
+    Pixels,
+    Table,
+)
 from petlsparse.recipe.identity import canonical_json, run_id, run_ids
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
 from petlsparse.recipe.nesting import flatten
@@ -31,6 +43,14 @@ class Data(Table):
     """How training images are varied, anew in every epoch."""
     fit: Literal["train", "train+val"] = "train"
     """The part trained on; `train+val` leaves no validation, so that the last weights are tested."""
+    image_fit: Annotated[Literal["resize", "crop"], HashNeutral("resize")] = "resize"
+    """How images of a folder become squares: both sides resized, or the middle cut out, its shape kept."""
+    background: Annotated[Colour, HashNeutral("white")] = "white"
+    """What transparent pixels of a folder's images are laid over."""
+    val_fraction: Annotated[Part, HashNeutral(0.1)] = 0.1
+    """Validation part of a folder that has none: of what is left after the test part, in proportion to the classes."""
+    test_fraction: Annotated[Part, HashNeutral(0.2)] = 0.2
+    """Test part of a folder that has none: of everything, in proportion to the classes."""
 
 
 class Backbone(Table):

@@ -60,13 +60,7 @@ def assemble_together(
         message = f"images take the size of the backbone, {backbone.image_size}; set backbone.image_size instead"
         raise UserError(Problem(message, "data.image_size", str(first.data.image_size)))
     fingerprint = backbone.fingerprint  # before anything is trained
-    dataset = shared_data(
-        name=first.data.name,
-        train_examples=first.data.train_examples,
-        image_size=backbone.image_size,
-        channels=backbone.channels,
-        fit=first.data.fit,
-    )
+    dataset = shared_data(first.data, image_size=backbone.image_size, channels=backbone.channels)
     models = [_model(run, backbone, dataset.classes).to(device) for run in runs]
     feeds, said = frozen_feeds(
         first, models, dataset, device, execution, backbone=fingerprint, earlier=earlier[0].get("frozen_values")

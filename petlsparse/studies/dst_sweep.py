@@ -44,9 +44,7 @@ def assemble(
 ) -> Assembly:
     """Data, network and method of a run, on the device."""
     run = cast("SparseRun", run)
-    dataset = shared_data(
-        name=run.data.name, train_examples=run.data.train_examples, image_size=run.data.image_size, fit=run.data.fit
-    )
+    dataset = shared_data(run.data)
     shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
     with seeded(run.seed, "init"):
         network = build_network(
@@ -185,7 +183,7 @@ def _is_small(run: SparseRun) -> bool:
 @lru_cache
 def _weights(data: Data, network: Network) -> int:
     """Parameters of the network on these data."""
-    dataset = shared_data(name=data.name, train_examples=data.train_examples, image_size=data.image_size, fit=data.fit)
+    dataset = shared_data(data)
     shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
     with seeded(0, "init"):
         model = build_network(network.name, shape, dataset.classes, widths=network.widths, dropout=network.dropout)

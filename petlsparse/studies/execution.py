@@ -21,7 +21,7 @@ from petlsparse.errors import UserError
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.optimization import Schedule as ScheduleSettings
-from petlsparse.recipe.schema import Run
+from petlsparse.recipe.schema import Data, Run
 from petlsparse.registry import resolve
 from petlsparse.tracking.atomic import rename_aside
 from petlsparse.tracking.progress import Progress
@@ -100,8 +100,12 @@ def _loaded(place: tuple[str | None, str], settings: tuple[tuple[str, Any], ...]
     return load_data(**dict(settings))
 
 
-def shared_data(**settings: Any) -> Dataset:
-    """`load_data`, once for the many runs that a process executes on the same data."""
+def shared_data(data: Data, **imposed: Any) -> Dataset:
+    """The data set of these settings, loaded once for the many runs that a process executes on it.
+
+    `imposed` are arguments of `load_data` that the model decides.
+    """
+    settings = data.model_dump(exclude={"augment"}) | imposed  # what varies images does so in training
     place = os.environ.get("PETLSPARSE_DATA"), str(Path.cwd())
     return _loaded(place, tuple(settings.items()))
 

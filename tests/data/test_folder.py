@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from petlsparse.data import load_data
 from petlsparse.data.files import decode
+from petlsparse.data.files.folder import _separate
+from petlsparse.data.files.tree import Part
 from petlsparse.errors import UserError
 from tests.data.formats import write_png
 
@@ -64,41 +68,127 @@ def test_a_single_held_out_part_is_for_the_report(data_root: Path, held: str) ->
     assert torch.bincount(data.val.labels).tolist() == [2, 2]
 
 
-def test_the_middle_is_cut_out_without_distortion(data_root: Path) -> None:
+@pytest.mark.parametrize("fit", ["resize", "crop"])
+def test_images_that_are_no_squares_are_resized_or_their_middle_is_cut_out(data_root: Path, fit: str) -> None:
     pixels = np.zeros((10, 30, 3), np.uint8)
     pixels[:, 10:20] = 255  # the middle third is the square that remains
     for name in ("a/0", "a/1", "a/2", "b/0", "b/1", "b/2"):
         write_png(data_root / "wide" / f"{name}.png", pixels)
-    assert load_data("folder:wide", image_size=10).train.images.min() == 255
+    images = load_data("folder:wide", image_size=10, image_fit=fit).train.images
+    columns = images.float().mean((0, 1, 2)).round().tolist()
+    if fit == "crop":
+        assert columns == [255] * 10
+    else:  # a third of each row is white; the middle is free from bicubic overshoot
+        assert (columns[0], columns[4], columns[5], columns[9]) == (0, 255, 255, 0)
+
+
+def test_squares_do_not_depend_on_the_fit(data_root: Path) -> None:
+    rng = np.random.default_rng(3)
+    for name in ("a/0", "a/1", "a/2", "b/0", "b/1", "b/2"):
+        write_png(data_root / "square" / f"{name}.png", rng.integers(0, 256, (37, 37, 3), dtype=np.uint8))
+    one, other = (load_data("folder:square", image_size=10, image_fit=fit) for fit in ("resize", "crop"))
+    assert one.fingerprint == other.fingerprint
+
+
+def test_transparency_shows_the_background_that_is_asked_for(data_root: Path) -> None:
+    for name in ("a/0", "a/1", "a/2", "b/0", "b/1", "b/2"):
+        write_png(data_root / "clear" / f"{name}.png", np.zeros((4, 4, 4), np.uint8))
+    for background, value in (("white", 255), ("black", 0), ("white", 255)):  # cached pixels are those of the setting
+        assert set(load_data("folder:clear", image_size=4, background=background).train.images.unique().tolist()) == {
+            value
+        }
+
+
+@pytest.mark.parametrize(
+    ("fractions", "counts"),
+    [
+        ({}, (144, 16, 40)),
+        ({"val_fraction": 0.25}, (120, 40, 40)),
+        ({"test_fraction": 0.5, "val_fraction": 0.5}, (50, 50, 100)),
+        ({"test_fraction": 0.001, "val_fraction": 0.001}, (198, 1, 1)),
+    ],
+)
+def test_a_plain_folder_is_divided_as_asked(
+    data_root: Path, fractions: dict[str, float], counts: tuple[int, ...]
+) -> None:
+    write_tree(data_root / "pets", {"cat": 100, "dog": 100})
+    data = load_data("folder:pets", image_size=4, **fractions)
+    assert (len(data.train), len(data.val), data.test_examples) == counts
+    assert len(data.test()) == counts[2]
+    assert data.about is not None
+    assert {part: sum(numbers) for part, numbers in data.about.counts.items()} == dict(
+        zip(("train", "val", "test"), counts, strict=True)
+    )
+
+
+@pytest.mark.parametrize("count", range(12, 400, 13))
+def test_the_default_fractions_divide_as_a_fifth_and_a_tenth_did(count: int) -> None:
+    part = Part(tuple(Path(str(number)) for number in range(count)), tuple(number % 2 for number in range(count)))
+    rest, test = _separate(part, 0.2, "folder/test")
+    assert len(test.files) == round(count / 5)
+    assert len(_separate(rest, 0.1, "folder/val")[1].files) == round(len(rest.files) / 10)
+
+
+def test_a_fraction_of_a_part_that_is_there_is_refused(data_root: Path) -> None:
+    write_tree(data_root / "pets/train", {"cat": 20, "dog": 20})
+    write_tree(data_root / "pets/test", {"cat": 1, "dog": 1}, first=100)
+    with pytest.raises(UserError, match=r"data\.test_fraction: the folder has a test part of its own, test/"):
+        load_data("folder:pets", image_size=8, test_fraction=0.3)
+
+
+def test_settings_of_folders_are_refused_elsewhere() -> None:
+    with pytest.raises(UserError) as caught:
+        load_data("digits", background="black", val_fraction=0.3)
+    assert [problem.where for problem in caught.value.problems] == ["data.background", "data.val_fraction"]
 
 
 @pytest.fixture
-def decoded_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
-    """The files that were opened as images."""
-    opened: list[Path] = []
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many images were opened, as the length of a list."""
+    opened: list[int] = []
     real = decode.Image.open
 
-    def spy(file: Path) -> object:
-        opened.append(file)
+    def spy(file: BytesIO) -> object:
+        opened.append(len(opened))
         return real(file)
 
     monkeypatch.setattr(decode.Image, "open", spy)
     return opened
 
 
-def test_images_are_decoded_once_per_size_and_content(data_root: Path, decoded_files: list[Path]) -> None:
+def test_images_are_decoded_once_per_manner(data_root: Path, opened: list[int]) -> None:
     write_tree(data_root / "pets", {"cat": 10, "dog": 10})
     first = load_data("folder:pets", image_size=8)
-    assert len(decoded_files) == 20
+    assert len(opened) == 20
     again = load_data("folder:pets", image_size=8)
-    assert len(decoded_files) == 20
+    again.test()
+    assert len(opened) == 20
     assert torch.equal(first.train.images, again.train.images)
-    load_data("folder:pets", image_size=9)
-    assert len(decoded_files) == 40
-    changed = decoded_files[0]
-    write_png(changed, colour(999))
-    os.utime(changed, (1, 1))
-    assert 999 in numbers(load_data("folder:pets", image_size=8).train.images)
+    assert again.about == first.about
+    for other in ({"image_size": 9}, {"image_fit": "crop"}, {"background": "black"}):
+        before = len(opened)
+        load_data("folder:pets", **({"image_size": 8} | other))
+        assert len(opened) == before + 20
+
+
+def test_equal_content_elsewhere_is_not_decoded_again(data_root: Path, opened: list[int]) -> None:
+    for name in ("pets", "twin"):
+        write_tree(data_root / name, {"cat": 10, "dog": 10})
+    first = load_data("folder:pets", image_size=8)
+    twin = load_data("folder:twin", image_size=8)
+    assert len(opened) == 20
+    assert (twin.fingerprint, twin.test_fingerprint) == (first.fingerprint, first.test_fingerprint)
+
+
+def test_an_image_changed_in_place_is_seen_though_length_and_time_stay(data_root: Path) -> None:
+    write_tree(data_root / "pets/train", {"cat": 10, "dog": 10})
+    write_tree(data_root / "pets/test", {"cat": 1, "dog": 1})
+    file = data_root / "pets/train/cat/003.bmp"
+    for shade in (10, 20):
+        Image.new("RGB", (8, 8), (shade,) * 3).save(file)
+        os.utime(file, (1, 1))
+        images = load_data("folder:pets", image_size=8, fit="train+val").train.images
+        assert {10, 20} & set(images[:, 2, 0, 0].tolist()) == {shade}
 
 
 def test_a_damaged_cache_is_made_again(data_root: Path, tmp_path: Path) -> None:
@@ -116,8 +206,9 @@ def test_all_broken_images_are_named_at_once(data_root: Path) -> None:
     broken[0].touch()
     broken[1].write_text("not an image")
     broken[2].write_bytes((data_root / "pets/train/cat/001.png").read_bytes()[:60])
-    with pytest.raises(UserError, match="3 of") as caught:
+    with pytest.raises(UserError) as caught:
         load_data("folder:pets", image_size=8)
+    assert str(caught.value).count(" images cannot be read\n") == 2  # of train and of val, cut out of it
     assert all(str(file) in str(caught.value) for file in broken)
 
 
@@ -132,7 +223,7 @@ def test_a_broken_test_image_is_told_before_training(data_root: Path) -> None:
 def test_a_test_folder_without_class_folders_is_told_before_training(data_root: Path) -> None:
     write_tree(data_root / "pets/train", {"cat": 20, "dog": 20})
     write_png(data_root / "pets/test/0.png", colour(1))
-    with pytest.raises(UserError, match="the test part: has no images"):
+    with pytest.raises(UserError, match="test: has no class folder with images in it"):
         load_data("folder:pets", image_size=8)
 
 
@@ -155,3 +246,47 @@ def test_other_trees_are_refused(data_root: Path) -> None:
     write_tree(data_root / "pets/test", {"cow": 2})
     with pytest.raises(UserError, match="cow"):
         load_data("folder:pets")
+
+
+def test_names_that_are_not_utf8_are_read_cached_and_told(data_root: Path) -> None:
+    folder = data_root / "pets/train" / os.fsdecode(b"caf\xe9")
+    write_tree(data_root / "pets/train", {"dog": 20})
+    write_tree(data_root / "pets/test", {"dog": 2})
+    write_tree(folder.parent, {folder.name: 20}, first=100)
+    (folder / "000.png").rename(folder / os.fsdecode(b"\xff.png"))
+    for _ in range(2):  # decoded, then from the cache
+        about = load_data("folder:pets", image_size=8).about
+        assert about is not None
+        assert about.class_names == (r"caf\xe9", "dog")
+        assert r"train/caf\xe9/\xff.png" in about.constant
+        assert next(about.remarks()) == r"the test part has no image of 1 of 2 classes: caf\xe9"
+    (folder / os.fsdecode(b"\xfe.png")).touch()
+    with pytest.raises(UserError, match=r"caf\\xe9/\\xfe\.png: no image that Pillow knows"):
+        load_data("folder:pets", image_size=8)
+
+
+def test_a_tree_says_what_was_taken_for_what(data_root: Path) -> None:
+    write_tree(data_root / "pets/Training", {"cat": 20, "dog": 20})
+    write_tree(data_root / "pets/Valid", {"cat": 1, "dog": 3}, first=100)
+    about = load_data("folder:pets", image_size=8).about
+    assert about is not None
+    assert about.made == {
+        "train": "Training/",
+        "val": "10 % of the images of Training/, class by class (data.val_fraction)",
+        "test": "Valid/, as there is no other part to report on",
+    }
+    assert about.counts == {"train": (18, 18), "val": (2, 2), "test": (1, 3)}
+    assert about.sizes == {"20×12": 44}
+    assert about.modes == {"RGB": 44}
+    assert len(about.constant) == 44
+
+
+def test_classes_that_the_cut_parts_lack_are_told(data_root: Path) -> None:
+    write_tree(data_root / "few", {f"class{number}": 2 for number in range(10)})
+    about = load_data("folder:few", image_size=8).about
+    assert about is not None
+    lacking = [text for text in about.remarks() if "has no image" in text]
+    assert [text.partition(" classes")[0] for text in lacking] == [
+        "the val part has no image of 8 of 10",
+        "the test part has no image of 6 of 10",
+    ]

@@ -1,11 +1,12 @@
 """Which runs there are: strict types, ranges, and settings that must fit each other."""
 
 import pytest
+from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from petlsparse.errors import UserError
 from petlsparse.recipe import AdapterRun, Duration, SparseRun, parse_run
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, keys_of, neutral_columns, setting_types
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, Data, fields_of, keys_of, neutral_columns, setting_types
 
 SPARSE = {
     "study": "dst-sweep",
@@ -236,10 +237,31 @@ def test_the_fields_of_a_table_depend_on_its_kind():
 
 def test_settings_that_a_stored_row_lacks_read_as_what_its_run_was_made_with():
     old = {"study": "adapter-search", "method_kind": "linear-probe", "backbone_name": "vit-micro"}
-    assert neutral_columns(old) == {"backbone_frozen_precision": "float32"}
-    assert neutral_columns(old | {"backbone_frozen_precision": None}) == {"backbone_frozen_precision": "float32"}
-    assert neutral_columns(old | {"backbone_frozen_precision": "bf16"}) == {}
-    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"}) == {}
+    data = {
+        "data_image_fit": "resize",
+        "data_background": "white",
+        "data_val_fraction": 0.1,
+        "data_test_fraction": 0.2,
+    }
+    assert neutral_columns(old) == {**data, "backbone_frozen_precision": "float32"}
+    unknown = old | {"backbone_frozen_precision": None}
+    assert neutral_columns(unknown) == {**data, "backbone_frozen_precision": "float32"}
+    assert neutral_columns(old | {"backbone_frozen_precision": "bf16"}) == data
+    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"}) == data
+    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"} | data) == {}
+
+
+@pytest.mark.parametrize(("text", "spelling"), [("white", "white"), ("#FFFFFF", "white"), ("#0A141E", "#0a141e")])
+def test_a_colour_has_one_spelling(text, spelling):
+    data = Data.model_validate({"name": "digits", "background": text})
+    assert data.background == spelling
+
+
+@pytest.mark.parametrize("bad", [{"background": "red"}, {"background": "#fff"}, {"val_fraction": 0.0},
+                                 {"test_fraction": 1.0}, {"image_fit": "stretch"}])  # fmt: skip
+def test_data_settings_are_bounded(bad):
+    with pytest.raises(ValidationError):
+        Data.model_validate({"name": "digits", **bad})
 
 
 class Lenient(GenerateJsonSchema):

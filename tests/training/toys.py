@@ -51,6 +51,7 @@ def toy_dataset(train: int = 50, val: int = 20, read_test: Callable[[], Split] |
         std=STD,
         fingerprint="0" * 12,
         test_fingerprint="1" * 12,
+        test_examples=30,
         read_test=read_test or CountingTest(),
     )
 

@@ -4,65 +4,129 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import json
 import os
-import struct
-import zlib
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
-from PIL import Image, ImageOps
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from PIL import Image, ImageOps, UnidentifiedImageError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from petlsparse.data.files.pixels import is_constant, rgb
 from petlsparse.data.files.roots import cache_home
+from petlsparse.data.files.shown import shown
 from petlsparse.errors import Problem, UserError
 
+RULES = 2
+"""Of what pixels become; to be raised when this file or `pixels` makes others of the same bytes."""
 _NAMED = 20  # broken files named in the message
-_UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
-def decoded(files: tuple[Path, ...], size: int) -> Tensor:
-    """Images uint8 (N, 3, size, size): the shorter side resized to ``size`` (bicubic), the middle cut out.
+@dataclass(frozen=True)
+class Manner:
+    """How images become squares: ``fit`` is "resize", both sides to ``size``, or "crop", the middle square."""
 
-    Kept under the names, lengths and modification times of the files. Raises one UserError naming the files that
-    cannot be read.
+    size: int
+    fit: str
+    background: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the files of a part are: how many have each size and mode, what was done to them, and which are constant."""
+
+    sizes: Counter[str] = field(default_factory=Counter)
+    """Width×height as stored -> files."""
+    modes: Counter[str] = field(default_factory=Counter)
+    """Pillow's name -> files."""
+    done: Counter[str] = field(default_factory=Counter)
+    """In words -> files."""
+    constant: list[int] = field(default_factory=list)
+    """Places of the files whose pixels are all equal."""
+
+
+def decoded(files: tuple[Path, ...], manner: Manner) -> tuple[Tensor, Facts]:
+    """Images uint8 (N, 3, size, size), bicubic, and what the files are.
+
+    Kept under the content of the files. Raises one UserError naming the files that cannot be read.
     """
-    cached = cache_home() / "decoded" / f"{_identity(files, size)}.safetensors"
-    with contextlib.suppress(OSError, SafetensorError, KeyError):
-        return load_file(cached)["images"]
-    images = _decode(files, size)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_suffix(f".{os.getpid()}")
-        save_file({"images": images}, partial)
-        partial.replace(cached)
-    return images
+    with contextlib.suppress(OSError):  # whoever decodes will name the file
+        found = _cached(_place((_digest(file.read_bytes()) for file in files), manner))
+        if found is not None:
+            return found
+    images, facts, digests = _decode(files, manner)
+    place = _place(digests, manner)
+    with contextlib.suppress(OSError, SafetensorError):  # a cache that cannot be written costs time, nothing else
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = place.with_suffix(f".{os.getpid()}")
+        save_file({"images": images}, partial, metadata={"facts": json.dumps(vars(facts))})
+        partial.replace(place)
+    return images, facts
 
 
-def _decode(files: tuple[Path, ...], size: int) -> Tensor:
-    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
-    broken = []
+def _cached(place: Path) -> tuple[Tensor, Facts] | None:
+    try:
+        with safe_open(place, framework="pt") as file:
+            told = json.loads(file.metadata()["facts"])
+            counts = {name: Counter(told[name]) for name in ("sizes", "modes", "done")}
+            return file.get_tensor("images"), Facts(**counts, constant=told["constant"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None  # not there, or damaged
+
+
+def _decode(files: tuple[Path, ...], manner: Manner) -> tuple[Tensor, Facts, list[bytes]]:
+    images = torch.empty(len(files), 3, manner.size, manner.size, dtype=torch.uint8)
+    facts, digests, broken = Facts(), [], []
     for index, file in enumerate(files):
         try:
-            with Image.open(file) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                square = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
-        except _UNREADABLE as error:
-            broken.append(f"  {file}: {error}")
+            content = file.read_bytes()
+            digests.append(_digest(content))
+            with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
+                size, mode = "×".join(map(str, image.size)), image.mode
+                colour, done = rgb(image, manner.background)
+        except Exception as error:  # noqa: BLE001  whatever Pillow's parsers make of damage, the file is not readable
+            broken.append(f"  {shown(file)}: {_reason(error)}")
             continue
-        images[index] = torch.from_numpy(np.array(square)).permute(2, 0, 1)
+        facts.sizes[size] += 1
+        facts.modes[mode] += 1
+        facts.done.update(done)
+        if is_constant(colour):
+            facts.constant.append(index)
+        images[index] = torch.from_numpy(np.array(_square(colour, manner))).permute(2, 0, 1)
     if broken:
         more = [f"  and {len(broken) - _NAMED} more"] if len(broken) > _NAMED else []
         lines = [f"{len(broken)} of {len(files)} images cannot be read", *broken[:_NAMED], *more]
         raise UserError(Problem("\n".join(lines)))
-    return images
+    return images, facts, digests
 
 
-def _identity(files: tuple[Path, ...], size: int) -> str:
-    digest = hashlib.sha256(str(size).encode())
-    for file in files:
-        facts = file.stat()
-        digest.update(f"{file.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:32]
+def _square(image: Image.Image, manner: Manner) -> Image.Image:
+    sides = manner.size, manner.size
+    if manner.fit == "crop":
+        return ImageOps.fit(image, sides, Image.Resampling.BICUBIC)
+    return image.resize(sides, Image.Resampling.BICUBIC)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no image that Pillow knows"
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _place(digests: Iterable[bytes], manner: Manner) -> Path:
+    about = f"{RULES} {PIL.__version__} {manner.size} {manner.fit} {manner.background}"
+    key = hashlib.sha256(about.encode() + b"\0" + b"".join(digests)).hexdigest()[:32]
+    return cache_home() / "decoded" / f"{key}.safetensors"

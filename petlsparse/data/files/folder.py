@@ -2,53 +2,124 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
-from petlsparse.data.files.decode import decoded
-from petlsparse.data.files.tree import Part, locate, scan
+from petlsparse.data.about import About
+from petlsparse.data.files.decode import Facts, Manner, decoded
+from petlsparse.data.files.shown import shown
+from petlsparse.data.files.tree import Part, Tree, locate, scan
+from petlsparse.data.fingerprint import fingerprint
 from petlsparse.data.subset import stratified_split
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import FolderSettings, HeldOut, Source, Split
+from petlsparse.errors import Problem, UserError
 
 DEFAULT_SIZE = 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PARTS = ("train", "val", "test")
 
 
-def image_folder(reference: str, image_size: int | None = None) -> Source:
+def image_folder(reference: str, image_size: int | None, settings: FolderSettings) -> Source:
     """The images below a folder, given by its path or by its name under a data root.
 
     The folder holds ``train`` and, where its user made them, ``val`` and ``test`` with class folders in each, or
-    class folders directly. Parts that are missing are cut out by class, always in the same way: the validation part
-    is a tenth of what is left after the test part, the test part a fifth of everything. A tree with only ``train``
+    class folders directly. Parts that are missing are cut out by class, always in the same way: the test part is
+    ``test_fraction`` of everything, the validation part ``val_fraction`` of what is left. A tree with only ``train``
     and ``val`` has no other images to report on: there ``val`` is the test part.
+
+    Raises UserError for a tree that has no clear meaning, for images that cannot be read, all at once, and for a
+    fraction of a part that the tree has.
     """
     tree = scan(locate(reference))
-    size = image_size or DEFAULT_SIZE
+    parts, made = _divided(tree, settings)
+    manner = Manner(image_size or DEFAULT_SIZE, settings.image_fit, settings.background)
+    facts: dict[str, Facts] = {}
+    splits: dict[str, Split] = {}
+    problems: list[Problem] = []
+    for name in PARTS:
+        try:
+            images, facts[name] = decoded(parts[name].files, manner)
+            splits[name] = Split(images, torch.tensor(parts[name].labels))
+        except UserError as error:
+            problems += (replace(problem, where=f"the {name} part") for problem in error.problems)
+    if problems:
+        raise UserError(*problems)
+    classes, test = len(tree.classes), parts["test"]
+    held_out = HeldOut(len(test.files), fingerprint(classes, splits.pop("test")))
+    return Source(
+        classes,
+        splits["train"],
+        splits["val"],
+        lambda: Split(decoded(test.files, manner)[0], torch.tensor(test.labels)),
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        held_out,
+        _about(tree, parts, made, facts),
+    )
+
+
+def _divided(tree: Tree, settings: FolderSettings) -> tuple[dict[str, Part], dict[str, str]]:
+    """The three parts, and in words where each comes from."""
     parts = dict(tree.parts)
+    made = {part: f"{shown(folder.name)}/" for part, folder in tree.folders.items() if part != "all"}
     if "val" in parts and "test" not in parts:
-        parts["test"] = parts.pop("val")
-    train = parts["all"] if "all" in parts else parts["train"]
-    if "test" not in parts:
-        train, parts["test"] = _separate(train, 5, "folder/test")
-    if "val" not in parts:
-        train, parts["val"] = _separate(train, 10, "folder/val")
+        parts["test"], made["test"] = parts.pop("val"), f"{made.pop('val')}, as there is no other part to report on"
+    if "all" in parts:
+        parts["train"], made["train"] = parts.pop("all"), "the rest"
+    for part, of, fraction in (
+        ("test", "all images", settings.test_fraction),
+        ("val", "the images left", settings.val_fraction),
+    ):
+        if part not in parts:
+            parts["train"], parts[part] = _separate(parts["train"], fraction, f"folder/{part}")
+            if "train" in tree.parts:
+                of = f"the images of {shown(tree.folders['train'].name)}/"
+            made[part] = f"{100 * fraction:g} % of {of}, class by class (data.{part}_fraction)"
+        elif fraction != getattr(FolderSettings, f"{part}_fraction"):
+            message = f"the folder has a {part} part of its own, {made[part]}"
+            raise UserError(Problem(message, where=f"data.{part}_fraction", value=str(fraction)))
+    return {part: parts[part] for part in PARTS}, {part: made[part] for part in PARTS}
 
-    def read(part: Part) -> Split:
-        return Split(decoded(part.files, size), torch.tensor(part.labels))
 
-    val, test = parts["val"], parts["test"]
-    both = read(Part(train.files + val.files, train.labels + val.labels))  # broken images of both are told at once
-    first, rest = both.take(slice(len(train.files))), both.take(slice(len(train.files), None))
-    return Source(len(tree.classes), first, rest, lambda: read(test), IMAGENET_MEAN, IMAGENET_STD)
-
-
-def _separate(part: Part, divisor: int, purpose: str) -> tuple[Part, Part]:
-    """What is kept of a part, and one ``divisor``-th of it held out in proportion to its classes."""
+def _separate(part: Part, fraction: float, purpose: str) -> tuple[Part, Part]:
+    """What is kept of a part, and a fraction of it, one image at least, held out in proportion to its classes."""
     labels = torch.tensor(part.labels)
-    kept, held = stratified_split(labels, max(1, round(len(labels) / divisor)), purpose)
+    exact = Fraction(str(fraction)) * len(labels)
+    kept, held = stratified_split(labels, max(1, round(exact)), purpose)
     return _choose(part, kept), _choose(part, held)
 
 
 def _choose(part: Part, indices: Tensor) -> Part:
     chosen = indices.tolist()
     return Part(tuple(part.files[i] for i in chosen), tuple(part.labels[i] for i in chosen))
+
+
+def _about(tree: Tree, parts: Mapping[str, Part], made: Mapping[str, str], facts: Mapping[str, Facts]) -> About:
+    def total(counters: Iterable[Counter[str]]) -> dict[str, int]:
+        return dict(sum(counters, Counter[str]()).most_common())
+
+    places = Counter((part, label) for part, each in parts.items() for label in each.labels)
+    return About(
+        made=made,
+        counts={part: tuple(places[part, label] for label in range(len(tree.classes))) for part in parts},
+        class_names=tuple(map(shown, tree.classes)),
+        sizes=total(each.sizes for each in facts.values()),
+        modes=total(each.modes for each in facts.values()),
+        done=total(each.done for each in facts.values()),
+        skipped=_reasons(tree),
+        constant=tuple(
+            shown(parts[part].files[index].relative_to(tree.path)) for part in parts for index in facts[part].constant
+        ),
+    )
+
+
+def _reasons(tree: Tree) -> dict[str, tuple[str, ...]]:
+    reasons: dict[str, tuple[str, ...]] = {}
+    for path, why in tree.skipped:
+        reasons[why] = (*reasons.get(why, ()), shown(path.relative_to(tree.path)))
+    return reasons

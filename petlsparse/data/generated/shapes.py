@@ -18,7 +18,7 @@ import torch
 from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import HeldOut, Source, Split
 
 CANVAS = 64
 FEWEST, MOST = 3, 10
@@ -81,4 +81,5 @@ def random_shapes(rng: Stream, centre: np.ndarray, radius: np.ndarray) -> np.nda
 def count() -> Source:
     """The number of shapes, 3 to 10."""
     parts = (draw("train"), draw("val"), partial(draw, "test"))
-    return Source(MOST - FEWEST + 1, *parts, mean=(0.5,) * 3, std=(0.5,) * 3, test_fingerprint=TEST_FINGERPRINT)
+    held_out = HeldOut(EXAMPLES["test"], TEST_FINGERPRINT)
+    return Source(MOST - FEWEST + 1, *parts, mean=(0.5,) * 3, std=(0.5,) * 3, held_out=held_out)

@@ -15,7 +15,7 @@ import torch
 
 from petlsparse.data.generated import polygons
 from petlsparse.data.streams import balanced_labels, integers, stream, uniform
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import HeldOut, Source, Split
 
 CANVAS = 64
 BINS = 16
@@ -52,7 +52,8 @@ def draw(factor: str, split: str) -> Split:
 
 def _source(factor: str) -> Source:
     parts = (draw(factor, "train"), draw(factor, "val"), partial(draw, factor, "test"))
-    return Source(BINS, *parts, mean=(0.5,), std=(0.5,), test_fingerprint=TEST_FINGERPRINTS[factor])
+    held_out = HeldOut(EXAMPLES["test"], TEST_FINGERPRINTS[factor])
+    return Source(BINS, *parts, mean=(0.5,), std=(0.5,), held_out=held_out)
 
 
 @cache

@@ -1,0 +1,79 @@
+"""What a data set consists of, told to people: where its parts come from, what its files are, what is odd about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from petlsparse.data.types import Split
+
+DOUBTFUL_ERROR = 5.0
+"""A standard error of the validation accuracy, in percentage points, from which on it is a poor choice to choose by."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What was found out when a data set was read. Counts are of files, by what they have in common."""
+
+    made: Mapping[str, str] = field(default_factory=dict)
+    """Part -> where it comes from, in words."""
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Part -> examples of each class."""
+    class_names: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Width×height as stored."""
+    modes: Mapping[str, int] = field(default_factory=dict)
+    """Pillow's names."""
+    done: Mapping[str, int] = field(default_factory=dict)
+    """What was done to pixels on the way to 8-bit RGB."""
+    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Why -> files and folders that are not used."""
+    constant: tuple[str, ...] = ()
+    """Images whose pixels are all equal."""
+
+    def remarks(self) -> Iterator[str]:
+        """What somebody who trains on these data should know, one sentence each."""
+        yield from _lacking(self.counts, self.class_names)
+        if self.constant:
+            yield f"{len(self.constant)} constant images, all of one colour: {few(self.constant)}"
+        for what, number in self.done.items():
+            yield f"{number} images: {what}"
+        for why, paths in self.skipped.items():
+            if why != "hidden":
+                yield f"{len(paths)} skipped, {why}: {few(paths)}"
+
+
+def few(names: tuple[str, ...], most: int = 3) -> str:
+    """The first of many names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def class_counts(split: Split, classes: int) -> tuple[int, ...]:
+    """Examples of each class."""
+    return tuple(torch.bincount(split.labels, minlength=classes).tolist())
+
+
+def validation_error(examples: int) -> float:
+    """Largest standard error of an accuracy measured on so many examples, that of 50 %, in percentage points."""
+    return float(50 / examples**0.5)
+
+
+def validation_remark(examples: int) -> str | None:
+    """A warning where a validation part is too small to choose by; None where it is not, or where there is none."""
+    if not examples or validation_error(examples) <= DOUBTFUL_ERROR:
+        return None
+    error = validation_error(examples)
+    return (
+        f"{examples} validation images are few to choose by: the standard error of their accuracy is up to "
+        f"{error:.1f} points"
+    )
+
+
+def _lacking(counts: Mapping[str, tuple[int, ...]], names: tuple[str, ...]) -> Iterator[str]:
+    for part, numbers in counts.items():
+        lacking = tuple(names[label] for label, number in enumerate(numbers) if number == 0)
+        if lacking:
+            yield f"the {part} part has no image of {len(lacking)} of {len(numbers)} classes: {few(lacking)}"
