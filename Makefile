@@ -1,10 +1,11 @@
 # Everything below works on a machine with nothing but Python 3.11+ and make.
 #   make demo
-#   make dst-sweep RECIPE=dst-smoke OUT=results/mine WORKERS=2
+#   make dst-sweep RECIPE=dst-smoke OUT=results/mine WORKERS=2 ARGS='--seeds 1-5'
 PYTHON  ?= python3
 RECIPE  ?=
 OUT     ?=
 WORKERS ?=
+ARGS    ?=
 NAME    ?=
 PEERS   ?=
 
@@ -13,7 +14,7 @@ PETLSPARSE := $(VENV)/bin/petlsparse
 INSTALLED  := $(VENV)/.installed
 DEVELOPING := $(VENV)/.installed-dev
 STORES      = $(foreach made,$(wildcard results/*/runs.parquet),$(if $(findstring .before-,$(made)),,$(made:/runs.parquet=)))
-FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS))
+FLAGS       = $(if $(OUT),--out $(OUT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 export OMP_NUM_THREADS ?= 1
 
@@ -23,7 +24,7 @@ export OMP_NUM_THREADS ?= 1
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
 	@echo
-	@echo "  variables: PYTHON=$(PYTHON) RECIPE= OUT= WORKERS="
+	@echo "  variables: PYTHON=$(PYTHON) RECIPE= OUT= WORKERS= ARGS='any other flags of the command'"
 
 demo: $(INSTALLED)  ## a small version of both studies, then their tables (minutes)
 	$(PETLSPARSE) demo $(FLAGS)
@@ -35,11 +36,11 @@ adapter-search:  ## the runs of RECIPE, an adapter-search study; again to resume
 dst-sweep:  ## the runs of RECIPE, a dst-sweep study; again to resume
 
 smoke: $(INSTALLED)  ## the smoke recipe of each study, what CI runs
-	$(PETLSPARSE) dst-sweep dst-smoke $(if $(WORKERS),--workers $(WORKERS))
-	$(PETLSPARSE) adapter-search adapter-smoke $(if $(WORKERS),--workers $(WORKERS))
+	$(PETLSPARSE) dst-sweep dst-smoke $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+	$(PETLSPARSE) adapter-search adapter-smoke $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 tables: $(INSTALLED)  ## comparison tables of OUT (or of all results/*), without training
-	$(PETLSPARSE) compare $(or $(OUT),$(STORES))
+	$(PETLSPARSE) compare $(or $(OUT),$(STORES)) $(ARGS)
 
 test: $(DEVELOPING)  ## the default tests
 	$(VENV)/bin/pytest

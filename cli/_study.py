@@ -186,6 +186,8 @@ def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[st
 
 def show_results(ended: Ended, *, json: bool) -> None:
     """The runs as JSON, or the comparison and what was written where."""
+    from petlsparse.tracking.parts import has_rows
+
     recipe, folder, summary, present = ended
     records = recorded(ended)
     if json:
@@ -199,7 +201,7 @@ def show_results(ended: Ended, *, json: bool) -> None:
         print_comparisons(compare(records, present))
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     _console.out.print(f"{len(recipe.runs)} runs: {counts}")
-    for path in sorted(folder.glob("*.parquet")):
+    for path in filter(has_rows, sorted(folder.glob("*.parquet"))):
         _console.out.print(f"  {path}", style="dim", highlight=False)
     if summary.counts["failed"]:
         _console.warn(f"petlsparse show RUN_ID --log --out {folder} tells why a run failed")

@@ -128,6 +128,8 @@ def probed(run: "Run", device: str) -> float:
 
 def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
     """One object per run."""
+    from json import loads
+
     return [
         {
             "run_id": run_id,
@@ -136,6 +138,7 @@ def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
             "method": arm.method,
             **arm.settings,
             **arm.cost,
+            **({} if arm.edges is None else {"edges": loads(arm.edges)}),
             "seconds": arm.seconds,
         }
         for arm in arms
@@ -152,7 +155,9 @@ def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", w
 
     _console.out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.study}, {recipe.path}"), soft_wrap=True)
     varied = axes(recipe.runs, recipe.varies)
-    _console.out.print(_console.grid(["axis", "values"], [(key, listing(values)) for key, values in varied.items()]))
+    room = _console.out.width - max(map(len, varied)) - 4
+    values = [(key, listing(_named(key, found), room)) for key, found in varied.items()]
+    _console.out.print(_console.grid(["axis", "values"], values))
     table, _ = fitted(_columns(arms))
     _console.out.print(table)
     totals = {state: sum(arm.counts[state] for arm in arms) for state in STATES}
@@ -166,6 +171,15 @@ def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", w
     _console.out.print(text, soft_wrap=True)
 
 
+def _named(key: str, values: "Sequence[Any]") -> "Sequence[Any]":
+    """The values of an axis; lists of edges by the names that labels give them."""
+    import json
+
+    from petlsparse.analysis.labels import edge_names
+
+    return [edge_names(json.dumps(edges)) for edges in values] if key == "method.edges" else values
+
+
 def _print_stale(recorded: "Sequence[Record]", arms: "Sequence[ArmOutlook]") -> None:
     stale = {run_id: columns for arm in arms for run_id, columns in arm.stale.items()}
     for line in [*stale_lines(recorded, stale), *choice_lines()] if stale else ():
@@ -173,6 +187,7 @@ def _print_stale(recorded: "Sequence[Record]", arms: "Sequence[ArmOutlook]") -> 
 
 
 def _columns(arms: "Sequence[ArmOutlook]") -> "list[Column]":
+    from petlsparse.analysis.labels import edge_names
     from petlsparse.analysis.outlook import STATES
     from petlsparse.analysis.quantities import count, duration
     from petlsparse.analysis.table import Column, heading
@@ -180,9 +195,13 @@ def _columns(arms: "Sequence[ArmOutlook]") -> "list[Column]":
     def time(arm: "ArmOutlook") -> str:
         return "" if arm.seconds_left == 0 else "unknown" if arm.seconds is None else duration(arm.seconds)
 
+    def drawn(arm: "ArmOutlook") -> str:
+        return edge_names(arm.edges) if arm.drawn else ""
+
     return [
         *(Column(heading(name), tuple(arm.settings[name] for arm in arms), numeric=False) for name in arms[0].settings),
         Column("method", tuple(arm.method for arm in arms), numeric=False),
+        *([Column("edges", tuple(map(drawn, arms)), numeric=False, spare=1)] if any(arm.drawn for arm in arms) else []),
         *(
             Column(state, tuple(str(arm.counts[state] or "") for arm in arms))
             for state in STATES

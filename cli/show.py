@@ -81,13 +81,23 @@ def _verdict(stale: list[str] | None) -> str:
 
 
 def _section(title: str, values: dict[str, Any]) -> Table:
-    from petlsparse.recipe.nesting import flatten
+    from json import dumps
 
+    from petlsparse.analysis.labels import edge_names
+    from petlsparse.analysis.quantities import with_unit
+    from petlsparse.recipe.nesting import flatten
+    from petlsparse.tracking.tables import RUNS
+
+    units = {column.name: column.unit for column in RUNS.columns}
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(title, style="bold"))
     for name, value in flatten(values, ".").items():
-        shown = "–" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-        table.add_row(Text(f"  {name}"), Text(str(shown)))
+        shown = (
+            edge_names(dumps(value), len(value)) if name == "method.edges" else with_unit(value, units.get(name, ""))
+        )
+        if name == "edges":
+            shown = edge_names(value, len(value))
+        table.add_row(Text(f"  {name}"), Text(shown))
     return table
 
 

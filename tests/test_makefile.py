@@ -51,6 +51,12 @@ def test_tables_are_of_all_results_but_those_set_aside(folder: Path) -> None:
     assert command.split()[2:] == ["elsewhere"]
 
 
+@pytest.mark.parametrize("target", ["dst-sweep", "adapter-search", "demo", "tables", "smoke"])
+def test_further_flags_go_to_the_command(target: str, folder: Path) -> None:
+    *_, command = make(folder, "--dry-run", target, "RECIPE=x", "OUT=y", "ARGS=--seeds 1-5 --json").stdout.splitlines()
+    assert command.endswith(" --seeds 1-5 --json")
+
+
 def test_help_names_the_targets(folder: Path) -> None:
     text = make(folder, "help").stdout
     assert all(f"make {target}" in text for target in ("demo", "dst-sweep", "adapter-search", "tables", "test"))

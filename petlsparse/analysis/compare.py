@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from petlsparse.analysis.arms import Arm, group
+from petlsparse.analysis.labels import is_drawn
 from petlsparse.analysis.notes import notes_on
 from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Record, Row
 from petlsparse.analysis.staleness import Present, stale_columns
@@ -42,5 +43,6 @@ def _row(arm: Arm, present: Present) -> Row:
         costs={name: summarise(run.get(name) for run in done).mean for name in COSTS},
         selected=any(run.get("val_accuracy_best") is not None for run in done) or not done,
         content=arm.content,
+        drawn=next((run["edges"] for run in arm.runs if is_drawn(run) and run.get("edges")), None),
         stale=tuple(stale) if looked_at else None,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from petlsparse.analysis.quantities import known
 
 Fields = Mapping[str, object]
-_EDGES_SHOWN = 3
+EDGES_SHOWN = 3
 
 
 def method_label(fields: Fields, varying: Collection[str] = ()) -> str:
@@ -81,20 +81,25 @@ def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
         label = f"random-{setting(fields['count'])}" + ("" if kind == "any" else f" {kind}")
     else:
         said.append("draw")  # means nothing here
-        label = _explicit(fields["edges"]) if placement == "explicit" else placement
+        label = edge_names(fields["edges"]) if placement == "explicit" else placement
         if known(fields.get("count")) is not None:
             label = f"{placement.removesuffix('-k')}-{setting(fields['count'])}"
     return f"{label} r={setting(fields['rank'])}", tuple(said)
 
 
-def _explicit(text: object) -> str:
-    """The first edges of a JSON list; what else a record may hold there as it is."""
+def is_drawn(run: Mapping[str, object]) -> bool:
+    """Whether the edges of a run, given by columns, are drawn rather than named by its placement."""
+    return run.get("method_placement") == "random"
+
+
+def edge_names(text: object, most: int = EDGES_SHOWN) -> str:
+    """The first edges of a JSON list, `3→4 5→9 +10 more`; what else a record may hold there as it is."""
     try:
         edges = [f"{source}→{target}" for source, target in json.loads(str(text))]
     except (ValueError, TypeError):
         return f"explicit {text}"
-    more = len(edges) - _EDGES_SHOWN
-    return " ".join([*edges[:_EDGES_SHOWN], *([f"+{more} more"] if more > 0 else [])])
+    more = len(edges) - most
+    return " ".join([*edges[:most], *([f"+{more} more"] if more > 0 else [])])
 
 
 _LABELS: dict[str, Callable[[Fields], tuple[str, tuple[str, ...]]]] = {

@@ -100,11 +100,18 @@ def _origin(records: Sequence[Record]) -> str:
     return ", ".join(known) + "." if known else ""
 
 
-def listing(values: Iterable[object]) -> str:
-    """`a`, `a and b`, `a, b and c`; runs of four or more whole numbers as `1–5`."""
+def listing(values: Iterable[object], room: int | None = None) -> str:
+    """`a`, `a and b`, `a, b and c`; runs of four or more whole numbers as `1–5`.
+
+    What is longer than `room` characters is cut short between values: `a, b and 167 more`.
+    """
     items = list(values)
     numbers = [item for item in items if isinstance(item, int)]
     if len(numbers) == len(items) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}–{numbers[-1]}"
     texts = [str(item) for item in items]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+    text = " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+    if room is None or len(text) <= room or len(texts) < 2:
+        return text
+    shorter = (f"{', '.join(texts[:n])} and {len(texts) - n} more" for n in range(len(texts) - 1, 1, -1))
+    return next((each for each in shorter if len(each) <= room), f"{texts[0]} and {len(texts) - 1} more")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from petlsparse.analysis.arms import group
+from petlsparse.analysis.labels import is_drawn
 from petlsparse.analysis.rows import Record
 from petlsparse.analysis.staleness import stale_columns
 from petlsparse.recipe.nesting import flatten
@@ -29,6 +30,10 @@ class ArmOutlook:
     """Of the stale runs, by run id: the fingerprints, by column, that differ from those of what is there now."""
     cost: Mapping[str, Any]
     """Parameters and FLOPs of one run."""
+    edges: str | None
+    """The adapters' edges, as JSON."""
+    drawn: bool
+    """Whether these were drawn rather than named."""
     seconds: float | None
     """Expected for one run; None: unknown."""
 
@@ -62,6 +67,10 @@ class Described(Protocol):
     def fingerprints(self) -> Mapping[str, str]:
         """Of what it would rest on, by column."""
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What follows from the settings without standing there, by column."""
+
 
 def outlook(
     runs: Iterable[Run],
@@ -91,7 +100,8 @@ def outlook(
         states |= dict.fromkeys(stale, STALE)
         left = [run_id for run_id in ids if states[run_id] != "done"]
         expected = seconds(by_id[left[0]]) if left else None
-        arms.append(ArmOutlook(arm.method, arm.settings, states, stale, described.cost, expected))
+        edges, drawn = described.facts.get("edges"), is_drawn(arm.runs[0])
+        arms.append(ArmOutlook(arm.method, arm.settings, states, stale, described.cost, edges, drawn, expected))
     return arms
 
 

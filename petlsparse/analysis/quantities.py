@@ -1,6 +1,7 @@
 """Numbers for people: 1.23M parameters, 45.6G FLOPs, 85 s, 512 MiB. A missing number is an en dash."""
 
 import math
+from collections.abc import Callable
 from numbers import Real
 
 MISSING = "–"
@@ -41,6 +42,17 @@ def percent(value: object) -> str:
     return MISSING if number is None else f"{number:.2f}"
 
 
+def exact(value: object) -> str:
+    """A number to six digits; anything else as it is."""
+    return MISSING if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def with_unit(value: object, unit: str) -> str:
+    """What a column of a table holds, for people; `unit` as the table's description names it."""
+    text = _BY_UNIT.get(unit, exact)(value)
+    return text if text == MISSING or unit not in ("%", "1/s", "FLOP") else f"{text} {unit}"
+
+
 def duration(seconds: object) -> str:
     """Seconds: 0.04 s, 4.2 s, 85 s, 12 min, 3 h 20 min, 2 d 5 h."""
     number = known(seconds)
@@ -53,3 +65,13 @@ def duration(seconds: object) -> str:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+_BY_UNIT: dict[str, Callable[[object], str]] = {
+    "s": duration,
+    "byte": memory,
+    "parameter": count,
+    "FLOP": count,
+    "1/s": count,
+    "%": percent,
+}

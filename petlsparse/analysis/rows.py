@@ -38,6 +38,8 @@ class Row:
     """Whether the weights were selected on validation; False means last weights."""
     content: dict[str, str]
     """Known fingerprints of what the runs rest on, by column name."""
+    drawn: str | None
+    """The edges that a random placement drew, as JSON."""
     stale: tuple[str, ...] | None
     """Those that differ from what is there now; None where nobody looked."""
 

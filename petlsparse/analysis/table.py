@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from petlsparse.analysis import quantities
+from petlsparse.analysis.labels import edge_names
 from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Row
 from petlsparse.analysis.statistics import Summary
 from petlsparse.tracking.fingerprints import FINGERPRINTS
@@ -56,6 +57,8 @@ def columns_of(comparison: Comparison) -> list[Column]:
         column("n", lambda row: str(row.scores["test_accuracy"].n)),
         column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=4),
     ]
+    if any(row.drawn for row in rows):
+        columns.append(column("edges", lambda row: edge_names(row.drawn) if row.drawn else "", False, spare=1))
     if any(row.stale for row in rows):
         columns.append(column("stale", _stale, numeric=False))
     if any(_lost(row) for row in rows):
@@ -74,6 +77,8 @@ def records_of(comparison: Comparison) -> list[dict[str, Any]]:
             summary = row.scores[name]
             record |= {f"{name}_{part}": getattr(summary, part) for part in ("mean", "sd", "low", "high")}
         record |= {name: row.content.get(name) for name in comparison.contents}
+        if any(each.drawn for each in comparison.rows):
+            record["edges"] = row.drawn
         record["stale"] = None if row.stale is None else list(row.stale)
         record["n"] = row.scores["test_accuracy"].n
         record |= {status: row.statuses.get(status, 0) for status in STATUSES}

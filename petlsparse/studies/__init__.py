@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,8 @@ class Description:
     """Parameters and FLOPs."""
     fingerprints: Mapping[str, str]
     """Of what it would rest on."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What follows from the settings without standing there: edges that are drawn."""
 
 
 def describe(run: Run) -> Description:
@@ -64,7 +66,7 @@ def describe(run: Run) -> Description:
     from petlsparse.recipe.execution import PLAIN
 
     assembly = _module(run).assemble(run, torch.device("cpu"), PLAIN)
-    return Description(assembly.cost, assembly.fingerprints)
+    return Description(assembly.cost, assembly.fingerprints, assembly.facts)
 
 
 @dataclass(frozen=True)

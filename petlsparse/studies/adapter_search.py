@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -74,11 +75,16 @@ def assemble_together(
             pixel_std=backbone.std,
             provenance={"backbone_fingerprint": fingerprint},
             manner={"frozen_values": said},
+            facts=_facts(run, backbone),
             feeds=feeds,
             final_rows=partial(_final_rows, model),
         )
         for run, model in zip(runs, models, strict=True)
     ]
+
+
+def _facts(run: AdapterRun, backbone: ResidualStream) -> dict[str, str]:
+    return {"edges": json.dumps(_edges(run.method, backbone))} if isinstance(run.method, Adapters) else {}
 
 
 def _cost(run: AdapterRun, model: PlacedAdapters | FullFineTuning, dataset: Dataset) -> dict[str, float]:

@@ -53,6 +53,8 @@ class Assembly:
     """Fingerprints of what the result rests on besides settings and data, by column of the `runs` table."""
     manner: dict[str, str] = field(default_factory=dict)
     """How the run is executed, by column of the `runs` table: what may differ between machines."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What follows from the settings without standing there, by column of the `runs` table: edges that were drawn."""
     feeds: tuple[Feed, Feed] | None = None
     """Of training and validation, in place of the images: what a frozen network makes of them, or what is shared."""
     portable: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
@@ -247,7 +249,7 @@ def concluded(
         if keep in ("best", "both"):
             best = assembly.portable(training.best_tensors or training.last_tensors)
             save_tensors(run_dir / "best.safetensors", best, {"run_id": run.run_id})
-    extra: dict[str, Any] = {**assembly.fingerprints, **assembly.manner, "warnings": list(warnings)}
+    extra: dict[str, Any] = {**assembly.fingerprints, **assembly.manner, **assembly.facts, "warnings": list(warnings)}
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(training.device)}
     rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
     return replace(result, rows=rows, cost=cost, provenance_extra=extra)

@@ -78,6 +78,14 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table |
         return None
 
 
+def has_rows(path: Path) -> bool:
+    """Whether a table's file holds anything."""
+    try:
+        return bool(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException):
+        return False
+
+
 def read_metadata(path: Path) -> dict[bytes, bytes]:
     """The metadata of a file; none when it is missing, truncated or damaged."""
     try:

@@ -76,9 +76,9 @@ COST = (
     Column("train_seconds", "float64", "s", "the part of it in training steps, batches included", incidental=True),
     Column("examples_per_second", "float64", "1/s", "training examples per second of `train_seconds`", incidental=True),
     Column("peak_memory_bytes", "int64", "byte", "peak of process (CPU) or device (CUDA) memory", incidental=True),
-    Column("trainable_parameters", "int64", "", "parameters the optimizer may change"),
-    Column("total_parameters", "int64", "", "all parameters, frozen and masked ones included"),
-    Column("active_parameters", "int64", "", "parameters that are not masked"),
+    Column("trainable_parameters", "int64", "parameter", "parameters the optimizer may change"),
+    Column("total_parameters", "int64", "parameter", "all parameters, frozen and masked ones included"),
+    Column("active_parameters", "int64", "parameter", "parameters that are not masked"),
     Column("training_flops", "float64", "FLOP", "whole training: 1 multiply-add = 2 FLOP, sparse layers by density"),
     Column("inference_flops", "float64", "FLOP", "one forward pass of one example"),
 )
@@ -112,6 +112,9 @@ PROVENANCE = (
     _about("data_fingerprint", "string", "12 hex of the hash of the data used", incidental=False),
     _about("test_fingerprint", "string", "12 hex of the hash of the test part, in its own size", incidental=False),
     _about("backbone_fingerprint", "string", "12 hex of the hash of the pre-trained weights", incidental=False),
+    _about(
+        "edges", "string", "JSON: the adapters' edges [source, target], also where they were drawn", incidental=False
+    ),
     _about("backends", "string", "JSON: sparse layer -> masked or csr, how it was computed"),
     _about(
         "frozen_values",

@@ -9,6 +9,7 @@ import pytest
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.formats import FORMATS
 from petlsparse.analysis.notes import listing
+from petlsparse.analysis.quantities import with_unit
 from petlsparse.analysis.rows import Comparison
 
 Make = Callable[..., dict[str, Any]]
@@ -56,3 +57,30 @@ def test_json_is_a_list_of_objects(comparisons: list[Comparison]) -> None:
 )
 def test_listing(values: list[object], text: str) -> None:
     assert listing(values) == text
+
+
+def test_a_long_list_takes_the_room_it_has() -> None:
+    edges = [f"{i}→{j}" for i in range(13) for j in range(13)]
+    assert listing(edges, room=30) == "0→0, 0→1, 0→2 and 166 more"
+    assert listing(edges, room=5) == "0→0 and 168 more"  # one value is always named
+    assert all(len(listing(edges, room)) <= room for room in range(17, 200))
+    assert listing(edges[:3], room=17) == "0→0, 0→1 and 0→2"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (3725.0, "s", "62 min"),
+        (983_564_288, "byte", "938 MiB"),
+        (21_700, "parameter", "21.7k"),
+        (6.12e9, "FLOP", "6.12G FLOP"),
+        (93.125, "%", "93.12 %"),
+        (1234.5, "1/s", "1.23k 1/s"),
+        (0.123456789, "nat", "0.123457"),
+        (None, "s", "–"),
+        (True, "", "True"),
+        ("adam", "", "adam"),
+    ],
+)
+def test_what_a_column_holds_in_human_units(value: object, unit: str, text: str) -> None:
+    assert with_unit(value, unit) == text

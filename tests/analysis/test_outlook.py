@@ -94,3 +94,16 @@ def test_axes_are_the_values_that_vary_and_the_seeds(recipe: Recipe) -> None:
         "method.density": [0.1, 0.2],
         "seed": [1, 2, 3],
     }
+
+
+def test_drawn_edges_are_told_apart_from_named_ones(tmp_path: Path) -> None:
+    text = (
+        RECIPE.replace("dst-sweep", "adapter-search").replace('run.network.name = "mlp"\n', "").partition("[[arms]]")[0]
+    )
+    text += '[[arms]]\nmethod = { kind = "adapters", placement = "random", count = 2 }\n'
+    text += '[[arms]]\nmethod = { kind = "adapters", placement = "first-k", count = 2 }\n'
+    (tmp_path / "adapters.toml").write_text(text)
+    facts = {"edges": "[[0, 1], [1, 2]]"}
+    runs = load_recipe(tmp_path / "adapters.toml").runs
+    arms = outlook(runs, [], lambda run: Description({}, {}, facts), lambda run: None)
+    assert [(arm.edges, arm.drawn) for arm in arms] == [(facts["edges"], True), (facts["edges"], False)]

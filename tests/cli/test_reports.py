@@ -19,6 +19,14 @@ from .conftest import Cli
 
 Ids = list[str]
 
+DRAWS = """
+study = "adapter-search"
+run.data.name = "digits"
+run.optimizer = { name = "adamw", lr = 0.001 }
+run.training.duration = "1 epoch"
+run.method = { kind = "adapters", placement = "random", count = 5 }
+"""
+
 
 @pytest.fixture
 def run_ids(recipe: Path) -> Ids:
@@ -67,6 +75,32 @@ def test_show_finds_a_run_by_the_beginning_of_its_id(run_ids: Ids, cli: Cli) -> 
     assert "optimizer.lr" in text
     assert "test_accuracy" in text
     assert "Some CPU" in text
+
+
+def test_show_says_quantities_in_human_units_and_json_exactly(run_ids: Ids, cli: Cli) -> None:
+    lines = [line.split(maxsplit=1) for line in cli("show", run_ids[0]).out.splitlines()]
+    shown = {line[0]: line[1].strip() for line in lines if len(line) == 2}
+    assert shown["wall_seconds"] == "10 s"
+    assert shown["training_flops"] == "1.00G FLOP"
+    assert shown["trainable_parameters"] == "610"
+    assert shown["test_accuracy"] == "90.00 %"
+    cost = json.loads(cli("show", run_ids[0], "--json").out)["cost"]
+    assert (cost["wall_seconds"], cost["training_flops"]) == (10.0, 1e9)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_drawn_edges_are_named(width: int, recipe: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_console.out, "width", width)
+    path = Path("draws.toml")
+    path.write_text(DRAWS)
+    run = load_recipe(path).runs[0]
+    edges = "[[0, 3], [1, 6], [3, 3], [7, 4], [9, 6]]"
+    store = Store.create(Path("results/draws"))
+    about = {"edges": edges}
+    store.write_record(Record(run.run_id, run.study, "draws", "done", run.settings(), provenance=about))
+    assert "0→3 1→6 3→3 +2 more" in cli("compare", "results/draws").out
+    assert json.loads(cli("compare", "results/draws", "--json").out)[0]["edges"] == edges
+    assert "0→3 1→6 3→3 7→4 9→6" in cli("show", run.run_id).out
 
 
 def test_show_tells_why_a_run_failed(run_ids: Ids, cli: Cli) -> None:

@@ -49,6 +49,7 @@ def test_trains_compares_and_says_where(first: tuple[Path, subprocess.CompletedP
     for name in ("runs", "metrics", "topology"):
         assert f"results/tiny/{name}.parquet" in done.stdout
         assert (folder / f"results/tiny/{name}.parquet").exists()
+    assert "edges.parquet" not in done.stdout  # without rows
 
 
 def test_the_same_command_again_changes_nothing(trained: Path, cli: Cli) -> None:
