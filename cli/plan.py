@@ -71,16 +71,17 @@ def show_plan(
     json: bool,
 ) -> None:
     """Print a plan; `plan` and `--dry-run` share it."""
-    from petlsparse.analysis.estimate import estimated_seconds
+    from petlsparse.analysis.estimate import Estimates
     from petlsparse.analysis.outlook import outlook
     from petlsparse.studies import describe
     from petlsparse.studies.execution import forget_data
 
     crew = crew_of(recipe, device, workers, per_gpu)
     recorded = recorded_runs(folder)
+    estimates = Estimates(recorded, crew[0].device)
 
     def seconds(run: "Run") -> float | None:
-        estimate = estimated_seconds(run.flat(), crew[0].device, recorded)
+        estimate = estimates.seconds(run.flat())
         return probed(run, device) if estimate is None and probe else estimate
 
     with _console.err.status("looking at every method ..."):

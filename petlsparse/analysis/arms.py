@@ -48,7 +48,9 @@ def group(records: Sequence[Record]) -> Grouping:
     Runs of equal settings that rest on different content (see `staleness.apart`) are different arms.
     """
     names = _setting_columns(records)
-    records = [dict.fromkeys(names) | dict(record) for record in records]
+    records = [
+        record if all(name in record for name in names) else dict.fromkeys(names) | dict(record) for record in records
+    ]
     by_settings: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         by_settings.setdefault(tuple(record[name] for name in names), []).append(record)

@@ -45,4 +45,5 @@ def load_runs(stores: Iterable[Path | str]) -> list[Record]:
 
 def _rows(folder: str) -> Iterator[Record]:
     for row in read_rows(folder, "runs"):
-        yield row | neutral_columns(row)
+        row.update(neutral_columns(row))
+        yield row

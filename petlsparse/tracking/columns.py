@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -43,15 +43,20 @@ _LARGEST = 10**308  # float() of a larger integer is an error
 
 def in_column(values: Iterable[Any], dtype: Dtype) -> list[Any]:
     """Values of a record as Arrow takes them for a column of that type."""
-    if dtype == "string":
-        return [_text(value) for value in values]
-    kind = {"float64": float, "int64": int, "bool": bool}[dtype]
-    return [None if value is None else kind(value) for value in values]
+    kind, convert = _KINDS[dtype]
+    return [value if value is None or type(value) is kind else convert(value) for value in values]
 
 
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else canonical_json(value)
-    # Half of a surrogate pair, such as a path that is not UTF-8 has, cannot be stored.
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+_KINDS: Mapping[Dtype, tuple[type, Callable[[Any], Any]]] = MappingProxyType(
+    {"string": (str, _text), "int64": (int, int), "float64": (float, float), "bool": (bool, bool)}
+)
+"""How a type of columns is called in Python, and what makes it of a value that fits there."""
+
+
+def storable(texts: Iterable[str | None]) -> list[str | None]:
+    """Texts without halves of surrogate pairs, such as a path has that is not UTF-8: Arrow refuses them."""
+    return [text if text is None else text.encode(errors="backslashreplace").decode() for text in texts]

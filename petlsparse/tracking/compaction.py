@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +22,7 @@ from petlsparse.tracking.parts import (
 )
 from petlsparse.tracking.record import SCHEMA_VERSION, Record, refuse_newer
 from petlsparse.tracking.store import Damaged, Stamp, Store
-from petlsparse.tracking.tables import COST, HISTORY, IDENTITY, METRICS, PROVENANCE, RUNS, SCHEMA, TABLES, Dtype
+from petlsparse.tracking.tables import COST, HISTORY, IDENTITY, METRICS, PROVENANCE, RUN_ID, RUNS, SCHEMA, TABLES, Dtype
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,11 +81,11 @@ def _table(store: Store | Path | str, name: str) -> pa.Table:
     return table
 
 
-def read_rows(store: Store | Path | str, name: str) -> list[dict[str, Any]]:
+def read_rows(store: Store | Path | str, name: str) -> Iterator[dict[str, Any]]:
     """The rows of a table as plain values, what is null None; see `read_table`. Equal strings are one object."""
     table = _table(store, name)
     names, columns = table.column_names, [_plain(column) for column in table.columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
 def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
@@ -210,10 +210,12 @@ def _in_order(runs: pa.Table) -> pa.Table:
 
 
 def _history(records: Sequence[Record]) -> pa.Table:
-    rows = [(record.run_id, *row) for record in records for row in record.history]
-    names = ("run_id", "step", "epoch", "split", "metric", "value")
-    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
-    return columns_to_arrow(HISTORY, columns | {SCHEMA.name: [SCHEMA_VERSION] * len(rows)})
+    columns: dict[str, Sequence[Any]] = {
+        name: [row[at] for record in records for row in record.history]
+        for at, name in enumerate(("step", "epoch", "split", "metric", "value"))
+    }
+    run_ids = [record.run_id for record in records for _ in record.history]
+    return columns_to_arrow(HISTORY, columns | {RUN_ID.name: run_ids, SCHEMA.name: [SCHEMA_VERSION] * len(run_ids)})
 
 
 _MADE_OF_RECORDS: Mapping[str, Callable[[Sequence[Record]], pa.Table]] = {RUNS.name: _runs, HISTORY.name: _history}

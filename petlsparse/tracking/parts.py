@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from petlsparse.tracking.atomic import replacing
-from petlsparse.tracking.columns import in_column
+from petlsparse.tracking.columns import in_column, storable
 from petlsparse.tracking.record import SCHEMA_VERSION
 from petlsparse.tracking.tables import RUN_ID, SCHEMA, Dtype, Table
 
@@ -30,7 +30,14 @@ def columns_to_arrow(
     dtypes: dict[str, Dtype] = {column.name: column.dtype for column in table.columns}
     dtypes |= {name: further.get(name) or _undocumented(columns[name]) for name in columns if name not in dtypes}
     absent = [None] * rows
-    return pa.table({name: pa.array(in_column(columns.get(name, absent), t), TYPES[t]) for name, t in dtypes.items()})
+    return pa.table({name: _array(in_column(columns.get(name, absent), t), t) for name, t in dtypes.items()})
+
+
+def _array(values: list[Any], dtype: Dtype) -> pa.Array:
+    try:
+        return pa.array(values, TYPES[dtype])
+    except UnicodeEncodeError:
+        return pa.array(storable(values), TYPES[dtype])
 
 
 def _undocumented(values: Iterable[Any]) -> Dtype:
