@@ -117,6 +117,7 @@ def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findi
     import torch
 
     from petlsparse.recipe.execution import PLAIN
+    from petlsparse.studies.lengths import length_problems
     from petlsparse.training.arithmetic import missing_arithmetic
 
     def arithmetic(run: Run) -> list[Problem]:
@@ -138,7 +139,10 @@ def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findi
             return error.problems
         return ()
 
-    problems = {run_id: [*arithmetic(run), *tried(run.method)] for run_id, run in alike.items()}
+    examples = len(assembly.dataset.train)
+    problems = {
+        run_id: [*arithmetic(run), *tried(run.method), *length_problems(run, examples)] for run_id, run in alike.items()
+    }
     return Findings(dict.fromkeys(problems, assembly.fingerprints), problems)
 
 

@@ -130,11 +130,17 @@ def _method(
     sparse = partial(SparseTraining, network, counts, mask_generator=stream(run.seed, "masks"), backends=backends)
     if not isinstance(settings, Dst):
         return sparse(), counts, 0.0
-    growth = resolve(GROWTHS, settings.growth, "growth rule")
-    updates = TopologyUpdates(
+    updates = topology_updates(settings, steps, stream(run.seed, "growth"))
+    share = updates.count / steps if updates.growth.reads_gradient else 0.0
+    return sparse(updates=updates, state=settings.state), counts, share
+
+
+def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> TopologyUpdates:
+    """When and how the topology changes in a training of so many steps."""
+    return TopologyUpdates(
         criterion=resolve(CRITERIA, settings.criterion, "criterion"),
-        growth=growth,
-        generator=stream(run.seed, "growth"),
+        growth=resolve(GROWTHS, settings.growth, "growth rule"),
+        generator=generator,
         total_steps=steps,
         update_period=settings.update_period,
         drop_fraction=settings.drop_fraction,
@@ -145,8 +151,6 @@ def _method(
         regrown=settings.regrown,
         mest_lambda=settings.mest_lambda,
     )
-    share = updates.count / steps if growth.reads_gradient else 0.0
-    return sparse(updates=updates, state=settings.state), counts, share
 
 
 def _counts(settings: Static | Dst, network: nn.Module) -> dict[str, int]:
