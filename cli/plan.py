@@ -73,8 +73,8 @@ def show_plan(
     """Print a plan; `plan` and `--dry-run` share it."""
     from petlsparse.analysis.estimate import Estimates
     from petlsparse.analysis.outlook import outlook
-    from petlsparse.studies import describe
-    from petlsparse.studies.execution import forget_data
+    from petlsparse.studies import check, describe
+    from petlsparse.tracking.record import FINAL
 
     crew = crew_of(recipe, device, workers, per_gpu)
     recorded = recorded_runs(folder)
@@ -84,8 +84,10 @@ def show_plan(
         estimate = estimates.seconds(run.flat())
         return probed(run, device) if estimate is None and probe else estimate
 
+    finished = {row["run_id"] for row in recorded if row["status"] in FINAL}
     with _console.err.status("looking at every method ..."):
-        forget_data()
+        findings = check({run.run_id: run for run in recipe.runs}, crew[0].device)
+        findings.require([run.run_id for run in recipe.runs if run.run_id not in finished], recipe.located)
         arms = outlook(recipe.runs, recorded, describe, seconds)
     if json:
         _console.print_json(_rows(arms))

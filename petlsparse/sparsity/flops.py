@@ -1,31 +1,43 @@
 """What sparse training would cost if only active weights were computed with: FLOPs per example, from layer shapes.
 
-A multiply-accumulate (MAC) counts as two FLOPs. Biases, norms, activations and products without a weight (attention
-scores) are left out, as is usual.
+A multiply-accumulate (MAC) counts as two FLOPs. Biases, norms and activations are left out, as is usual; products
+without a weight, attention scores and what they weigh, are counted, and are dense whatever the weights are.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sites import calls
 
+OTHERS = "others"
+"""In the place of a layer's name: all products that are of no maskable layer."""
+
 
 def layer_macs(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
-    """MACs per example of the forward pass through each maskable layer, were it dense. Leaves the model as it was.
+    """MACs per example of the forward pass through each maskable layer, were it dense, and of `OTHERS`, if any.
+
+    Leaves the model as it was.
 
     Args:
         model: any network.
         input_shape: (C, H, W) of one example.
     """
     weights = maskable(model)
+    # Attention as the two products that it is: of fused kernels on a CPU nothing would be counted.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        layers = calls(model, input_shape)
     # Every output value is a sum over the weights of its channel, in linear and convolutional layers alike.
-    return {
+    macs = {
         name: sum(math.prod(call.output) for call in called) * weights[name][0].numel()
-        for name, called in calls(model, input_shape).items()
+        for name, called in layers.items()
     }
+    others = counter.get_total_flops() // 2 - sum(macs.values())
+    return macs | ({OTHERS: others} if others else {})
 
 
 def inference_flops(macs: Mapping[str, int], densities: Mapping[str, float] | None = None) -> float:

@@ -100,3 +100,29 @@ def test_weights_are_not_looked_for(adapters: Path, cli: Cli, monkeypatch: pytes
     answer = cli("recipes", "validate", adapters)
     assert "nodes are 0..24" in answer.err  # of 12 blocks
     assert "weights" in answer.err
+
+
+@pytest.mark.parametrize("command", [("plan",), ("recipes", "validate"), ("run",)])
+def test_an_arm_that_never_updates_and_a_warm_up_beyond_the_end_are_told(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("never.toml").write_text(
+        """\
+study = "dst-sweep"
+run.data.name = "digits"
+run.network = { name = "mlp", widths = [8] }
+run.optimizer = { name = "sgd", lr = 0.1 }
+run.schedule = { name = "cosine", warmup = "9 epochs" }
+run.training = { duration = "40 steps" }
+[[arms]]
+method = { kind = "dst", density = 0.5, criterion = "set", growth = "random" }
+[[arms]]
+method = { kind = "static", density = 0.5 }
+"""
+    )
+    answer = cli(*command, "never.toml")
+    assert answer.code == 2
+    assert "never.toml:5: run.schedule.warmup: the warm-up of 117 steps is longer than the training of 40" in answer.err
+    assert "no topology update falls into the 40 steps of training" in answer.err
+    assert answer.err.count("error:") == 2

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from petlsparse.networks import build_network
-from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
+from petlsparse.sparsity.flops import OTHERS, inference_flops, layer_macs, training_flops
 
 LENET5 = {
     "conv1": 24 * 24 * 20 * 25,  # 28x28 by 5x5 leaves 24x24
@@ -27,6 +27,20 @@ def test_macs_of_a_transformer_count_every_token():
     assert macs["blocks.0.attn.qkv"] == 17 * 96 * 288
     assert macs["blocks.5.mlp.fc2"] == 17 * 384 * 96
     assert macs["head"] == 96 * 10
+    assert macs[OTHERS] == 6 * 2 * 17 * 17 * 96  # scores and what they weigh, in each of six blocks
+
+
+def test_attention_is_counted_alike_in_both_studies():
+    from petlsparse.adapters.flops import flops_per_example
+    from petlsparse.adapters.models import FullFineTuning
+    from petlsparse.backbones import load_backbone
+
+    macs = layer_macs(build_network("vit-micro", (3, 32, 32), 10), (3, 32, 32))
+    adapted = flops_per_example(
+        FullFineTuning(load_backbone("vit-micro", pretrained=False), 10, head_generator=torch.Generator())
+    )
+    last_mlp_for_other_tokens = 2 * 16 * 2 * 96 * 384  # adapter-search computes it for the class token alone
+    assert adapted.inference == inference_flops(macs) - last_mlp_for_other_tokens
 
 
 def test_macs_of_strides_groups_and_layers_used_twice():
