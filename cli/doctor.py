@@ -79,6 +79,6 @@ def _weights() -> Iterator[Finding]:
     yield Finding("weights", "vit-micro", "bundled" if bundled.is_file() else "no")
     try:
         repos = sorted(repo.repo_id for repo in scan_cache_dir().repos if repo.repo_type == "model")
-    except CacheNotFound:
+    except (CacheNotFound, OSError, RuntimeError):  # none, one that cannot be read, or no home to look in
         repos = []
     yield Finding("weights", "hub cache", ", ".join(repos) or "empty")

@@ -139,6 +139,16 @@ def test_doctor_names_versions_threads_data_and_weights(cli: Cli) -> None:
     assert "torch" in cli("doctor").out
 
 
+@pytest.mark.parametrize("error", [RuntimeError("Could not determine home directory."), PermissionError(13, "no")])
+def test_doctor_does_without_a_hub_cache(cli: Cli, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.scan_cache_dir", fail)
+    (found,) = [row for row in json.loads(cli("doctor", "--json").out) if row["name"] == "hub cache"]
+    assert found["found"] == "empty"
+
+
 def test_completion_of_recipes_runs_and_stores(run_ids: Ids) -> None:
     assert "dst-smoke" in set(_complete.recipe_names("dst-"))
     assert set(_complete.recipe_names("ti")) == {"tiny.toml"}
