@@ -16,6 +16,7 @@ from petlsparse.tracking.progress import Progress
 
 from ._console import err
 from ._options import ProgressStyle
+from ._title import TitleColumn
 
 Listener = Callable[[events.Event], None]
 
@@ -140,7 +141,7 @@ class Live(Lines):
     def __init__(self, labels: Mapping[str, str]) -> None:
         super().__init__(labels)
         self.bars = Bars(
-            TextColumn("{task.description}", table_column=Column(overflow="ellipsis", no_wrap=True, ratio=3)),
+            TitleColumn(table_column=Column(no_wrap=True, ratio=3)),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
             TextColumn("{task.fields[where]}", justify="right"),
             TextColumn("{task.fields[metrics]}"),
@@ -151,7 +152,7 @@ class Live(Lines):
             expand=True,
             transient=True,
         )
-        self.all = self.bars.add_task("[bold]all runs", total=None, where="", metrics="")
+        self.all = self.bars.add_task("all runs", total=None, where="", metrics="")
         self.bar_of: dict[int, TaskID] = {}
 
     def __enter__(self) -> "Live":
@@ -178,7 +179,7 @@ class Live(Lines):
         known = work.progress.total_steps > 0
         self.bars.update(
             bar,
-            description=Text(self.title(work)).markup,
+            description=self.title(work),
             completed=work.progress.step,
             total=work.progress.total_steps or None,
             where=f"epoch {work.progress.epoch}" if known else "",
