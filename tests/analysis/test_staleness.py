@@ -55,6 +55,7 @@ def test_only_results_are_stale(status: str, stale: bool) -> None:
         (["A", "B", "A"], [[0, 2], [1]]),
         ([None, None], [[0, 1]]),
         ([None, "A"], [[0, 1]]),  # nothing speaks against it
+        ([(None, "t"), ("A", None)], [[0, 1]]),
         ([None, "A", "B"], [[0], [1], [2]]),  # it may be either
         ([None, "A", "B", None], [[0, 3], [1], [2]]),
         ([("A", None), ("A", "t"), ("B", "u")], [[0, 1], [2]]),  # it can only be the first
