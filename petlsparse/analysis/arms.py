@@ -67,7 +67,11 @@ def group(records: Sequence[Record]) -> Grouping:
     ]
     implied = [name for name in varies if name not in columns and not name.startswith("method_")]
     contents = [[content_of(runs) for runs in parts] for parts in divided]
-    telling = [name for name in FINGERPRINTS if any(len({part.get(name) for part in parts}) > 1 for parts in contents)]
+    telling = [
+        name
+        for name in FINGERPRINTS
+        if any(len({part[name] for part in parts if name in part}) > 1 for parts in contents)
+    ]
     return Grouping(tuple(arms), tuple(varies), columns, tuple(implied), tuple(telling))
 
 

@@ -103,6 +103,12 @@ def test_a_run_that_fits_several_rows_is_told(record: Make) -> None:
     assert any("it was not recorded, and fits several rows or none" in note for note in table.notes)
 
 
+def test_only_what_tells_rows_apart_has_a_column(record: Make) -> None:
+    runs = [record(seed=1, **{DATA: "aa", TEST: "t"}), record(seed=2, **{TEST: "u"})]
+    (table,) = compare(runs)
+    assert (len(table.rows), table.contents) == (2, (TEST,))
+
+
 def test_other_data_under_another_name_need_no_hash(record: Make) -> None:
     runs = [record(data_name="digits", **{DATA: "aa"}), record(data_name="shapes-count", **{DATA: "bb"})]
     (table,) = compare(runs)
