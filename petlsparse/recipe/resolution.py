@@ -1,13 +1,12 @@
 """From the outline of a recipe to its runs, with every problem found on the way."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from petlsparse.errors import Problem
-from petlsparse.recipe.expansion import matches
+from petlsparse.recipe.excludes import Excludes
 from petlsparse.recipe.fields import Names
 from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.origins import KeyPath, Origins
@@ -44,7 +43,8 @@ def resolve_runs(
     fits = [point.fit(study) for point in points(outline)]
     runs: dict[str, Run] = {}
     numbers: dict[str, int] = {}
-    problems = [*_unused(fits, study, origins), *_unknown_in_excludes(outline, origins)]
+    excludes = Excludes(outline, origins, names)
+    problems = [*_unused(fits, study, origins), *excludes.problems]
     for number, (point, _) in enumerate(fits):
         values = point.values()
         problems += [
@@ -55,17 +55,19 @@ def resolve_runs(
         try:
             run = validate_run({**nest(values), "study": study, "seed": seeds[0]}, names)
         except ValidationError as invalid:
-            if not _excluded(values, point):
+            if not excludes.exclude(values, point.excludes):
                 found = [_problem(error, point, study, origins, unusable) for error in invalid.errors()]
                 problems += [problem for problem in found if problem]
             continue
         resolved = flatten(run.settings())
-        for seeded in run.with_seeds([seed for seed in seeds if not _excluded(resolved | {"seed": seed}, point)]):
+        left = [seed for seed in seeds if not excludes.exclude(resolved | {"seed": seed}, point.excludes)]
+        for seeded in run.with_seeds(left):
             runs.setdefault(seeded.run_id, seeded)
             numbers.setdefault(seeded.run_id, number)
     if not runs and not problems and not unusable:
-        rule, _ = next(_rules(outline))
-        problems.append(Problem("leaves no run: every run is excluded", origins.where(rule)))
+        problems.append(Problem("leaves no run: every run is excluded", origins.where(excludes.first())))
+    if not problems:
+        problems += excludes.idle()
     return tuple(runs.values()), Places(outline, origins, numbers), list(dict.fromkeys(problems))
 
 
@@ -81,28 +83,6 @@ def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, ori
                 unused.setdefault((_key(setting.path), field), {}).update(dict.fromkeys(fields))
     for (path, field), valid in unused.items():
         yield unknown_key(field, origins.where(path), valid, _elsewhere(study, path))
-
-
-def _unknown_in_excludes(outline: Outline, origins: Origins) -> Iterator[Problem]:
-    """The keys that rules name and no run can have."""
-    valid = keys_of(outline.study)
-    for path, rule in _rules(outline):
-        for key in rule:
-            if key not in valid:
-                yield unknown_key(key, origins.where((*path, key)), valid, valid)
-
-
-def _rules(outline: Outline) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """All rules with their key paths."""
-    for at, rule in enumerate(outline.exclude):
-        yield ("exclude", at), rule
-    for arm_at, arm in enumerate(outline.arms):
-        for at, rule in enumerate(arm.exclude):
-            yield ("arms", arm_at, "exclude", at), rule
-
-
-def _excluded(values: Mapping[str, Any], point: Point) -> bool:
-    return any(matches(values, rule) for rule in point.excludes)
 
 
 def _problem(

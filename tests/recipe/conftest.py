@@ -41,8 +41,8 @@ def write(tmp_path: Path):
 def load(write):
     """Load a recipe from its text."""
 
-    def load(text: str, **flags):
-        return load_recipe(write(text), **flags)
+    def load(text: str, name: str = "recipe", **flags):
+        return load_recipe(write(text, name), **flags)
 
     return load
 
