@@ -9,6 +9,7 @@ import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from petlsparse.backbones.forward import forward_facts
 from petlsparse.errors import Problem, UserError
 
 
@@ -54,6 +55,12 @@ class ResidualStream(nn.Module):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()[:12]
+
+    @property
+    def forward_fingerprint(self) -> str:
+        """12 hex digits of what the forward pass is besides the weights: modules, their settings, mean and std."""
+        pixels = [self.image_size, *map(float, (*self.mean, *self.std))]
+        return hashlib.sha256(f"{pixels} {forward_facts(self.vit)}".encode()).hexdigest()[:12]
 
     def embed(self, images: Tensor) -> Tensor:
         """Normalised images (B, C, H, W) to node 0 (B, T, d): patches, position, class and register tokens."""

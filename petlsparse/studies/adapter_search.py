@@ -60,11 +60,14 @@ def assemble_together(
     if first.data.image_size not in (None, backbone.image_size):
         message = f"images take the size of the backbone, {backbone.image_size}; set backbone.image_size instead"
         raise UserError(Problem(message, "data.image_size", str(first.data.image_size)))
-    fingerprint = backbone.fingerprint  # before anything is trained
+    fingerprints = {  # before anything is trained
+        "backbone_fingerprint": backbone.fingerprint,
+        "forward_fingerprint": backbone.forward_fingerprint,
+    }
     dataset = shared_data(first.data, image_size=backbone.image_size, channels=backbone.channels)
     models = [_model(run, backbone, dataset.classes).to(device) for run in runs]
     feeds, said = frozen_feeds(
-        first, models, dataset, device, execution, backbone=fingerprint, earlier=earlier[0].get("frozen_values")
+        first, models, dataset, device, execution, backbone=fingerprints, earlier=earlier[0].get("frozen_values")
     )
     return [
         Assembly(
@@ -73,7 +76,7 @@ def assemble_together(
             cost=_cost(run, model, dataset),
             pixel_mean=backbone.mean,
             pixel_std=backbone.std,
-            provenance={"backbone_fingerprint": fingerprint},
+            provenance=fingerprints,
             manner={"frozen_values": said},
             facts=_facts(run, backbone),
             feeds=feeds,

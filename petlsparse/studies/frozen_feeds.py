@@ -37,7 +37,7 @@ def frozen_feeds(
     device: torch.device,
     execution: Execution,
     *,
-    backbone: str,
+    backbone: Mapping[str, str],
     earlier: str | None = None,
 ) -> tuple[Feeds | None, str]:
     """The feeds of a run that trains on cached values, or None; and what the `frozen_values` column says about it.
@@ -52,7 +52,7 @@ def frozen_feeds(
         dataset: on the CPU.
         device: computes the values, and holds them if it has room.
         execution: where the cache is, and how large it may be.
-        backbone: fingerprint of the backbone's weights.
+        backbone: fingerprints of the backbone's weights and forward pass.
         earlier: what the column said of the checkpoint to be continued. A run goes on as it began: its last digits
             would change, as a batch of cached values was computed together with other images.
     """
@@ -82,7 +82,7 @@ def _take(
     models: Sequence[PlacedAdapters],
     dataset: Dataset,
     device: torch.device,
-    backbone: str,
+    backbone: Mapping[str, str],
 ) -> Feeds:
     stream, dtype = models[0].stream, models[0].frozen_dtype or torch.float32
     nodes, pooled = needed_values(models)
@@ -116,19 +116,19 @@ def _take(
     return feed("train", dataset.train), feed("val", dataset.val)
 
 
-def _group(run: AdapterRun, model: PlacedAdapters, dataset: Dataset, device: torch.device, backbone: str) -> str:
+def _group(
+    run: AdapterRun, model: PlacedAdapters, dataset: Dataset, device: torch.device, backbone: Mapping[str, str]
+) -> str:
     """A name for everything but the node that the values depend on. The data's fingerprint covers pixels and size."""
     facts = [
         dataset.fingerprint,
-        model.stream.mean,
-        model.stream.std,
-        backbone,
+        dict(backbone),
         str(model.frozen_dtype),
         run.training.precision,
         run.training.deterministic,
         device.type,
     ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _row_shapes(stream: ResidualStream, nodes: Sequence[int], *, pooled: bool) -> dict[int, tuple[int, ...]]:

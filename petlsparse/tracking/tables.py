@@ -115,6 +115,12 @@ PROVENANCE = (
     _about(
         "edges", "string", "JSON: the adapters' edges [source, target], also where they were drawn", incidental=False
     ),
+    _about(
+        "forward_fingerprint",
+        "string",
+        "12 hex of the hash of the backbone's forward pass besides its weights: modules and their settings, mean, std",
+        incidental=False,
+    ),
     _about("backends", "string", "JSON: sparse layer -> masked or csr, how it was computed"),
     _about(
         "frozen_values",

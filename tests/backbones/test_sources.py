@@ -230,6 +230,58 @@ def test_what_is_not_a_checkpoint_is_refused_with_its_path(vit: torch.nn.Module,
         assert Path(name).stem in str(caught.value), name
 
 
+# -- equal weights, another forward pass
+
+OTHER_PASSES: dict[str, dict[str, object]] = {
+    "heads": {"model_args": {"num_heads": 4}},
+    "activation": {"model_args": {"act_layer": "gelu_tanh"}},
+    "pooling": {"model_args": {"global_pool": "avg", "fc_norm": False}},
+    "pooled tokens": {"model_args": {"global_pool": "avg", "fc_norm": False, "pool_include_prefix": True}},
+    "size": {"pretrained_cfg": {"input_size": [3, 160, 160]}, "model_args": {"img_size": 80}},
+    "mean": {"pretrained_cfg": {"mean": [0.1, 0.2, 0.4]}},
+    "std": {"pretrained_cfg": {"std": [0.4, 0.5, 0.7]}},
+}
+
+
+def folder_with(vit: torch.nn.Module, folder: Path, changes: dict[str, object]) -> str:
+    save_folder(vit, folder)
+    saved = json.loads((folder / "config.json").read_text())
+    for table, entries in changes.items():
+        saved[table] = saved.get(table, {}) | entries
+    (folder / "config.json").write_text(json.dumps(saved))
+    return f"local-dir:{folder}"
+
+
+@pytest.mark.parametrize("changes", OTHER_PASSES.values(), ids=OTHER_PASSES.keys())
+def test_equal_weights_in_another_forward_pass_have_another_fingerprint(
+    changes: dict[str, object], vit: torch.nn.Module, tmp_path: Path
+) -> None:
+    one = load_backbone(folder_with(vit, tmp_path / "one", {}))
+    other = load_backbone(folder_with(vit, tmp_path / "other", changes), image_size=160)
+    if "size" not in str(changes):
+        assert one.fingerprint == other.fingerprint
+        assert one.forward_fingerprint != other.forward_fingerprint
+    else:
+        smaller = load_backbone(folder_with(vit, tmp_path / "other", changes))
+        assert smaller.forward_fingerprint != other.forward_fingerprint == one.forward_fingerprint
+
+
+def test_equal_content_has_one_fingerprint_wherever_it_lies_and_whatever_its_classifier(
+    vit: torch.nn.Module, tmp_path: Path
+) -> None:
+    usual = {"pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5, 0.5, 0.5]}}
+    names = [folder_with(vit, tmp_path / name, usual) for name in ("one", "two")]
+    vit.reset_classifier(0)
+    names.append(folder_with(vit, tmp_path / "headless", usual))
+    save_file(vit.state_dict(), tmp_path / "test_vit.safetensors")
+    names.append(f"local-dir:{tmp_path / 'test_vit.safetensors'}")
+    streams = [load_backbone(name) for name in names]
+    assert len({stream.fingerprint for stream in streams}) == 1
+    assert {stream.forward_fingerprint for stream in streams} == {
+        load_backbone("test_vit", pretrained=False).forward_fingerprint
+    }
+
+
 # -- vit-micro
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import timm
@@ -131,6 +132,34 @@ def test_the_fingerprint_is_that_of_the_weights() -> None:
     weight = two.vit.blocks[2].mlp.fc2.weight
     weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(9.0))
     assert one.fingerprint != two.fingerprint
+
+
+OTHER_PASSES: dict[str, dict[str, object]] = {
+    "heads": {"num_heads": 4},
+    "epsilon": {"norm_layer": partial(nn.LayerNorm, eps=1e-3)},
+    "activation": {"act_layer": nn.ReLU},
+    "position of registers": {"reg_tokens": 2, "no_embed_class": True},
+    "pooling": {"global_pool": "avg", "fc_norm": False},
+    "mean": {},
+}
+
+
+@pytest.mark.parametrize("variant", OTHER_PASSES)
+def test_the_forward_fingerprint_is_that_of_everything_but_the_weights(variant: str) -> None:
+    options = OTHER_PASSES[variant]
+    plain = {name: value for name, value in options.items() if name == "reg_tokens"}
+    mean = (0.4, 0.5, 0.5) if variant == "mean" else MEAN
+    one, other = ResidualStream(small(**plain), MEAN, STD), ResidualStream(small(**options), mean, STD)
+    assert one.vit.state_dict().keys() == other.vit.state_dict().keys()
+    assert one.forward_fingerprint != other.forward_fingerprint
+
+
+def test_what_does_nothing_in_evaluation_is_not_in_the_forward_fingerprint() -> None:
+    dropping = small(proj_drop_rate=0.5, attn_drop_rate=0.1, drop_path_rate=0.5, patch_drop_rate=0.5)
+    one, other = ResidualStream(small(), MEAN, STD), ResidualStream(dropping, MEAN, STD)
+    assert one.forward_fingerprint == other.forward_fingerprint
+    other.vit.blocks[0].mlp.fc1.weight.zero_()
+    assert one.forward_fingerprint == other.forward_fingerprint
 
 
 class Rearranged(VisionTransformer):

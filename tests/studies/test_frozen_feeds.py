@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from petlsparse.backbones import load_backbone
+from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import PLAIN, Execution
@@ -181,6 +183,30 @@ def test_without_a_validation_split_training_values_alone_are_cached(tmp_path: P
     assert result.metrics["test_loss"] == pytest.approx(
         execute(run, tmp_path / "images").metrics["test_loss"], rel=TOLERANCE
     )
+
+
+def test_equal_weights_in_another_forward_pass_share_neither_cache_nor_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def with_heads(count: int) -> None:
+        def load(*args: Any, **kwargs: Any) -> ResidualStream:
+            stream = load_backbone(*args, **kwargs)
+            for block in stream.vit.blocks:
+                block.attn.num_heads, block.attn.head_dim = count, 96 // count
+            return stream
+
+        monkeypatch.setattr(adapter_search, "load_backbone", load)
+
+    run = make(ADAPTED)
+    shared, calls = cached(tmp_path / "cache"), iter([False, True])
+    with_heads(3)
+    execute(run, tmp_path / "cut", stop=lambda: next(calls), execution=shared)
+    with_heads(6)
+    alone = execute(run, tmp_path / "alone", execution=cached(tmp_path / "own"))
+    went_on = execute(run, tmp_path / "cut", execution=shared)
+    assert lasting(went_on) == lasting(alone)
+    (warning,) = went_on.provenance_extra["warnings"]
+    assert "forward pass" in warning
 
 
 @pytest.mark.parametrize("first", ["full-finetuning", "linear-probe"])

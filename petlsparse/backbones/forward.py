@@ -1,0 +1,44 @@
+"""What a forward pass is besides its weights, as text to be hashed: two backbones of equal weights may differ in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from timm.layers.drop import DropPath
+from timm.layers.patch_dropout import PatchDropout
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+IDLE = (nn.Identity, _DropoutNd, DropPath, PatchDropout)
+"""Modules that do nothing in evaluation mode."""
+
+ASIDE = {"training", "inplace", "grad_checkpointing", "fused_attn", "weight_init_mode", "fix_init", "num_classes"}
+"""Attributes that do not decide what is computed: how it is executed, how weights began, what a classifier was."""
+
+
+def forward_facts(model: nn.Module) -> str:
+    """The classes of all modules that do something, in order, with their names and settings, as JSON.
+
+    Any plain attribute counts as a setting, so that one that is new in timm is not overlooked.
+    """
+    facts = [
+        [name, f"{type(module).__module__}.{type(module).__qualname__}", dict(_settings(module))]
+        for name, module in model.named_modules()
+        if not isinstance(module, IDLE)
+    ]
+    return json.dumps(facts, sort_keys=True)
+
+
+def _settings(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(module).items():
+        if name not in ASIDE and not name.startswith("_") and _is_plain(value):
+            yield name, value.value if isinstance(value, Enum) else value
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | Enum)
