@@ -53,6 +53,11 @@ def test_log_and_progress_are_advice(tmp_path: Path) -> None:
     ProgressFile(tmp_path).write(Progress(0, 0, 0))
 
 
+def test_text_that_is_no_text_is_spelled(tmp_path: Path) -> None:
+    add_line(tmp_path / "log.txt", "no image: caf\udce9.png")
+    assert (tmp_path / "log.txt").read_text() == "no image: caf\\udce9.png\n"
+
+
 def test_a_run_logs_as_it_goes(tmp_path: Path) -> None:
     executed = Executed([fake_run(1)], tmp_path / "store", workers=0)
     told = [line for line in executed.log(fake_run(1)).splitlines() if " of 8: loss " in line]

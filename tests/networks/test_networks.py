@@ -76,6 +76,7 @@ def test_mlp_takes_any_widths():
     shapes = [tuple(w.shape) for w in maskable(build_network("mlp", (1, 4, 4), 3, widths=(5, 6, 7))).values()]
     assert shapes == [(5, 16), (6, 5), (7, 6), (3, 7)]
     assert len(maskable(build_network("mlp", (1, 4, 4), 3, widths=()))) == 1
+    assert maskable(build_network("mlp", (1, 4, 4), 3, widths=(1,)))["fc2"].shape == (3, 1)
 
 
 def test_mlp_dropout_stands_before_every_linear_layer():

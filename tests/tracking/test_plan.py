@@ -37,10 +37,11 @@ def test_the_same_command_again_is_the_latest_and_is_kept_once(empty: Store) -> 
 
 
 def test_the_same_command_again_writes_nothing(empty: Store) -> None:
-    empty.write_plan(Plan("one", (A,)))
-    before = (empty.path / "plan.json").stat().st_ino  # a written file is another one
-    empty.write_plan(Plan("one", (A,)))
-    assert (empty.path / "plan.json").stat().st_ino == before
+    for plan in (Plan("one", (A,)), Plan("two", (B,))):
+        empty.write_plan(plan)
+        before = (empty.path / "plan.json").stat().st_ino  # a written file is another one
+        empty.write_plan(plan)
+        assert (empty.path / "plan.json").stat().st_ino == before
 
 
 def test_a_plan_from_before_there_were_several_is_read_and_kept(empty: Store) -> None:
