@@ -89,8 +89,8 @@ def test_rows_of_other_content_show_their_hashes_and_their_own_statistics(record
         (90.5, 2),
         (92.0, 1),
     ]
-    columns = {column.header: column.cells for column in columns_of(table)}
-    assert columns["train/val data"] == ("aaaaaa", "bbbbbb")
+    (data,) = (column for column in columns_of(table) if column.header == "train/val data")
+    assert (data.cells, data.numeric) == (("aaaaaa", "bbbbbb"), False)
     assert [row[DATA] for row in records_of(table)] == ["a" * 12, "b" * 12]
     assert any("rows apart, never averaged" in note for note in table.notes)
 

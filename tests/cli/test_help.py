@@ -58,3 +58,9 @@ def test_help_ends_in_examples_that_the_command_takes(path: tuple[str, ...], cli
         given = command.make_context(example, arguments).params  # refuses what the command does not take
         if "sets" in given:
             load_recipe(given["recipe"], sets=given["sets"], axes=given["axes"], seeds=given["seeds"], names=names())
+
+
+@everywhere
+def test_switches_are_off_until_they_are_given(path: tuple[str, ...]) -> None:
+    switches = [param for param in COMMANDS[path].params if param.param_type_name == "option" and param.is_flag]
+    assert not [param.name for param in switches if param.default]

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from petlsparse.recipe import load_recipe
+from petlsparse.tracking.record import Record
+from petlsparse.tracking.store import Store
+
 from .conftest import Cli
 
 ADAPTERS = """\
@@ -126,3 +130,23 @@ method = { kind = "static", density = 0.5 }
     assert "never.toml:5: run.schedule.warmup: the warm-up of 117 steps is longer than the training of 40" in answer.err
     assert "no topology update falls into the 40 steps of training" in answer.err
     assert answer.err.count("error:") == 2
+
+
+@pytest.mark.parametrize(("status", "code"), [("failed", 2), ("done", 0)])
+def test_a_failed_run_is_looked_at_again_and_a_finished_one_is_not(
+    status: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = """\
+study = "dst-sweep"
+run.data.name = "digits"
+run.network = { name = "mlp", widths = [8] }
+run.optimizer = { name = "sgd", lr = 0.1 }
+run.training = { duration = "40 steps" }
+run.method = { kind = "dst", density = 0.5, criterion = "set", growth = "random" }
+"""  # no update falls into 40 steps
+    Path("never.toml").write_text(text)
+    (run,) = load_recipe("never.toml").runs
+    record = Record(run.run_id, run.study, "never", status, run.settings())
+    Store.create(tmp_path / "results" / "never").write_record(record)
+    assert cli("plan", "never.toml").code == code
