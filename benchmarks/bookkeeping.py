@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.harness import Comparison, Contestant, Effort, compare
-from petlsparse.analysis.arms import run_labels
 from petlsparse.analysis.compare import compare as compare_runs
 from petlsparse.analysis.load import load_runs
 from petlsparse.launch.plan import execute_plan
@@ -63,7 +62,6 @@ def run(effort: Effort) -> Iterator[Comparison]:
 def recognised(recipe: Path, store: Store) -> None:
     """What a study command does, from the recipe to the last look at its tables. RuntimeError unless all is done."""
     loaded = load_recipe(recipe, names=names())
-    run_labels(loaded.runs)
     summary = execute_plan(loaded, store, studies=STUDIES, device="cpu")
     if set(summary.statuses.values()) != {"done"}:
         raise RuntimeError(f"not all runs are done: {summary.statuses}")
