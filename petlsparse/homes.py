@@ -1,4 +1,4 @@
-"""Home folders, which not every account has."""
+"""Home folders, which not every account has, and the user's cache."""
 
 import os
 import tempfile
@@ -19,3 +19,10 @@ def home() -> Path:
         return Path.home()
     except RuntimeError:  # no HOME, and no entry in the list of users: common in containers
         return Path(tempfile.gettempdir()) / f"home-of-{os.getuid()}"
+
+
+def cache_home() -> Path:
+    """The folder of all that this package keeps beyond a command: `PETLSPARSE_CACHE`, or the user's for such things."""
+    if chosen := os.environ.get("PETLSPARSE_CACHE"):
+        return expanded(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "petlsparse"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from petlsparse.homes import expanded, home
+from petlsparse.homes import cache_home, expanded, home
 
 
 def test_a_home_that_does_not_exist_leaves_the_path_as_it_stands() -> None:
@@ -21,3 +21,16 @@ def test_without_a_home_there_is_a_folder_of_the_users_own(monkeypatch: pytest.M
     monkeypatch.setattr(Path, "home", fail)
     assert home().parent.is_dir()
     assert home() == home()
+
+
+def test_the_cache_is_the_users_unless_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PETLSPARSE_CACHE", "/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    assert cache_home() == Path("/a")
+    monkeypatch.delenv("PETLSPARSE_CACHE")
+    assert cache_home() == Path("/b/petlsparse")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cache_home() == Path("/home/me/.cache/petlsparse")
+    monkeypatch.setenv("PETLSPARSE_CACHE", "~/kept")
+    assert cache_home() == Path("/home/me/kept")

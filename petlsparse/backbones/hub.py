@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from huggingface_hub import constants, try_to_load_from_cache
@@ -31,16 +33,19 @@ def cached_weights(pretrained_cfg: Mapping[str, Any]) -> Path | None:
 def ensure_reachable(name: str, repo: str) -> None:
     """Ask the hub once, briefly, before timm's downloader would retry for tens of seconds.
 
+    Any answer will do: a mirror need not know this page, and some answer only with a token.
+
     Raises:
         UserError: offline; names the ways to get weights without a network.
     """
     if constants.HF_HUB_OFFLINE:
         raise UserError(not_available(name, repo, "HF_HUB_OFFLINE is set"))
-    request = Request(f"{constants.ENDPOINT}/{repo}", method="HEAD")
     try:
-        with urlopen(request, timeout=PATIENCE_SECONDS):
+        with urlopen(Request(f"{constants.ENDPOINT}/{repo}", method="HEAD"), timeout=PATIENCE_SECONDS):
             return
-    except OSError as error:
+    except HTTPError:
+        return
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: an endpoint that is no address
         raise UserError(not_available(name, repo, f"the hub does not answer ({error})")) from error
 
 

@@ -6,7 +6,7 @@ stream, a wrong name or an impossible image size is refused before any weight is
 
 from __future__ import annotations
 
-import pickle
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +14,12 @@ from typing import Any, cast
 
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 
 from petlsparse.backbones import hub
 from petlsparse.backbones.stream import ResidualStream, check_stream
+from petlsparse.backbones.strict import nothing_stays_random
 from petlsparse.errors import Problem, UserError, nearest_name
 from petlsparse.homes import expanded
 
@@ -27,17 +27,6 @@ WHERE = "backbone.name"
 BUNDLED = Path(__file__).with_name("bundled") / "vit-micro.safetensors"
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 FORMS = ("vit-micro", "local-dir:PATH", "any timm VisionTransformer such as vit_base_patch16_224.augreg_in21k")
-# What timm, torch.load and safetensors raise over a folder or file that is not what it should be.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AssertionError,
-    RuntimeError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
 
 
 def bundled(
@@ -107,17 +96,11 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
             )
             raise UserError(Problem(message, WHERE, nearest=nearest_name(model, timm.list_models())))
         skeleton(model, image_size)
-        overlay = {"file": str(path), "custom_load": False, "num_classes": classes_in(path)}
+        overlay = {"file": str(path), "custom_load": False}
     else:
         kinds = ", ".join(WEIGHT_SUFFIXES)
         raise UserError(Problem(f'no checkpoint folder and no weight file ({kinds}) at "{path}"', WHERE))
     return build(model, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
-
-
-def classes_in(file: Path) -> int:
-    """Classes of the classifier in a weight file, 0 without one. Not told, timm loads what fits and is silent."""
-    with reading(file):
-        return len(timm.models.load_state_dict(str(file)).get("head.weight", ()))
 
 
 def skeleton(model: str, image_size: int | None) -> VisionTransformer:
@@ -126,8 +109,12 @@ def skeleton(model: str, image_size: int | None) -> VisionTransformer:
         bones = timm.create_model(model, pretrained=False)
     check_stream(bones, model)
     assert isinstance(bones, VisionTransformer)
+    height, width = bones.patch_embed.img_size
     if image_size is not None:
         check_image_size(bones, image_size)
+    elif height != width:
+        message = f'"{model}" takes images of {height} by {width} pixels, and only squares are read; '
+        raise UserError(Problem(message + "set backbone.image_size", WHERE))
     return bones
 
 
@@ -154,13 +141,29 @@ def build(
     generator: torch.Generator | None,
 ) -> ResidualStream:
     """Let timm create the model and read its weights, from the file in `overlay` if there is one, and open it up."""
-    # The classifier comes along although it is dropped at once: asked for another one, timm stops being strict about
-    # all other weights too, and what a file lacks would stay random in silence.
-    with reading(overlay["file"] if overlay else model), own_random_stream(generator):
+    with reading(overlay["file"] if overlay else model), own_random_stream(generator), nothing_stays_random():
         vit = timm.create_model(model, pretrained=pretrained, pretrained_cfg_overlay=overlay, img_size=image_size)
     assert isinstance(vit, VisionTransformer)
+    mean, std = normalisation(vit, model)
+    return ResidualStream(vit, mean=mean, std=std)
+
+
+def normalisation(vit: VisionTransformer, model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, of pixels in 0..1. Raises UserError if they cannot be that."""
     config = pretrained_config(vit)
-    return ResidualStream(vit, mean=tuple(config["mean"]), std=tuple(config["std"]))
+    told: list[tuple[float, ...]] = []
+    for key, least in (("mean", 0.0), ("std", math.ulp(0.0))):
+        values = config.get(key)
+        if (
+            not isinstance(values, list | tuple)
+            or len(values) != vit.in_chans
+            or not all(type(value) in (int, float) and least <= value <= 1 for value in values)
+        ):
+            above = "0..1" if key == "mean" else "0..1, above 0"
+            message = f'{key} of "{model}" must be {vit.in_chans} numbers in {above}, as pixels are; in config.json'
+            raise UserError(Problem(message, WHERE, value=str(values)))
+        told.append(tuple(map(float, values)))
+    return told[0], told[1]
 
 
 def pretrained_config(vit: VisionTransformer) -> dict[str, Any]:
@@ -173,8 +176,10 @@ def reading(source: str | Path) -> Iterator[None]:
     """What timm cannot read becomes the user's error, with its name."""
     try:
         yield
-    except UNREADABLE as error:
-        raise UserError(Problem(f'timm cannot load "{source}": {error}', WHERE)) from error
+    except UserError:
+        raise
+    except Exception as error:  # what timm, torch and safetensors raise over a file that is not what it should be
+        raise UserError(Problem(f'timm cannot load "{source}": {str(error) or type(error).__name__}', WHERE)) from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Hashable, Sequence
 
 from petlsparse.errors import Problem, UserError
@@ -9,7 +10,10 @@ from petlsparse.recipe.execution import CohortSize
 from petlsparse.recipe.schema import Run
 
 LARGEST = 500
-"""Runs in one cohort. A worker holds a lock, and so an open file, for each; 1024 open files are a usual limit."""
+"""Runs in one cohort, where the limit of open files allows as many."""
+
+SHARE_OF_FILES = 0.5
+"""Of the files a process may have open (usually 1024): a worker holds a lock, and so a file, for every run."""
 
 
 def cohorts(
@@ -27,12 +31,17 @@ def cohorts(
         return [[run] for run in runs]
     if size != "auto" and size < 1:
         raise UserError(Problem("must be at least 1", where="cohort", value=str(size)))
-    largest = LARGEST if size == "auto" else min(size, LARGEST)
+    largest = _largest() if size == "auto" else min(size, _largest())
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
         alike = key(run)
         groups.setdefault(("alone", run.run_id) if alike is None else ("alike", alike), []).append(run)
     return [part for group in groups.values() for part in _parts(group, workers, largest)]
+
+
+def _largest() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return LARGEST if files == resource.RLIM_INFINITY else max(1, min(LARGEST, int(SHARE_OF_FILES * files)))
 
 
 def _parts(runs: list[Run], workers: int, largest: int) -> list[list[Run]]:

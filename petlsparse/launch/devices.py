@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -9,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petlsparse.errors import Problem, UserError
+from petlsparse.tracking.cgroups import cpu_quota
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Results must not depend on how many workers share the cores, and oversubscribed cores are slow."""
 
 REPRODUCIBLE = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """cuBLAS is deterministic only with a fixed workspace, which must be set before CUDA starts."""
-
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Microseconds of CPU time per period of so many microseconds, or "max"; absent outside of containers."""
 
 GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
@@ -76,11 +75,8 @@ def visible_gpus() -> list[str]:
 def usable_cores() -> int:
     """Cores this process is allowed to use, by its affinity and by the CPU quota of its container, rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = map(int, CPU_QUOTA.read_text().split())
-    except (OSError, ValueError):  # there is none, or it is "max"
-        return cores
-    return max(1, min(cores, -(-quota // period)))
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def _chosen(visible: Sequence[str], index: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -18,7 +17,7 @@ import torch
 from filelock import FileLock
 
 from petlsparse import __version__
-from petlsparse.homes import home
+from petlsparse.homes import cache_home
 from petlsparse.sparsity.calibration import measured_crossover
 from petlsparse.sparsity.sites import Site
 from petlsparse.tracking.atomic import write_json
@@ -38,14 +37,7 @@ def crossover(site: Site, *, batch_size: int) -> float:
         f"batch {batch_size}",
     ]
     measure = partial(_measured, site, batch_size)
-    return remembered(cache_folder() / "crossovers.json", " | ".join(map(str, circumstances)), measure)
-
-
-def cache_folder() -> Path:
-    """`PETLSPARSE_CACHE`, or the user's folder for such things."""
-    if chosen := os.environ.get("PETLSPARSE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "petlsparse"
+    return remembered(cache_home() / "crossovers.json", " | ".join(map(str, circumstances)), measure)
 
 
 def remembered(file: Path, key: str, measure: Callable[[], float]) -> float:

@@ -108,7 +108,11 @@ class FrozenCache:
         temporary = self._temporary(entry)
         ends.callback(temporary.unlink, missing_ok=True)
         file = ends.enter_context(_open(temporary, "w+b"))
-        file.truncate(entry.size)
+        if entry.size and hasattr(os, "posix_fallocate"):
+            # A file with holes on a disk that is full kills who touches it once it is mapped.
+            os.posix_fallocate(file.fileno(), 0, entry.size)
+        else:
+            file.truncate(entry.size)
         return file
 
     def _make_room(self, needed: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import timm
@@ -97,6 +99,33 @@ def test_a_hub_that_does_not_answer_is_asked_once(empty_hub_cache: Path, monkeyp
     monkeypatch.setattr(sources, "build", lambda *_, **__: pytest.fail("went on to download"))
     with pytest.raises(UserError, match="the hub does not answer"):
         load_backbone("test_vit")
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 405])
+def test_any_answer_means_that_the_hub_is_there(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is printed."""
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        hub.ensure_reachable("test_vit", "timm/test_vit.r160_in1k")
+        thread.join()
+
+
+def test_an_endpoint_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "mirror.example")
+    with pytest.raises(UserError, match="the hub does not answer"):
+        hub.ensure_reachable("test_vit", "timm/test_vit.r160_in1k")
 
 
 @pytest.mark.parametrize(
@@ -228,6 +257,75 @@ def test_what_is_not_a_checkpoint_is_refused_with_its_path(vit: torch.nn.Module,
             load_backbone(f"local-dir:{tmp_path / name}")
         assert caught.value.problems[0].where == "backbone.name"
         assert Path(name).stem in str(caught.value), name
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_block_that_is_missing_does_not_stay_random_whatever_the_classifier(
+    folder: bool, vit: torch.nn.Module, tmp_path: Path
+) -> None:
+    weights = {name: tensor for name, tensor in vit.state_dict().items() if not name.startswith("blocks.3.")}
+    if folder:
+        save_folder(vit, tmp_path / "test_vit", model_args={"num_classes": 7})
+        save_file(weights, tmp_path / "test_vit" / "model.safetensors")
+    else:
+        save_file(weights, tmp_path / "test_vit.safetensors")
+    with pytest.raises(UserError, match=r"blocks\.3\.norm1"):
+        load_backbone(f"local-dir:{tmp_path / ('test_vit' if folder else 'test_vit.safetensors')}")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(value: float, vit: torch.nn.Module, tmp_path: Path) -> None:
+    vit.state_dict()["blocks.2.mlp.fc1.bias"][3] = value
+    save_file(vit.state_dict(), tmp_path / "test_vit.safetensors")
+    with pytest.raises(UserError, match=r"not finite: blocks\.2\.mlp\.fc1\.bias"):
+        load_backbone(f"local-dir:{tmp_path / 'test_vit.safetensors'}")
+
+
+def test_a_classifier_of_other_size_than_the_folder_says_does_no_harm(vit: torch.nn.Module, tmp_path: Path) -> None:
+    save_folder(vit, tmp_path / "mine", model_args={"num_classes": 7, "img_size": 160}, num_classes=9)
+    images = torch.randn(2, 3, 160, 160, generator=generator(0))
+    torch.testing.assert_close(load_backbone(f"local-dir:{tmp_path / 'mine'}")(images), features(vit, images).detach())
+
+
+def test_a_hybrid_on_this_machine_asks_no_hub_for_its_stem(tmp_path: Path, empty_hub_cache: Path) -> None:
+    hybrid = timm.create_model("vit_small_resnet26d_224", img_size=64, depth=1).eval()
+    save_folder(hybrid, tmp_path / "mine", model_args={"img_size": 64, "depth": 1})
+    stream = load_backbone(f"local-dir:{tmp_path / 'mine'}")
+    images = torch.randn(1, 3, 64, 64, generator=generator(0))
+    torch.testing.assert_close(stream(images), features(hybrid, images).detach())
+
+
+ODD_CONFIGS: dict[str, tuple[object, str]] = {
+    "two sizes": ({"model_args": {"img_size": [32, 64]}}, "32 by 64"),
+    "no arguments": ({"model_args": None}, "odd"),
+    "arguments of another kind": ({"model_args": [1]}, "odd"),
+    "unknown argument": ({"model_args": {"heads": 2}}, "heads"),
+    "huge": ({"model_args": {"embed_dim": 10**30}}, "odd"),
+    "negative": ({"model_args": {"depth": -1}}, "odd"),
+    "words": ({"model_args": {"num_heads": "two"}}, "odd"),
+    "mean is a number": ({"pretrained_cfg": {"mean": 0.5}}, "mean"),
+    "mean of bytes": ({"pretrained_cfg": {"mean": [123.7, 116.3, 103.5]}}, "mean"),
+    "mean of one": ({"pretrained_cfg": {"mean": [0.5]}}, "mean"),
+    "std of zero": ({"pretrained_cfg": {"std": [0.2, 0, 0.2]}}, "std"),
+    "std of words": ({"pretrained_cfg": {"std": ["a", "b", "c"]}}, "std"),
+    "std not finite": ({"pretrained_cfg": {"std": [0.2, float("nan"), 0.2]}}, "std"),
+    "no config": ({"pretrained_cfg": None}, "odd"),
+    "architecture is a number": ({"architecture": 5}, "odd"),
+    "a list": ([1, 2], "odd"),
+}
+
+
+@pytest.mark.parametrize(("config", "says"), ODD_CONFIGS.values(), ids=ODD_CONFIGS.keys())
+def test_an_odd_config_is_one_message(config: object, says: str, vit: torch.nn.Module, tmp_path: Path) -> None:
+    save_folder(vit, tmp_path / "odd")
+    saved = json.loads((tmp_path / "odd" / "config.json").read_text())
+    for key, value in config.items() if isinstance(config, dict) else ():
+        saved[key] = saved[key] | value if key == "pretrained_cfg" and value else value
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(saved if isinstance(config, dict) else config))
+    with pytest.raises(UserError) as caught:
+        load_backbone(f"local-dir:{tmp_path / 'odd'}")
+    assert says in str(caught.value)
+    assert len(caught.value.problems) == 1
 
 
 # -- equal weights, another forward pass

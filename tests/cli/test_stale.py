@@ -70,7 +70,7 @@ def in_this_process(*arguments: Any, **options: Any) -> Summary:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of its own, with the user's cache in it, data, a checkpoint and the two recipes."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path / "cache" / "petlsparse"))
     monkeypatch.delenv("PETLSPARSE_DATA", raising=False)
     monkeypatch.setattr("petlsparse.launch.plan.execute_plan", in_this_process)
     (tmp_path / "toy.toml").write_text(DENSE)

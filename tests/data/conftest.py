@@ -9,7 +9,7 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "root"
     root.mkdir()
     monkeypatch.setenv("PETLSPARSE_DATA", str(root))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path / "cache" / "petlsparse"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("petlsparse.data.files.roots.SYSTEM", tmp_path / "system")
     return root

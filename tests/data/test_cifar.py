@@ -1,5 +1,6 @@
 """CIFAR in both published forms, read alike; a pickle that wants more than arrays is refused before it acts."""
 
+import gzip
 import os
 import pickle
 from pathlib import Path
@@ -125,3 +126,54 @@ def test_labels_outside_the_classes_are_refused(data_root: Path) -> None:
     (folder / "data_batch_2.bin").write_bytes(bytes([10]) + bytes(3072))
     with pytest.raises(UserError, match=r"0\.\.9"):
         load_data("cifar10")
+
+
+@pytest.mark.parametrize("form", ["pickle", "binary"])
+def test_batches_that_were_compressed_where_they_lie_are_read(data_root: Path, form: str) -> None:
+    folder = data_root / ("cifar-10-batches-py" if form == "pickle" else "cifar-10-batches-bin")
+    batches = write_cifar10(folder, form)
+    for file in list(folder.iterdir()):
+        file.with_name(file.name + ".gz").write_bytes(gzip.compress(file.read_bytes(), 1))
+        file.unlink()
+    assert load_data("cifar10").test().labels.tolist() == batches["test_batch"][1]
+
+
+LABELS = {
+    "list": [3, 1],
+    "array": np.array([3, 1], np.uint8),
+    "numpy numbers": [np.int64(3), np.int64(1)],
+    "tuple": (3, 1),
+}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("key", ["labels", b"labels"])
+def test_any_protocol_keys_and_whole_numbers_are_read(
+    tmp_path: Path, protocol: int, kind: str, key: str | bytes
+) -> None:
+    pixels = np.arange(2 * 3072, dtype=np.uint32).astype(np.uint8).reshape(2, 3072)
+    batch = {key: LABELS[kind], "data" if isinstance(key, str) else b"data": pixels, "empty": b""}
+    (tmp_path / "batch").write_bytes(pickle.dumps(batch, protocol=protocol))
+    read, labels = cifar.read_pickle(tmp_path / "batch", b"labels")
+    assert np.array_equal(read, pixels)
+    assert labels.tolist() == [3, 1]
+    assert labels.dtype == np.int64
+
+
+@pytest.mark.parametrize("labels", [[0.5, 1.0], [[0], [1]], ["a", "b"], None])
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, labels: object) -> None:
+    (tmp_path / "batch").write_bytes(pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": labels}))
+    with pytest.raises(UserError, match="labels are not a list of whole numbers"):
+        cifar.read_pickle(tmp_path / "batch", b"labels")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", gzip.compress(bytes(3073))[:-9], b"plain"])
+def test_a_broken_archive_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "batch.gz").write_bytes(content)
+    with pytest.raises(UserError, match="batch"):
+        cifar.read_pickle(tmp_path / "batch", b"labels")
+    (tmp_path / "some.bin.gz").write_bytes(content)
+    if content:
+        with pytest.raises(UserError, match=r"some\.bin"):
+            cifar.read_binary(tmp_path / "some.bin", 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -32,6 +33,17 @@ T = Trouble
 def together(troubles: Sequence[Trouble], store: Path, **options: object) -> Executed:
     """A run into each trouble, all of them in one cohort if there is one worker."""
     return Executed(fake_runs(troubles), store, **{"workers": 1, "cohort_key": alike} | options)
+
+
+@pytest.mark.parametrize(
+    ("files", "largest"), [(1024, 500), (256, 128), (20, 10), (resource.RLIM_INFINITY, 500), (1, 1)]
+)
+def test_a_cohort_leaves_room_for_other_open_files(files: int, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, 4096))
+    runs = fake_runs([T.NONE] * 600)
+    for size in ("auto", 600):
+        sizes = {len(part) for part in cohorts(runs, lambda _: 0, workers=1, size=size)}
+        assert largest // 2 < max(sizes) <= largest
 
 
 # -- who is handed over together -------------------------------------------------------------------------------------

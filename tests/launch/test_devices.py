@@ -21,23 +21,17 @@ def pinned(*arguments: object) -> list[str]:
     return [place.environment["CUDA_VISIBLE_DEVICES"] for place in places(*arguments)]
 
 
-def test_on_the_cpu_every_worker_has_one_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(devices, "CPU_QUOTA", tmp_path / "none")
+def test_on_the_cpu_every_worker_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "cpu_quota", lambda: None)
     assert [place.device for place in places("cpu", 3)] == ["cpu"] * 3
     assert all(place.environment["OMP_NUM_THREADS"] == "1" for place in places("cpu", 3))
     assert len(places("cpu")) == usable_cores() == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize(
-    ("quota", "cores"),
-    [("max 100000\n", 8), ("150000 100000\n", 2), ("100000 100000\n", 1), ("5000 100000\n", 1), ("900000 100000\n", 8)],
-)
-def test_a_containers_quota_limits_the_cores(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: str, cores: int
-) -> None:
+@pytest.mark.parametrize(("quota", "cores"), [(None, 8), (1.5, 2), (1.0, 1), (0.05, 1), (9.0, 8)])
+def test_a_containers_quota_limits_the_cores(monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(devices, "CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(devices, "cpu_quota", lambda: quota)
     assert usable_cores() == cores
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from petlsparse.sparsity.sites import Site
 from petlsparse.studies import crossovers
-from petlsparse.studies.crossovers import cache_folder, crossover, remembered
+from petlsparse.studies.crossovers import crossover, remembered
 
 
 def refuse() -> float:
@@ -83,14 +83,3 @@ def test_a_crossover_is_of_one_site_and_one_batch(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(crossovers, "_measured", lambda *_: refuse())
     assert {(site, batch): crossover(site, batch_size=batch) for site, batch in expected} == expected
     assert len(json.loads((tmp_path / "crossovers.json").read_text())) == 16
-
-
-def test_the_cache_is_the_users_unless_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PETLSPARSE_CACHE", "/a")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
-    assert cache_folder() == Path("/a")
-    monkeypatch.delenv("PETLSPARSE_CACHE")
-    assert cache_folder() == Path("/b/petlsparse")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/me")
-    assert cache_folder() == Path("/home/me/.cache/petlsparse")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -184,3 +185,16 @@ def test_what_a_killed_writer_leaves_is_never_trusted_and_gives_way(tmp_path: Pa
     assert fill.filled == ["a", "b"]
     assert all(torch.equal(tensor, content(of.name)) for of, tensor in taken.items())
     assert names(folder) == {"a", "b"}
+
+
+def test_a_full_disk_is_told_before_anything_is_mapped(
+    make: Callable[[int], FrozenCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    cache = make(9)
+    with pytest.raises(NoRoom, match="cannot be written: No space left on device"):
+        cache.take("g", [entry("a")], lambda _: pytest.fail("computed in vain"))
+    assert names(cache.folder) == set()

@@ -6,6 +6,7 @@ strings, numbers and NumPy arrays.
 
 from __future__ import annotations
 
+import io
 import pickle
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from petlsparse.data.files import packed
 from petlsparse.data.files.places import CIFAR10, CIFAR100
 from petlsparse.data.subset import stratified_split
 from petlsparse.data.types import Source, Split
@@ -23,12 +25,35 @@ VALIDATION = 5_000
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """What `_codecs.encode` does for the bytes in pickles of protocols 0 to 2, and nothing else."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"refused to encode as {encoding}, which image batches do not need")
+    return text.encode("latin1")
+
+
+def _bytes(content: object = b"") -> bytes:
+    return content if isinstance(content, bytes) else b""  # of a number it would be as many zeros
+
+
+# Python and NumPy have moved these between modules, and a pickle names the module of its day.
 _ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    (f"numpy.{core}.{module}", name): function
+    for core in ("core", "_core")
+    for module, name, function in (
+        ("multiarray", "_reconstruct", np.empty(0).__reduce__()[0]),
+        ("multiarray", "scalar", np.int64(0).__reduce__()[0]),
+        ("numeric", "_frombuffer", np.empty(1).__reduce_ex__(5)[0]),
+    )
+} | {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1,
+    ("builtins", "bytes"): _bytes,
+    ("__builtin__", "bytes"): _bytes,
+    ("builtins", "bytearray"): _bytes,
+    ("__builtin__", "bytearray"): _bytes,
 }
 
 
@@ -56,7 +81,7 @@ def _read(folder: Path, stems: list[str], key: bytes, classes: int) -> Split:
     parts = []
     for stem in stems:
         binary = folder / f"{stem}.bin"
-        pixels, labels = read_binary(binary, classes) if binary.is_file() else read_pickle(folder / stem, key)
+        pixels, labels = read_binary(binary, classes) if packed.exists(binary) else read_pickle(folder / stem, key)
         if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
             raise _broken(folder / stem, f"labels are not all in 0..{classes - 1}")
         parts.append((pixels, labels))
@@ -67,7 +92,10 @@ def _read(folder: Path, stems: list[str], key: bytes, classes: int) -> Split:
 def read_binary(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Records of one label byte (CIFAR-100: coarse, then fine) and 3,072 pixel bytes, plane by plane."""
     label_bytes = 2 if classes == 100 else 1
-    content = np.fromfile(path, dtype=np.uint8)
+    try:
+        content = np.frombuffer(packed.content(path), dtype=np.uint8)
+    except packed.BROKEN as error:
+        raise _broken(path, str(error)) from error
     if content.size % (label_bytes + _PIXELS):
         raise _broken(path, f"{content.size:,} bytes are not a whole number of records")
     records = content.reshape(-1, label_bytes + _PIXELS)
@@ -75,15 +103,16 @@ def read_binary(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_pickle(path: Path, key: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """A dictionary with ``data`` (N, 3072) uint8 and a list of labels under ``key``, as Python 2 pickled it."""
+    """A dictionary with ``data`` (N, 3072) uint8 and whole numbers under ``key``, as any Python 2 or 3 pickled it."""
     try:
-        with path.open("rb") as file:
-            batch = _Restricted(file, encoding="bytes").load()
-        pixels, labels = batch[b"data"], np.asarray(batch[key], dtype=np.int64)
-    except UserError:
-        raise
-    except (pickle.UnpicklingError, OSError, EOFError, KeyError, TypeError, ValueError, IndexError) as error:
+        batch = _Restricted(io.BytesIO(packed.content(path)), encoding="bytes").load()
+        batch = {name.encode() if isinstance(name, str) else name: value for name, value in batch.items()}
+        pixels, labels = batch[b"data"], np.asarray(batch[key])
+    except Exception as error:  # a pickle may raise anything
         raise _broken(path, f"{type(error).__name__}: {error}") from error
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        raise _broken(path, f"{key.decode()} are not a list of whole numbers")
+    labels = labels.astype(np.int64)
     if not (isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape == (len(labels), _PIXELS)):
         raise _broken(path, f"data are not (N, {_PIXELS}) bytes with a label each")
     return pixels, labels

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from petlsparse.data.files.pixels import is_constant, rgb
-from petlsparse.data.files.roots import cache_home
 from petlsparse.data.files.shown import shown
 from petlsparse.errors import Problem, UserError
+from petlsparse.homes import cache_home
 
 RULES = 2
 """Of what pixels become; to be raised when this file or `pixels` makes others of the same bytes."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from petlsparse.data.files import packed
 from petlsparse.errors import Problem, UserError
 
 _UNSIGNED_BYTE = 0x08
@@ -18,10 +17,9 @@ def read_idx(path: Path) -> np.ndarray:
 
     Raises UserError naming the file when it is truncated, corrupted or of another type.
     """
-    packed = path.with_name(path.name + ".gz")
     try:
-        content = path.read_bytes() if path.is_file() else gzip.decompress(packed.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
+        content = packed.content(path)
+    except packed.BROKEN as error:
         raise _broken(path, str(error)) from error
     if len(content) < 4 or content[:2] != b"\0\0":
         raise _broken(path, "this is not an idx file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from petlsparse.data.files.packed import exists
 from petlsparse.data.files.roots import missing, roots
 
 
@@ -23,7 +24,7 @@ class Layout:
     def find(self) -> Path | None:
         """The first folder that holds every file."""
         candidates = (root / folder for root in roots() for folder in (*self.folders, "."))
-        return next((folder for folder in candidates if all(_exists(folder / file) for file in self.files)), None)
+        return next((folder for folder in candidates if all(exists(folder / file) for file in self.files)), None)
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,6 @@ class OnDisk:
         if folder is None:
             raise missing(self.name, map(str, self.layouts), self.supply)
         return folder
-
-
-def _exists(path: Path) -> bool:
-    return path.is_file() or path.with_name(path.name + ".gz").is_file()
 
 
 FASHION_MNIST = OnDisk(

@@ -1,4 +1,4 @@
-"""Where data sets are looked for on disk, and where decoded images are kept. Imports nothing heavy."""
+"""Where data sets are looked for on disk. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.homes import expanded, home
+from petlsparse.homes import cache_home, expanded
 
 VARIABLE = "PETLSPARSE_DATA"
 SYSTEM = Path("/usr/share/datasets")
-
-
-def cache_home() -> Path:
-    """The user's cache folder for this package."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "petlsparse"
 
 
 def roots() -> tuple[Path, ...]:
