@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from petlsparse.errors import UserError
@@ -32,6 +33,38 @@ def test_layers_carry_the_names_of_the_study():
     assert list(maskable(build_network("mlp", CIFAR, 10))) == ["fc1", "fc2", "fc3"]
     assert list(maskable(build_network("lenet5", GREY, 10))) == ["conv1", "conv2", "fc3", "fc4"]
     assert list(maskable(build_network("small-conv", CIFAR, 10))) == ["conv1", "conv2", "conv3", "fc"]
+
+
+def mlp_by_hand(x, p):
+    x = F.relu(F.linear(x.flatten(1), *p["fc1"]))
+    return F.linear(F.relu(F.linear(x, *p["fc2"])), *p["fc3"])
+
+
+def lenet5_by_hand(x, p):
+    x = F.max_pool2d(F.relu(F.conv2d(x, *p["conv1"])), 2)
+    x = F.max_pool2d(F.relu(F.conv2d(x, *p["conv2"])), 2)
+    return F.linear(F.relu(F.linear(x.flatten(1), *p["fc3"])), *p["fc4"])
+
+
+def small_conv_by_hand(x, p):
+    x = F.max_pool2d(F.relu(F.conv2d(x, *p["conv1"])), 2)
+    x = F.max_pool2d(F.relu(F.conv2d(x, *p["conv2"])), 2)
+    x = F.avg_pool2d(F.relu(F.conv2d(x, *p["conv3"])), 4)
+    return F.linear(x.flatten(1), *p["fc"])
+
+
+@pytest.mark.parametrize(
+    ("name", "input_shape", "by_hand"),
+    [("mlp", GREY, mlp_by_hand), ("lenet5", GREY, lenet5_by_hand), ("small-conv", CIFAR, small_conv_by_hand)],
+)
+def test_networks_compute_what_is_written_out_by_hand(name, input_shape, by_hand):
+    torch.manual_seed(3)
+    network = build_network(name, input_shape, 10).double()
+    parameters = {
+        key: (layer.weight, layer.bias) for key, layer in network.named_children() if hasattr(layer, "weight")
+    }
+    images = torch.randn(4, *input_shape, dtype=torch.float64)
+    torch.testing.assert_close(network(images), by_hand(images, parameters))
 
 
 def test_vit_micro_is_a_plain_vision_transformer_of_the_stated_size():
