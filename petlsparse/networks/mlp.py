@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from petlsparse.errors import Problem, UserError
+from petlsparse.networks.dropout import Dropout
 
 
 def mlp(
@@ -37,6 +38,6 @@ def mlp(
         if index > 1:
             layers[f"relu{index - 1}"] = nn.ReLU()
         if dropout:
-            layers[f"drop{index}"] = nn.Dropout(dropout)
+            layers[f"drop{index}"] = Dropout(dropout)
         layers[f"fc{index}"] = nn.Linear(fan_in, fan_out)
     return nn.Sequential(layers)

@@ -7,6 +7,7 @@ from torch import nn
 
 from petlsparse.errors import UserError
 from petlsparse.networks import NETWORKS, build_network
+from petlsparse.networks.dropout import Dropout
 from petlsparse.networks.vit_micro import vit_micro
 from petlsparse.sparsity.maskable import maskable
 
@@ -142,3 +143,18 @@ def test_an_option_the_network_does_not_take_is_refused_by_name(name):
 def test_what_cannot_be_built_is_a_user_error(name, input_shape, options):
     with pytest.raises(UserError):
         build_network(name, input_shape, 10, **options)
+
+
+def test_dropout_drops_what_torchs_does_whatever_the_order_in_memory() -> None:
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    features_first = x.t().contiguous().t().requires_grad_()
+    layer = Dropout(0.4)
+    torch.manual_seed(3)
+    expected = nn.Dropout(0.4)(x)
+    for each in (x, features_first):
+        torch.manual_seed(3)
+        dropped = layer(each)
+        assert torch.equal(dropped, expected)
+    dropped.sum().backward()
+    assert torch.equal(features_first.grad, (expected != 0) / torch.tensor(0.6))  # no activation is zero by itself
+    assert layer.eval()(features_first) is features_first

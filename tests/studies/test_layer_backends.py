@@ -156,3 +156,15 @@ def test_a_truly_sparse_convolution_learns_what_a_masked_one_does(tmp_path: Path
     masked, csr = (result.metrics for result in results)
     assert csr.keys() == masked.keys()
     assert csr == pytest.approx(masked, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", [{"kind": "static", "density": 0.2}, SPARSE["method"]], ids=["static", "dst"])
+def test_dropout_drops_the_same_activations_in_masked_and_in_csr_layers(method: dict[str, Any], tmp_path: Path) -> None:
+    run = make(SPARSE, network=SPARSE["network"] | {"dropout": 0.3}, method=method)
+    masked, csr = (
+        execute(run, tmp_path / backend, execution=Execution(backend=backend))  # type: ignore[arg-type]
+        for backend in ("masked", "csr")
+    )
+    assert "csr" in csr.provenance_extra["backends"]
+    losses = [[row[4] for row in each.history if row[3] == "loss"] for each in (masked, csr)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
