@@ -1,0 +1,215 @@
+"""Every setting reaches what it is for: what changes the run's id changes what is put together for it.
+
+A new setting fails here until it has a line in `CASES`: a base in which it acts, and another value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from petlsparse.recipe.execution import PLAIN
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, validate_run
+from petlsparse.studies import STUDIES, adapter_search, dst_sweep, names
+from petlsparse.studies.execution import arithmetic_of, prepare
+from petlsparse.training.timer import Timer
+from tests.studies.walk import described
+
+CPU = torch.device("cpu")
+DST = {
+    "kind": "dst", "density": 0.3, "criterion": "mest", "growth": "random", "update_period": 3, "drop_fraction": 0.4,
+}  # fmt: skip
+SGD, ADAM, ADAMW = ({"name": name, "lr": 0.1} for name in ("sgd", "adam", "adamw"))
+SPARSE = {
+    "study": "dst-sweep", "data": {"name": "digits"}, "network": {"name": "mlp", "widths": [12, 8]}, "method": DST,
+    "optimizer": SGD, "training": {"duration": "2 epochs", "batch_size": 100}, "seed": 1,
+}  # fmt: skip
+ADAPTERS = {"kind": "adapters", "placement": "random", "count": 3}
+ADAPTED = {
+    "study": "adapter-search", "data": {"name": "digits", "train_examples": 50}, "backbone": {"pretrained": False},
+    "method": ADAPTERS, "optimizer": ADAMW, "training": {"duration": "2 epochs", "batch_size": 25}, "seed": 1,
+}  # fmt: skip
+FOLDER = {"name": "folder:images", "image_size": 8}
+
+# (study, table, kind or None): the table to start from, and field -> other tables of the run.
+CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] = {
+    ("dst-sweep", "data", None): (
+        FOLDER,
+        {
+            "name": "digits", "image_size": 10, "train_examples": 12, "augment": "flip", "fit": "train+val",
+            "image_fit": "crop", "background": "black", "val_fraction": 0.3, "test_fraction": 0.4,
+        },
+    ),
+    ("adapter-search", "data", None): (
+        {"name": "folder:images"},
+        {
+            "name": "digits", "image_size": None, "train_examples": 12, "augment": "flip", "fit": "train+val",
+            "image_fit": "crop", "background": "black", "val_fraction": 0.3, "test_fraction": 0.4,
+        },
+    ),
+    ("dst-sweep", "network", None): (
+        SPARSE["network"],
+        {"name": {"name": "lenet5"}, "widths": [12, 9], "dropout": 0.2},
+    ),
+    ("adapter-search", "backbone", None): (
+        ADAPTED["backbone"],
+        {
+            "name": "vit_tiny_patch16_224", "pretrained": True, "image_size": 64, "frozen_precision": "bf16",
+        },
+    ),
+    ("dst-sweep", "method", "dense"): ({"kind": "dense"}, {}),
+    ("dst-sweep", "method", "static"): (
+        {"kind": "static", "density": 0.3},
+        {"density": 0.4, "distribution": "uniform"},
+    ),
+    ("dst-sweep", "method", "dst"): (
+        DST,
+        {
+            "density": 0.4, "distribution": "uniform", "criterion": "snip", "growth": "gradient", "update_period": 4,
+            "drop_fraction": 0.5, "drop_schedule": "constant", "update_stop": 0.75, "update_last_step": True,
+            "update_point": "after-step", "state": "dense", "regrown": "keep", "mest_lambda": 2.0,
+        },
+    ),
+    ("adapter-search", "method", "linear-probe"): ({"kind": "linear-probe"}, {}),
+    ("adapter-search", "method", "full-finetuning"): ({"kind": "full-finetuning"}, {}),
+    ("adapter-search", "method", "adapters"): (
+        ADAPTERS,
+        {
+            "placement": "first-k", "edges": {"kind": "adapters", "placement": "explicit", "edges": [[1, 2]]},
+            "count": 4, "edge_kind": "recurrent", "draw": 1, "rank": 4, "activation": "gelu", "layer_norm": False,
+            "bias": True, "scale": 2.0,
+        },
+    ),
+    **{
+        (study, "optimizer", "sgd"): (SGD, {"lr": 0.2, "momentum": 0.8, "nesterov": False, "weight_decay": 0.1})
+        for study in RUN_TYPES
+    },
+    **{
+        (study, "optimizer", table["name"]): (
+            table,
+            {"lr": 0.2, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6, "weight_decay": 0.1},
+        )
+        for study in RUN_TYPES
+        for table in (ADAM, ADAMW)
+    },
+    **{(study, "schedule", "constant"): ({"name": "constant"}, {"warmup": "3 steps"}) for study in RUN_TYPES},
+    **{
+        (study, "schedule", "step"): (
+            {"name": "step"},
+            {"warmup": "3 steps", "milestones": [0.4, 0.75], "factor": 0.2},
+        )
+        for study in RUN_TYPES
+    },
+    **{
+        (study, "schedule", "cosine"): ({"name": "cosine"}, {"warmup": "3 steps", "final_fraction": 0.1})
+        for study in RUN_TYPES
+    },
+    **{
+        (base["study"], "training", None): (
+            base["training"],
+            {
+                "batch_size": 30, "duration": "3 epochs", "evaluate_every": "1 step", "precision": "bf16",
+                "label_smoothing": 0.1, "deterministic": False,
+            },
+        )
+        for base in (SPARSE, ADAPTED)
+    },
+}  # fmt: skip
+BASES = {"dst-sweep": SPARSE, "adapter-search": ADAPTED}
+ELSEWHERE = {
+    ("adapter-search", "data", "image_size"): "may only say what the backbone takes anyway",
+    ("dst-sweep", "network", "name"): "tested below: other networks take other images",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Oblong images with transparent corners, in two classes, below a data root."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for number in range(60):
+        path = root / "images" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (12, 20, 4), dtype=np.uint8)
+        pixels[:4, :, 3] = 0
+        Image.fromarray(pixels).save(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PETLSPARSE_DATA", str(root))
+        yield
+
+
+def put_together(run: Run) -> Any:
+    """Everything that training this run would start from, the run's own id aside."""
+    study = {"dst-sweep": dst_sweep, "adapter-search": adapter_search}[run.study]
+    with arithmetic_of(run, CPU):
+        arithmetic = torch.are_deterministic_algorithms_enabled()
+        assembly = study.assemble(run, CPU, PLAIN)
+        training = prepare(run, assembly, CPU, timer=Timer(lambda: 0.0))
+    training.run_id = ""
+    factors = [training.schedule(step) for step in range(1, training.settings.total_steps + 1)]
+    test = training.read_test()
+    return described([training, factors, test, arithmetic, assembly.cost])
+
+
+def cases() -> Iterator[Any]:
+    for (study, table, kind), (start, others) in CASES.items():
+        for field, value in others.items():
+            if (study, table, field) not in ELSEWHERE:
+                yield pytest.param(study, table, start, field, value, id=f"{study}:{kind or ''}:{table}.{field}")
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    """What was put together, by run id."""
+    return {}
+
+
+@pytest.mark.parametrize(("study", "table", "start", "field", "value"), list(cases()))
+def test_a_setting_that_changes_the_run_changes_what_is_put_together(
+    study: str, table: str, start: dict[str, Any], field: str, value: Any, known: dict[str, Any]
+) -> None:
+    changed = value if isinstance(value, dict) else start | {field: value}
+    one, other = (validate_run(BASES[study] | {table: each}, names()) for each in (start, changed))
+    assert one.run_id != other.run_id
+    for run in (one, other):
+        if run.run_id not in known:
+            known[run.run_id] = put_together(run)
+    assert known[one.run_id] != known[other.run_id]
+
+
+def test_the_name_of_a_network_changes_what_is_put_together() -> None:
+    base = SPARSE | {"data": {"name": "digits", "image_size": 32}}
+    runs = [validate_run(base | {"network": {"name": name}}, names()) for name in ("mlp", "lenet5", "small-conv")]
+    one, two, three = map(put_together, runs)
+    assert one != two != three != one
+
+
+def test_the_same_run_is_put_together_alike_twice() -> None:
+    for base in BASES.values():
+        run = validate_run(base, names())
+        assert put_together(run) == put_together(run)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_setting_of_every_kind_has_its_case(study: str) -> None:
+    for table in RUN_TYPES[study].model_fields:
+        for model in models_of(study, table):
+            tag = TAGS.get(table)
+            kind = model.model_fields[tag].default if tag else None
+            _, others = CASES[study, table, kind]
+            assert set(others) == set(model.model_fields) - {tag}, (table, kind)
+
+
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES)
+def test_the_seed_and_every_kind_change_what_is_put_together(base: dict[str, Any]) -> None:
+    runs = [validate_run(base | {"seed": 2}, names())]
+    for (study, table, kind), (start, _) in CASES.items():
+        if study == base["study"] and kind is not None:
+            runs.append(validate_run(base | {table: start}, names()))
+    different = {run.run_id: put_together(run) for run in [validate_run(base, names()), *runs]}
+    found = list(different.values())
+    assert all(found[i] != found[k] for i in range(len(found)) for k in range(i))
