@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from petlsparse.data import load_data
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe import Run
-from petlsparse.studies import check, describe, probe_seconds
+from petlsparse.studies import check, describe, execution, probe_seconds
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 METHODS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -125,6 +126,23 @@ def test_a_probe_says_a_plausible_time_without_reading_the_test_split(monkeypatc
 
     monkeypatch.setattr("petlsparse.data.types.Dataset.test", refuse)
     assert 0 < probe_seconds(make(SPARSE), torch.device("cpu")) < 60
+
+
+def test_a_probe_extrapolates_start_steps_and_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 7 s to start, a first step that does not count, 2 s for each of five more, 4 s for a validation pass.
+    readings = iter([0.0, 7.0, 10.0, 20.0, 20.0, 24.0])
+    monkeypatch.setattr(execution, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    lengths = {"duration": "30 steps", "evaluate_every": "20 steps"}
+    run = make(SPARSE, training={**SPARSE["training"], **lengths})
+    assert probe_seconds(run, torch.device("cpu")) == 7 + 30 * 2 + 2 * 4
+
+
+def test_data_are_read_anew_once_they_were_forgotten() -> None:
+    data = make(SPARSE).data
+    before = execution.shared_data(data)
+    assert execution.shared_data(data) is before
+    execution.forget_data()
+    assert execution.shared_data(data) is not before
 
 
 def test_adapters_refuse_an_image_size_that_is_not_the_backbones() -> None:
