@@ -149,6 +149,8 @@ def train(
     todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
     findings.require(todo, recipe.located)
     unchecked(finished, findings)
+    for remark in findings.remarks if todo else ():
+        _console.warn(remark)
     decide(stale, folder, results, present)
     seconds = expected_seconds(todo.values(), place.device, records)
     if fresh:

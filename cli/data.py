@@ -1,16 +1,27 @@
 """`petlsparse data`: which data sets there are."""
 
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+from rich.text import Text
 
 from . import _console
 from ._help import Command, Commands
 from ._options import Json
 
-HELP = """Say which data sets there are, and how to supply the others.
+if TYPE_CHECKING:
+    from petlsparse.data.about import About
+    from petlsparse.data.types import Dataset
+
+HELP = """Say which data sets there are, what they hold, and how to supply the others.
 
 Examples:
     petlsparse data ls
+    petlsparse data show digits
 """
+
+SHOWN = 40
+"""Classes in the table of `data show`; all of them as JSON."""
 
 app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True)
 
@@ -51,3 +62,71 @@ def ls(json: Json = False) -> None:
             _console.out.print(f"{row.name}: {row.path}", style="dim", soft_wrap=True)
         elif not row.found:
             _console.out.print(f"{row.name} is not here:", *(f"\n  {way}" for way in row.how_to_supply), soft_wrap=True)
+
+
+@app.command(cls=Command)
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a data set, such as folder:NAME.")],
+    json: Json = False,
+) -> None:
+    """Show what a data set holds: classes, parts and where they come from, files that are odd or not used.
+
+    A folder is shown as it is read with the default settings of `data`.
+
+    Examples:
+        petlsparse data show digits
+        petlsparse data show folder:pets --json
+    """
+    from petlsparse.data.about import about
+    from petlsparse.data.loading import load_data
+
+    with _console.err.status("reading images ..."):
+        data = load_data(name)
+        found = about(data)
+    if json:
+        _console.print_json(_described(data, found))
+    else:
+        _print(data, found)
+
+
+def _described(data: "Dataset", found: "About") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from petlsparse.data.about import remarks, validation_error
+
+    return {
+        "name": data.name,
+        "classes": data.classes,
+        **asdict(found),
+        "validation_standard_error": validation_error(len(data.val)),
+        "fingerprint": data.fingerprint,
+        "test_fingerprint": data.test_fingerprint,
+        "remarks": remarks(data),
+    }
+
+
+def _print(data: "Dataset", found: "About") -> None:
+    from petlsparse.data.about import few, summary, validation_error, validation_remark
+
+    def say(text: str) -> None:
+        _console.out.print(Text(text))
+
+    say(summary(data))
+    for part, words in found.made.items():
+        say(f"  {part}: {words}")
+    parts = list(found.counts)
+    counts = list(zip(found.class_names, *found.counts.values(), strict=True))
+    _console.out.print(_console.grid(["class", *parts], counts[:SHOWN], right=parts))
+    if len(counts) > SHOWN:
+        say(f"... and {len(counts) - SHOWN} more classes; --json lists all")
+    for heading, numbers in (("sizes", found.sizes), ("modes", found.modes), ("done", found.done)):
+        if numbers:
+            say(f"{heading}: {few(tuple(f'{what} ({number:,})' for what, number in numbers.items()), 6)}")
+    for why, paths in found.skipped.items():
+        say(f"{len(paths)} skipped, {why}: {few(paths)}")
+    error = validation_error(len(data.val))
+    say(f"validation accuracy: standard error of up to {error:.1f} points")
+    lacking = tuple(text for text in found.remarks() if "has no image" in text)
+    constant = (f"{len(found.constant)} constant images: {few(found.constant)}",) if found.constant else ()
+    for remark in filter(None, (*lacking, *constant, validation_remark(len(data.val)))):
+        _console.warn(remark)

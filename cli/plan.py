@@ -93,6 +93,8 @@ def show_plan(
         _console.print_json(_rows(arms))
     else:
         _print(recipe, folder, arms, len(crew))
+        for line in (*findings.data, *findings.remarks):
+            _console.out.print(Text(line), soft_wrap=True)
         _print_stale(recorded, arms)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from petlsparse.data.types import Split
+from petlsparse.data.types import Dataset, Split
 
 DOUBTFUL_ERROR = 5.0
 """A standard error of the validation accuracy, in percentage points, from which on it is a poor choice to choose by."""
@@ -43,6 +43,41 @@ class About:
         for why, paths in self.skipped.items():
             if why != "hidden":
                 yield f"{len(paths)} skipped, {why}: {few(paths)}"
+
+
+def about(data: Dataset) -> About:
+    """What is known of a data set; of one that is the same for everybody its pixels tell. Reads the test part."""
+    if data.about is not None:
+        return data.about
+    parts = {"train": data.train, "val": data.val, "test": data.test()}
+    channels, height, width = data.train.images.shape[1:]
+    constant = [
+        f"{name} {index}"
+        for name, part in parts.items()
+        for index in (part.images.flatten(1) == part.images.flatten(1)[:, :1]).all(1).nonzero()[:, 0].tolist()
+    ]
+    examples = sum(map(len, parts.values()))
+    return About(
+        made=dict.fromkeys(parts, "as the data set has it, the same for everybody"),
+        counts={name: class_counts(part, data.classes) for name, part in parts.items()},
+        class_names=tuple(map(str, range(data.classes))),
+        sizes={f"{width}×{height}": examples},
+        modes={"L" if channels == 1 else "RGB": examples},
+        constant=tuple(constant),
+    )
+
+
+def summary(data: Dataset) -> str:
+    """One line: how many images each part has, and how many classes there are."""
+    counts = f"{len(data.train):,} training, {len(data.val):,} validation and {data.test_examples:,} test images"
+    return f"{data.name}: {counts}, {data.classes} classes"
+
+
+def remarks(data: Dataset) -> list[str]:
+    """What somebody who trains on these data should know, a sentence each."""
+    found = list(data.about.remarks()) if data.about is not None else []
+    doubt = validation_remark(len(data.val))
+    return [f"{data.name}: {text}" for text in (*found, *([doubt] if doubt else []))]
 
 
 def few(names: tuple[str, ...], most: int = 3) -> str:

@@ -77,6 +77,10 @@ class Findings:
     """Of what each run would rest on now; lacking for runs whose data or model cannot be loaded."""
     problems: Mapping[str, Sequence[Problem]]
     """Why a run cannot be trained; empty where it can."""
+    data: Sequence[str] = ()
+    """A line for each data set: how many images its parts have."""
+    remarks: Sequence[str] = ()
+    """What is odd about them, or too small."""
 
     def require(
         self, run_ids: Iterable[str], located: Callable[[Problem, str], Problem] = lambda problem, _: problem
@@ -109,6 +113,8 @@ def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool =
     return Findings(
         {run_id: found for each in findings for run_id, found in each.fingerprints.items()},
         {run_id: found for each in findings for run_id, found in each.problems.items()},
+        tuple(dict.fromkeys(line for each in findings for line in each.data)),
+        tuple(dict.fromkeys(line for each in findings for line in each.remarks)),
     )
 
 
@@ -116,6 +122,7 @@ def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findi
     """Runs with the same data and model."""
     import torch
 
+    from petlsparse.data.about import remarks, summary
     from petlsparse.recipe.execution import PLAIN
     from petlsparse.studies.lengths import length_problems
     from petlsparse.training.arithmetic import missing_arithmetic
@@ -143,7 +150,8 @@ def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findi
     problems = {
         run_id: [*arithmetic(run), *tried(run.method), *length_problems(run, examples)] for run_id, run in alike.items()
     }
-    return Findings(dict.fromkeys(problems, assembly.fingerprints), problems)
+    data = assembly.dataset
+    return Findings(dict.fromkeys(problems, assembly.fingerprints), problems, [summary(data)], remarks(data))
 
 
 def _without_weights(run: Run) -> Run:

@@ -51,6 +51,7 @@ def test_cifar10_first_batches_train_last_5000_validate(data_root: Path, form: s
     assert data.val.labels[-1] == batches["data_batch_5"][1][-1]
     assert data.test().labels.tolist() == batches["test_batch"][1]
     assert data.mean == (0.4914, 0.4822, 0.4465)
+    assert data.std == (0.2023, 0.1994, 0.2010)
 
 
 @pytest.mark.parametrize("form", ["pickle", "binary"])
@@ -70,6 +71,7 @@ def test_cifar100_uses_fine_labels_and_holds_out_a_tenth_of_each_class(data_root
     assert torch.bincount(data.val.labels).tolist() == [1] * 100
     assert torch.bincount(data.train.labels).tolist() == [9] * 100
     assert data.test().labels.tolist() == fine.tolist()
+    assert (data.mean, data.std) == ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 
 
 class Malicious:

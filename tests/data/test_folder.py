@@ -44,6 +44,7 @@ def test_class_folders_are_divided_by_class_without_loss_or_repeat(data_root: Pa
     everything = numbers(torch.cat([data.train.images, data.val.images, test.images]))
     assert sorted(everything) == list(range(150))
     assert data.train.images.shape[1:] == (3, 8, 8)
+    assert (data.mean, data.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     for split in (data.train, data.val, test):  # numbers below 50 are cats
         assert [number >= 50 for number in numbers(split.images)] == split.labels.bool().tolist()
 

@@ -210,3 +210,34 @@ def test_damaged_npz_is_one_clear_error(tmp_path, damage: str) -> None:
         path.write_text("hello")
     with pytest.raises(UserError, match=r"some\.npz: cannot read the train images"):
         read_part(path, "train")
+
+
+HALF = ((0.5,), (0.5,))
+CONSTANTS = {  # what each is published with, or declared to be centred on
+    "fashion-mnist-10k": HALF,
+    "digits": HALF,
+    "sprites-location": HALF,
+    "sprites-orientation": HALF,
+    "shapes-count": ((0.5,) * 3, (0.5,) * 3),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_pixels_are_normalised_with_the_constants_of_the_data_set(name: str) -> None:
+    data = load_data(name)
+    assert (data.mean, data.std) == CONSTANTS[name]
+
+
+def test_mean_and_std_are_not_taken_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = Source(3, part(), part(), part, (0.25,), (0.75,))
+    colour = Split(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.ones(4, dtype=torch.int64))
+    of_colour = Source(3, colour, colour, lambda: colour, (0.1, 0.2, 0.6), (0.4, 0.5, 0.9))
+    for source, channels, mean, std in (
+        (grey, None, (0.25,), (0.75,)),
+        (grey, 3, (0.25,) * 3, (0.75,) * 3),
+        (of_colour, None, (0.1, 0.2, 0.6), (0.4, 0.5, 0.9)),
+        (of_colour, 1, (pytest.approx(0.3),), (pytest.approx(0.6),)),
+    ):
+        monkeypatch.setattr("petlsparse.data.loading.resolve", lambda *_, source=source: lambda: source)
+        data = load_data("some", channels=channels)
+        assert (data.mean, data.std) == (mean, std)
