@@ -91,8 +91,7 @@ def steps_of(trained: Trained) -> Callable[[int], None]:
     def forever() -> Iterator[None]:
         (trained.model if isinstance(trained, Training) else trained.stack).train(True)
         for epoch, batch in trained.batches():
-            trained.step(epoch, batch)
-            trained.milestone(epoch)
+            trained.advance(epoch, batch)
             yield
 
     going = forever()

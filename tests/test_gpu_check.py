@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 
-from scripts.gpu_check import Part, accuracies, check, counts, differences, importable, parts, summary
+from scripts.gpu_check import (
+    Part,
+    accuracies,
+    check,
+    counts,
+    differences,
+    gpu_tests,
+    importable,
+    parts,
+    summary,
+)
 
 HERE = dict(os.environ)
 
@@ -85,6 +95,15 @@ def test_the_package_and_the_command_line_are_imported_without_an_installation(t
     importable(tmp_path / "site", None)  # again, over the first
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == str(tmp_path / "site" / "petlsparse" / "__init__.py"), done.stderr
+
+
+def test_the_files_with_gpu_tests_need_no_package_that_only_other_tests_need() -> None:
+    files = gpu_tests()
+    assert "test_gpu.py" in {Path(file).name for file in files}
+    code = "import sys; sys.modules['duckdb'] = None; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    command = [*python(code), "-q", "--collect-only", "-m", "gpu", "-p", "no:cacheprovider", *files]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_pytest_left_is_counted(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ def notes_on(records: Sequence[Record], rows: Sequence[Row], grouping: Grouping)
         _content(rows, grouping.contents),
         _stale(rows),
         _missing(rows),
+        _versions(records),
         _origin(records),
     ]
     return tuple(note for note in notes if note)
@@ -80,6 +81,12 @@ def _missing(rows: Sequence[Row]) -> str:
     if not counts:
         return ""
     return "Not in the means: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + "."
+
+
+def _versions(records: Sequence[Record]) -> str:
+    """That versions of petlsparse are mixed, which may differ in results: see CHANGES.md."""
+    versions = dict.fromkeys(str(r["petlsparse_version"]) for r in records if r.get("petlsparse_version"))
+    return f"Made by petlsparse {listing(versions)}, between which results may differ." if len(versions) > 1 else ""
 
 
 def _origin(records: Sequence[Record]) -> str:

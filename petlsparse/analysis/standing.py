@@ -54,7 +54,11 @@ def results_folders(root: Path, depth: int = DEPTH) -> Iterator[Path]:
     if any((root / name).exists() for name in ("plan.json", "runs.parquet")):
         yield root
     elif depth and root.is_dir():
-        for folder in sorted(root.iterdir()):
+        try:
+            folders = sorted(root.iterdir())
+        except OSError:  # what may not be looked into hides no other
+            return
+        for folder in folders:
             if folder.is_dir() and ".before-" not in folder.name:
                 yield from results_folders(folder, depth - 1)
 
@@ -94,9 +98,9 @@ def _labels(plan: Plan) -> dict[str, str]:
 def _seconds_left(
     plan: Plan, records: Mapping[str, Record], at_work: tuple[AtWork, ...], holder: Holder, now: datetime
 ) -> float | None:
-    since = datetime.fromisoformat(holder.since)
+    since = _time(holder.since, now)
     ended = [records[run_id] for run_id in plan.run_ids if run_id in records]
-    times = [datetime.fromisoformat(str(record.provenance.get("finished") or holder.since)) for record in ended]
+    times = [_time(record.provenance.get("finished"), since) for record in ended]
     over = sum(time > since for time in times)
     left = sum(run_id not in records for run_id in plan.run_ids) + sum(
         not record.final and time <= since for record, time in zip(ended, times, strict=True)
@@ -104,3 +108,12 @@ def _seconds_left(
     done = sum(each.progress.step / each.progress.total_steps for each in at_work if each.progress.total_steps)
     elapsed = (now - since).total_seconds()
     return elapsed * max(left - done, 0.0) / (over + done) if over and elapsed > 0 else None
+
+
+def _time(text: object, otherwise: datetime) -> datetime:
+    """The time in ISO 8601, with its zone; `otherwise` for what is none."""
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError:
+        return otherwise
+    return time if time.tzinfo else otherwise

@@ -78,13 +78,19 @@ _PLACEMENT_SETTINGS = {
 }
 
 
+def _as_a_set(edges: Pairs) -> Pairs:
+    if len(set(edges)) < len(edges):
+        raise ValueError("should name every edge once")
+    return tuple(sorted(edges))  # the order carries no meaning: one set of edges, one run
+
+
 class Adapters(Table):
     """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head."""
 
     kind: Literal["adapters"] = "adapters"
     placement: Annotated[str, AfterValidator(Name("placements"))]
     """How edges are chosen."""
-    edges: Pairs = Field(default=(), validate_default=True)
+    edges: Annotated[Pairs, AfterValidator(_as_a_set)] = Field(default=(), validate_default=True)
     """The edges of placement `explicit`: [[source, target], ...]."""
     count: Count | None = Field(default=None, validate_default=True)
     """How many edges the placements `random`, `first-k` and `last-k` choose; required there."""
@@ -102,13 +108,6 @@ class Adapters(Table):
     """Whether the projections have biases."""
     scale: float = 1.0
     """Initial value of the trained scale alpha; not 0."""
-
-    @field_validator("edges")
-    @classmethod
-    def _as_a_set(cls, edges: Pairs) -> Pairs:
-        if len(set(edges)) < len(edges):
-            raise ValueError("should name every edge once")
-        return tuple(sorted(edges))  # the order carries no meaning: one set of edges, one run
 
     @field_validator("edges", "count", "edge_kind", "draw")
     @classmethod

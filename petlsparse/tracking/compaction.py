@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from petlsparse.errors import Problem, UserError, unknown_name
 from petlsparse.recipe.nesting import flatten
+from petlsparse.tracking.atomic import rename_aside
 from petlsparse.tracking.columns import DOCUMENTED, SETTINGS
 from petlsparse.tracking.parts import (
     columns_to_arrow,
@@ -43,6 +44,7 @@ def compact(store: Store) -> None:
     made_from = fingerprint(stamps)
     if all(read_metadata(store.table(name)).get(MADE_FROM) == made_from for name in TABLES):
         return
+    _keep_tables_without_records(store, stamps)
 
     def damaged(run_id: str, reason: str) -> None:
         store.set_aside(run_id, reason)
@@ -54,6 +56,16 @@ def compact(store: Store) -> None:
             write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: fingerprint(stamps)})
     except OSError as error:
         raise UserError(Problem(f"cannot write the tables: {error.strerror}", where=str(store.path))) from error
+
+
+def _keep_tables_without_records(store: Store, run_ids: Collection[str]) -> None:
+    """Rename tables none of whose runs has a record here: they came without, and would be lost."""
+    runs = read_parquet(store.table(RUNS.name))
+    if runs is None or not runs.num_rows or not set(runs[RUN_ID.name].to_pylist()).isdisjoint(run_ids):
+        return
+    for name in TABLES:
+        if store.table(name).exists():
+            rename_aside(store.table(name), "without-records")
 
 
 def read_table(store: Store | Path | str, name: str) -> pd.DataFrame:

@@ -61,7 +61,9 @@ class ProgressFile:
 def read_beat(path: Path) -> Beat | None:
     """The latest beat, or None when there is none to be read."""
     try:
-        pid, *rest = json.loads(path.read_bytes())
-        return Beat(pid, Progress(*rest))
+        pid, step, total_steps, epoch, metrics = json.loads(path.read_bytes())
+        if not all(type(number) is int for number in (pid, step, total_steps, epoch)) or not isinstance(metrics, dict):
+            return None
+        return Beat(pid, Progress(step, total_steps, epoch, metrics))
     except (OSError, ValueError, TypeError):
         return None

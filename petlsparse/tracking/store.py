@@ -253,7 +253,7 @@ class Store:
     def tidy(self, finished: Iterable[str]) -> None:
         """Remove what killed writers left: temporary files, and the working files of finished runs.
 
-        For the holder of the lock. Who makes a table meanwhile to read it does without the file.
+        For the holder of the lock.
         """
         working = {"checkpoint.safetensors", "progress.json"}
         with self._writing():

@@ -98,12 +98,7 @@ class CohortTraining:
         self.stack.train(True)
         with _own_stream(self.device):
             for epoch, chosen in self.batches():
-                early = [i for i in self.working if self.members[i].evaluates_early()]
-                self.evaluate(self.members[self.working[0]].epochs(), early)
-                if not self.working:
-                    return
-                self.step(epoch, chosen)
-                self.milestone(epoch)
+                self.advance(epoch, chosen)
                 if not self.working:
                     return
                 if self.now < self.settings.total_steps and self.should_stop():
@@ -138,6 +133,15 @@ class CohortTraining:
             if epoch != of_epoch:
                 orders, of_epoch = torch.stack([leader.order(epoch) for leader in self.leaders]), epoch
             yield epoch + 1, orders[:, within * size : (within + 1) * size]
+
+    def advance(self, epoch: int, chosen: Tensor) -> None:
+        """A step of all and what is due before and after it."""
+        if self.members[0].evaluation_due(self.now + 1):
+            early = [i for i in self.working if self.members[i].evaluates_early()]
+            self.evaluate(self.members[self.working[0]].epochs(), early)
+        if self.working:
+            self.step(epoch, chosen)
+            self.milestone(epoch)
 
     def step(self, epoch: int, chosen: Tensor) -> None:
         """One optimizer step of all, on the chosen examples, with the methods' hooks around it."""

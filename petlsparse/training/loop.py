@@ -109,11 +109,9 @@ class Training:
         self.timer.lap()
         self.model.train()
         for epoch, chosen in self.batches():
-            if self.evaluates_early() and not self.evaluate(self.epochs()):
-                return self.diverged()
-            self.step(epoch, chosen)
-            if not self.milestone(epoch):
-                return self.diverged()
+            if not self.advance(epoch, chosen):
+                self.timer.lap()
+                return self.result("diverged")
             if self.journey.step < self.settings.total_steps and self.should_stop():
                 self.save()
                 return RunResult(status="interrupted")
@@ -131,6 +129,13 @@ class Training:
     def order(self, epoch: int) -> Tensor:
         """The training examples in the order of an epoch, counted from 0."""
         return torch.randperm(self.examples, generator=stream(self.seed, "order", epoch)).to(self.device)
+
+    def advance(self, epoch: int, chosen: Tensor) -> bool:
+        """A step and what is due before and after it. False once the training has diverged."""
+        if self.evaluates_early() and not self.evaluate(self.epochs()):
+            return False
+        self.step(epoch, chosen)
+        return self.milestone(epoch)
 
     def step(self, epoch: int, chosen: Tensor) -> None:
         """One optimizer step, on the chosen training examples, with the method's hooks around it."""
@@ -230,11 +235,6 @@ class Training:
             best = self.score(test)
         self.timer.lap()
         return self.conclude(last, best)
-
-    def diverged(self) -> RunResult:
-        """The result of a run whose numbers are none any more."""
-        self.timer.lap()
-        return self.result("diverged")
 
     def recall_best(self) -> bool:
         """Keep the last weights and put the best ones in their place. False if they are the same."""

@@ -102,3 +102,25 @@ def test_where_there_is_nothing(recipe: Path, cli: Cli) -> None:
     assert cli("status") == (0, "no results in results\n", "")
     assert json.loads(cli("status", "--json").out) == []
     assert cli("status", "nowhere").code == 2
+
+
+@pytest.mark.parametrize(
+    "beat", ['[1, "x", 5, 1, {}]', '[1, 2, "y", 1, {}]', "[1, 2, 3, 1, []]", "[1, 2]", "{}", "7", "", "nonsense"]
+)
+def test_an_odd_progress_file_is_none(store: Store, cli: Cli, beat: str) -> None:
+    held_by(store, os.getpid())
+    for path in store.path.glob("runs/*/progress.json"):
+        path.write_text(beat)
+    answer = cli("status", "--json")
+    assert answer.code == 0
+    assert json.loads(answer.out)[0]["at_work"] == []
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-01-01T12:00:00", 5])
+def test_an_odd_time_in_a_record_is_passed_over(store: Store, cli: Cli, time: object) -> None:
+    held_by(store, os.getpid())
+    path = next(store.path.glob("runs/*/record.json"))
+    document = json.loads(path.read_text())
+    document["provenance"]["finished"] = time
+    path.write_text(json.dumps(document))
+    assert cli("status", "--json").code == 0

@@ -80,3 +80,16 @@ def test_flags_and_heirs_may_leave_a_rule_idle(sparse, load):
     assert left(sparse(text, axes=["optimizer.lr=0.1,0.2"])) == 8
     heir = load('extends = "./recipe.toml"\n[grid]\n"optimizer.lr" = [0.1, 0.2]\n', name="heir")
     assert left(heir) == 8
+
+
+def test_edges_are_a_set_in_rules_too(adapter):
+    recipe = adapter("""
+        [run.method]
+        kind = "adapters"
+        placement = "explicit"
+        [grid]
+        "method.edges" = [[[5, 9], [3, 4]], [[1, 2]]]
+        [[exclude]]
+        "method.edges" = [[5, 9], [3, 4]]
+        """)
+    assert [run.method.edges for run in recipe.runs] == [((1, 2),)]

@@ -218,3 +218,14 @@ def test_other_tools_read_the_tables(store: Store) -> None:
     metadata = pq.read_metadata(store.table("runs"))
     assert metadata.row_group(0).column(0).compression == "ZSTD"
     assert metadata.metadata[b"schema_version"] == b"1"
+
+
+def test_tables_that_came_without_records_are_kept_beside_new_ones(store: Store) -> None:
+    compact(store)
+    earlier = store.table("runs").read_bytes()
+    shutil.rmtree(store.path / "runs")
+    compact(store)
+    store.write_record(record(C))
+    compact(store)
+    assert list(read_table(store, "runs")["run_id"]) == [C]
+    assert (store.path / "runs.parquet.without-records").read_bytes() == earlier

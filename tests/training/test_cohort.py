@@ -265,8 +265,7 @@ def test_time_is_shared_and_reports_are_made() -> None:
     company = [member(seed=seed, report=lambda step, *_: told.append(step)) for seed in (1, 2, 3, 4)]
     results = train_together(company)
     assert told == list(range(1, 13))
-    seconds = [result.cost["wall_seconds"] for result in results]
-    assert max(seconds) < 1.5 * min(seconds)
+    assert len({result.cost["wall_seconds"] for result in results}) == 1
 
 
 @pytest.mark.parametrize(

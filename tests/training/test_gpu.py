@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from torch.optim import Optimizer
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.loop import Training
+from petlsparse.training.method import Plain
 from tests.training.test_cohort import adamw, convolutional, member, slow_sgd
-from tests.training.toys import toy_training
+from tests.training.toys import Pruned, toy_training
 
 pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")
@@ -59,11 +61,13 @@ def test_products_are_rounded_to_tf32_only_where_asked_for() -> None:
 
 @pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
 @pytest.mark.parametrize("network", [None, convolutional], ids=["linear", "convolutional"])
+@pytest.mark.parametrize("method", [Plain, Pruned])
 def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone(
-    optimizer: Callable[..., Optimizer], network: Callable[[int], nn.Module] | None
+    optimizer: Callable[..., Optimizer], network: Callable[[int], nn.Module] | None, method: Callable[..., Any]
 ) -> None:
     def made(seed: int) -> Training:
-        return member(seed=seed, network=network, optimizer=optimizer, steps=40, device=CUDA)
+        options = {"network": network, "optimizer": optimizer, "method": method}
+        return member(seed=seed, steps=40, evaluate_every=6, device=CUDA, **options)
 
     company, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
     with reference_arithmetic(deterministic=True):
