@@ -159,6 +159,8 @@ def test_the_holder_sets_oddities_aside_and_the_tables_stay(tmp_path: Path) -> N
         (("metrics", "test_accuracy"), "90"),
         (("metrics", "test_accuracy"), [90.0]),
         (("metrics", "test_accuracy"), True),
+        (("metrics", "test_accuracy"), float("nan")),
+        (("cost", "training_flops"), float("inf")),
         (("metrics", "test_accuracy"), 10**400),
         (("metrics", "best_step"), 1.5),
         (("metrics", "test_f1"), "high"),
