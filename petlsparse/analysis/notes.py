@@ -12,6 +12,7 @@ def notes_on(records: Sequence[Record], rows: Sequence[Row], grouping: Grouping)
     notes = [
         _numbers(rows),
         _selection(rows),
+        _examples(records),
         _variation(records, rows, grouping.columns, grouping.implied),
         _content(rows, grouping.contents),
         _stale(rows),
@@ -81,6 +82,15 @@ def _missing(rows: Sequence[Row]) -> str:
     if not counts:
         return ""
     return "Not in the means: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + "."
+
+
+def _examples(records: Sequence[Record]) -> str:
+    """How many images the parts of each data set had, where it is known."""
+    names = ("data_name", "examples_train", "examples_val", "examples_test", "classes")
+    found = dict.fromkeys(tuple(r.get(name) for name in names) for r in records)
+    known = [values for values in found if None not in values]
+    parts = [f"{name}: {int(a):,} / {int(b):,} / {int(c):,} images, {int(k)} classes" for name, a, b, c, k in known]
+    return f"To train, validate and test {'; '.join(parts)}." if parts else ""
 
 
 def _versions(records: Sequence[Record]) -> str:

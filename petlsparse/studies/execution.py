@@ -249,7 +249,17 @@ def concluded(
         if keep in ("best", "both"):
             best = assembly.portable(training.best_tensors or training.last_tensors)
             save_tensors(run_dir / "best.safetensors", best, {"run_id": run.run_id})
-    extra: dict[str, Any] = {**assembly.fingerprints, **assembly.manner, **assembly.facts, "warnings": list(warnings)}
+    data = assembly.dataset
+    extra: dict[str, Any] = {
+        "classes": data.classes,
+        "examples_train": len(data.train),
+        "examples_val": len(data.val),
+        "examples_test": data.test_examples,
+        **assembly.fingerprints,
+        **assembly.manner,
+        **assembly.facts,
+        "warnings": list(warnings),
+    }
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(training.device)}
     rows = {**result.rows, **(assembly.final_rows() if result.status == "done" else {})}
     return replace(result, rows=rows, cost=cost, provenance_extra=extra)

@@ -124,3 +124,18 @@ def test_the_last_note_names_machine_versions_and_code(record: Make) -> None:
     assert both.notes[-1] == (
         "Some CPU / NVIDIA H200, 1 thread, torch 2.15.0, git 0123456 / fedcba9 with uncommitted changes."
     )
+
+
+def test_the_parts_of_the_data_are_noted_where_they_are_known(record: Make) -> None:
+    parts = {"examples_train": 800, "examples_val": 200, "examples_test": 1797, "classes": 10}
+    (known,) = compare([record(seed=1, **parts), record(seed=2)])
+    assert any("800 / 200 / 1,797 images, 10 classes" in note for note in known.notes)
+    (unknown,) = compare([record(seed=1)])
+    assert not any("images" in note for note in unknown.notes)
+
+
+def test_mixed_versions_are_noted(record: Make) -> None:
+    (mixed,) = compare([record(seed=1, petlsparse_version="0.1.0"), record(seed=2, petlsparse_version="0.2.0")])
+    assert any("petlsparse 0.1.0 and 0.2.0" in note for note in mixed.notes)
+    (one,) = compare([record(seed=1, petlsparse_version="0.2.0"), record(seed=2, petlsparse_version="0.2.0")])
+    assert not any("between which" in note for note in one.notes)

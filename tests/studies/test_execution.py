@@ -189,7 +189,7 @@ def test_a_check_loads_each_data_set_once_and_says_what_it_and_the_backbone_are_
 
     monkeypatch.setattr("petlsparse.studies.execution.load_data", counted)
     networks = ({"name": "mlp", "widths": [4]}, {"name": "mlp", "widths": [8]})
-    sizes = (30, 40, 50)
+    sizes = (330, 340, 350)
     runs = {
         f"{examples} {network['widths']}": make(
             SPARSE, data={"name": "digits", "train_examples": examples}, network=network
@@ -201,8 +201,8 @@ def test_a_check_loads_each_data_set_once_and_says_what_it_and_the_backbone_are_
     findings = check(runs)
     assert loaded == [*sizes, 100]
     assert not any(findings.problems.values())
-    assert findings.fingerprints["30 [4]"] == findings.fingerprints["30 [8]"]
-    assert findings.fingerprints["30 [4]"]["data_fingerprint"] != findings.fingerprints["40 [4]"]["data_fingerprint"]
+    assert findings.fingerprints["330 [4]"] == findings.fingerprints["330 [8]"]
+    assert findings.fingerprints["330 [4]"]["data_fingerprint"] != findings.fingerprints["340 [4]"]["data_fingerprint"]
     assert {"data_fingerprint", "backbone_fingerprint"} <= findings.fingerprints["adapted 1"].keys()
 
 
