@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from petlsparse.analysis.arms import Grouping
+from petlsparse.analysis.quantities import known
 from petlsparse.analysis.rows import Record, Row
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 
@@ -86,11 +87,14 @@ def _missing(rows: Sequence[Row]) -> str:
 
 def _examples(records: Sequence[Record]) -> str:
     """How many images the parts of each data set had, where it is known."""
-    names = ("data_name", "examples_train", "examples_val", "examples_test", "classes")
-    found = dict.fromkeys(tuple(r.get(name) for name in names) for r in records)
-    known = [values for values in found if None not in values]
-    parts = [f"{name}: {int(a):,} / {int(b):,} / {int(c):,} images, {int(k)} classes" for name, a, b, c, k in known]
-    return f"To train, validate and test {'; '.join(parts)}." if parts else ""
+    names = ("examples_train", "examples_val", "examples_test", "classes")
+    found: dict[str, None] = {}
+    for record in records:
+        counts = [known(record.get(name)) for name in names]
+        if None not in counts:
+            train, val, test, classes = (f"{count:,.0f}" for count in counts)
+            found[f"{record['data_name']}: {train} / {val} / {test} images, {classes} classes"] = None
+    return f"To train, validate and test {'; '.join(found)}." if found else ""
 
 
 def _versions(records: Sequence[Record]) -> str:
