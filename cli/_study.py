@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from petlsparse.analysis.staleness import Present
     from petlsparse.launch.events import Summary
     from petlsparse.recipe import Recipe as LoadedRecipe
+    from petlsparse.tracking.record import Record as RunRecord
     from petlsparse.tracking.store import Store
 
 
@@ -152,6 +153,14 @@ def train(
     for remark in findings.remarks if todo else ():
         _console.warn(remark)
     decide(stale, folder, results, present)
+
+    def redone(record: "RunRecord") -> bool:
+        """Whether a result that was not looked at yet, or is to go, is trained again."""
+        row = row_of(record)
+        if stale is not StaleResults.redo:
+            decide(stale, folder, [row], present)
+        return stale is StaleResults.redo and bool(stale_columns(row, present))
+
     seconds = expected_seconds(todo.values(), place.device, records)
     if fresh:
         set_aside(folder)
@@ -168,7 +177,8 @@ def train(
             **choices,
             cohort_key=lambda run, execution: cohort_key(run, place.device, execution),
             estimate=lambda run: seconds.get(run.run_id, 0.0),
-            redo=(lambda record: bool(stale_columns(row_of(record), present))) if stale is StaleResults.redo else None,
+            accepted=finished.keys(),
+            redo=redone,
             on_event=listener,
         )
     return Ended(recipe, folder, summary, present)

@@ -6,7 +6,7 @@ same command again: results are kept, stopped runs go on from their checkpoint, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 
 from petlsparse.launch.cache import shared_cache
@@ -45,7 +45,8 @@ def execute_plan(
     limit: int | None = None,
     estimate: Callable[[Run], float] | None = None,
     patience: float | None = None,
-    redo: Callable[[Record], bool] | None = None,
+    accepted: Collection[str] | None = None,
+    redo: Callable[[Record], bool] = lambda _: False,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Summary:
     """Bring the runs of `recipe` to a result in `store`, and compact its tables whatever happens.
@@ -68,7 +69,10 @@ def execute_plan(
         limit: execute at most this many runs, the first in the recipe's order.
         estimate: expected cost of a run, in any unit; the costliest start first. Without it the recipe's order stays.
         patience: seconds to wait for a store that another command holds; None waits for ever.
-        redo: whether a result, given its record, is to be set aside in its run's folder and the run done again.
+        accepted: ids of runs whose results stand as they are; all unless given. Others may have come to a result since
+            somebody looked, by another command that held the store.
+        redo: whether such another result, given its record, is to be set aside in its run's folder and the run done
+            again. May raise UserError; nothing was trained then.
         on_event: is told what happens, in this thread.
 
     The first signal (see `interruption.SIGNALS`) lets every worker write a checkpoint and stop, a second one ends them
@@ -87,9 +91,9 @@ def execute_plan(
         store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))),
         shared_cache(store.path, cache_memory) as (cache_folder, cache_size),
     ):
+        if accepted is not None:
+            set_results_aside(store, [run_id for run_id in run_ids if run_id not in accepted], redo)
         store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
-        if redo is not None:
-            set_results_aside(store, run_ids, redo)
         recorded = standings(store)
         statuses = {run_id: recorded[run_id].status if run_id in recorded else PENDING for run_id in run_ids}
         finished = [run_id for run_id in run_ids if statuses[run_id] in FINAL]

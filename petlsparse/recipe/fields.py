@@ -26,6 +26,8 @@ class HashNeutral:
 
     The field is left out of a run's identity while it has `value`, the one that reproduces the behaviour from
     before the field existed. `value` is in JSON form and never changes, whatever becomes of the default.
+    (`data.image_fit` and `data.background` are neutral in what they do now: there the data's fingerprint tells
+    results of before apart.)
     """
 
     value: Any

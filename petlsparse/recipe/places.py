@@ -8,7 +8,7 @@ from petlsparse.errors import Problem
 from petlsparse.recipe.origins import Origins
 from petlsparse.recipe.outline import Outline
 from petlsparse.recipe.points import points
-from petlsparse.recipe.schema import RUN_TYPES
+from petlsparse.recipe.schema import keys_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,5 @@ class Places:
 
     def located(self, problem: Problem, run_id: str) -> Problem:
         """The problem of a run, with its place in the recipe where it is about a setting."""
-        table = problem.where.partition(".")[0]
-        about_setting = "." in problem.where and table in RUN_TYPES[self.outline.study].model_fields
+        about_setting = problem.where in keys_of(self.outline.study)  # and no file of such a name
         return replace(problem, where=self.where(run_id, problem.where)) if about_setting else problem

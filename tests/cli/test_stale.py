@@ -347,3 +347,14 @@ def test_fresh_sets_aside_what_a_link_leads_to_and_keeps_the_link(home: Path, cl
     (aside,) = (home / "disk").glob("results.before-*")
     assert len(list(aside.glob("runs/*/record.json"))) == 2
     assert list(home.glob("out/runs/*/record.json")) == []
+
+
+def test_what_another_command_finishes_while_this_one_waits_is_looked_at_too(
+    home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(cli).code == 0
+    images_added(home)
+    before = sorted((path, path.stat().st_mtime_ns) for path in home.glob("out/runs/**/*"))
+    monkeypatch.setattr("petlsparse._cli._study.recorded_runs", lambda folder: [])  # nothing was there at first
+    assert_told(train(cli), "out: 1 finished run is stale", "folder:toy: the training or validation data (1 run)")
+    assert sorted((path, path.stat().st_mtime_ns) for path in home.glob("out/runs/**/*")) == before

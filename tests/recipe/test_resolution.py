@@ -2,6 +2,8 @@
 
 import pytest
 
+from petlsparse.errors import Problem, UserError
+
 ARMS = """
 [[arms]]
 method = { kind = "dense" }
@@ -175,3 +177,20 @@ def test_what_is_not_semantic_does_not_touch_the_runs(sparse):
     assert plain.runs == other.runs
     assert (plain.output.keep, str(plain.output.checkpoint_every), plain.launch.workers) == ("none", "1 epoch", None)
     assert (other.output.keep, str(other.output.checkpoint_every), other.launch.workers) == ("best", "10 steps", 2)
+
+
+def test_a_problem_is_located_where_its_setting_stands_and_a_files_keeps_its_path(sparse):
+    recipe = sparse('[run.method]\nkind = "dense"\n')
+    (run,) = recipe.runs
+    located = recipe.located(Problem("is odd", "training.duration"), run.run_id)
+    assert located.where.endswith(": run.training.duration")
+    for where in ("data.old/train", "weights.pt", "digits: the test part", ""):
+        assert recipe.located(Problem("is odd", where), run.run_id).where == where
+
+
+def test_a_count_is_asked_for_where_a_placement_needs_one(adapter):
+    with pytest.raises(UserError) as caught:
+        adapter('[run.method]\nkind = "adapters"\nplacement = "random"\n')
+    (problem,) = caught.value.problems
+    assert "method.count" in problem.where
+    assert "required" in problem.message
