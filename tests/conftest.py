@@ -1,6 +1,7 @@
 """What all tests share: one thread, no network, the same drawn examples every day, no GPU tests without a GPU."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -8,6 +9,11 @@ from hypothesis import settings
 # Before torch is imported anywhere, and inherited by subprocesses.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A shell's background and `nohup` leave signals ignored, here and in all that is started from here.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # A test's examples follow from its source alone, and no clock fails it. What `make fuzz` finds becomes an @example.
 settings.register_profile("same-every-day", max_examples=60, derandomize=True, database=None, deadline=None)
