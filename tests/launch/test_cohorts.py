@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import signal
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
