@@ -228,7 +228,7 @@ def test_what_ends_without_a_result_after_an_interruption_is_left_alone(tmp_path
 
     class Interrupted(InProcessWorker):
         def start(self, jobs: Sequence[Job]) -> Future[Outcomes]:
-            interruption.requested = True
+            interruption.number = signal.SIGINT
             future: Future[Outcomes] = Future()
             future.set_result({job.run_id: Outcome("pending", "no time") for job in jobs})
             return future
