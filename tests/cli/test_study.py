@@ -136,7 +136,7 @@ def test_runs_known_to_take_long_start_first(trained: Path, cli: Cli) -> None:
         record["cost"]["wall_seconds"] = 5.0 if record["settings"]["method"]["kind"] == "dst" else 1.0
         path.write_text(json.dumps(record))
     lines = cli("dst-sweep", "tiny.toml", "--seeds", "3", "--workers", "1", "--cohort", "off").err.splitlines()
-    assert [line.split()[2] for line in lines if "seed 3" in line] == ["dst", "dense"]
+    assert [line.split()[3] for line in lines if "seed 3" in line] == ["dst", "dense"]
 
 
 def test_finished_runs_keep_what_they_kept_and_the_user_hears_of_it(trained: Path, cli: Cli) -> None:
@@ -148,7 +148,7 @@ def test_finished_runs_keep_what_they_kept_and_the_user_hears_of_it(trained: Pat
 
 
 def test_paths_are_printed_as_they_are(recipe: Path, cli: Cli) -> None:
-    answer = cli("dst-sweep", recipe, "--out", "a[/b]:smile:[red]", "--limit", "0")
+    answer = cli("dst-sweep", recipe, "--out", "a[/b]:smile:[red]", "--limit", "1", "--workers", "1")
     assert answer.code == 0
     assert "  a[/b]:smile:[red]/runs.parquet" in answer.out
     assert "in a[/b]:smile:[red]" in cli("plan", recipe, "--out", "a[/b]:smile:[red]").out

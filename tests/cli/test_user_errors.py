@@ -126,7 +126,7 @@ COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("adapter-search", "adapter-smoke", "--set", "backbone.pretrained=false"),
             *("--set", 'method={kind="adapters", placement="explicit", edges=[[0, 99]]}'),
         ),
-        ("method.edges", "0..12"),
+        ("edge 0->99", "0..12"),
     ),
     "images that are not there": (
         ("dst-sweep", "tiny.toml", "--set", "data.name=folder:nowhere", "--set", "data.image_size=8"),
