@@ -1,4 +1,4 @@
-"""What twenty seeds of each method of the smoke recipes say about further ones."""
+"""Both smoke recipes reach the accuracies that twenty seeds of each method say they should."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from scipy import stats
 
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.load import load_runs
+from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe import load_recipe
+from petlsparse.studies import STUDIES, cohort_key, names
+from petlsparse.tracking.store import Store
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 CHANCE = 1e-3
@@ -31,6 +35,27 @@ def interval(known: list[float], n: int) -> tuple[float, float]:
     quantile = stats.t.ppf(1 - CHANCE / 2, len(values) - 1)
     reach = quantile * values.std() * math.sqrt(1 / len(values) + 1 / n)
     return values.mean() - reach, values.mean() + reach
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dst-smoke", "adapter-smoke"])
+def test_a_smoke_recipe_reaches_its_accuracies(name: str, tmp_path: Path) -> None:
+    store = Store.create(tmp_path / name)
+    recipe = load_recipe(name, names=names())
+    execute_plan(
+        recipe,
+        store,
+        studies=STUDIES,
+        workers=2,
+        device="cpu",
+        cohort_key=lambda run, execution: cohort_key(run, "cpu", execution),
+    )
+    found, known = accuracies(store.path, range(1, 4)), accuracies(REFERENCE / name, range(4, 21))
+    assert found.keys() == known.keys()
+    for method, values in found.items():
+        assert (len(values), len(known[method])) == (3, 17)
+        low, high = interval(known[method], 3)
+        assert low <= sum(values) / 3 <= high, (method, values, low, high)
 
 
 @pytest.mark.parametrize("name", ["dst-smoke", "adapter-smoke"])
