@@ -2,6 +2,6 @@
 
 `plan` decides what is to do, `cohorts` what is done together, `dispatch` hands it to workers and deals with how they
 end, `job` is what is handed over, `crew` owns the workers, `processes` is how theirs are born, `worker` what happens
-inside one, `devices` says where they work, `interruption` how they are stopped, `cache` what they share, `events` what
-is told about it all.
+inside one, `devices` says where they work, `interruption` how they are stopped, `cache` what they share, `log` what is
+written down about each run, `events` what is told about it all.
 """

@@ -29,26 +29,6 @@ def print_to(log: Path) -> None:
         os.close(descriptor)
 
 
-class Evaluations:
-    """Adds a line for every evaluation that a run reports.
-
-    Args:
-        log: where to.
-        continued: whether the run goes on from a checkpoint, so that what it reports first is of an earlier evaluation.
-    """
-
-    def __init__(self, log: Path, continued: bool) -> None:
-        self.log, self.continued = log, continued
-        self._latest: object = None
-
-    def __call__(self, progress: Progress) -> None:
-        """Add a line if there is something new: a training makes a new mapping whenever it evaluates."""
-        known = progress.metrics is self._latest or not progress.metrics
-        if not known and not self.continued:
-            add_line(self.log, evaluation_line(progress))
-        self._latest, self.continued = progress.metrics, False
-
-
 def evaluation_line(progress: Progress) -> str:
     """`12:03:44 epoch 3, step 120 of 400: train lr 0.1, train loss 0.31, train accuracy 91.2 %, val ...`."""
     values = ", ".join(

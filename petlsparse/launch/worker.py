@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from petlsparse.errors import UserError
 from petlsparse.launch.events import PENDING
 from petlsparse.launch.interruption import ShouldStop
 from petlsparse.launch.job import ERROR_CHARACTERS, Job, Outcome, failure
-from petlsparse.launch.log import Evaluations, print_to
+from petlsparse.launch.log import add_line, evaluation_line, print_to
 from petlsparse.recipe.schema import validate_run
 from petlsparse.registry import resolve
 from petlsparse.tracking import provenance
@@ -52,11 +53,11 @@ def run_one(job: Job, listener: Listener = lambda _: None) -> Outcome:
     Raises UserError when the store cannot be written. What goes wrong in the study is not raised but recorded.
     """
     store, started, clock = Store(Path(job.store)), provenance.utc_now(), time.perf_counter()
-    with _begun(job, store), _reporting(job, listener) as report:
+    with _begun(job, store), _reporting([job], listener) as report:
         try:
             run = validate_run(job.settings)
             result = resolve(job.studies, run.study, "study")(
-                run, run_dir=job.folder, progress=report, **_circumstances(job, store)
+                run, run_dir=job.folder, progress=partial(report, 0), **_circumstances(job, store)
             )
             return _recorded(job, store, result, started, time.perf_counter() - clock)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is this run's result
@@ -69,29 +70,30 @@ def run_one(job: Job, listener: Listener = lambda _: None) -> Outcome:
 def run_together(jobs: Sequence[Job], listener: Listener = lambda _: None) -> dict[str, Outcome]:
     """Train runs as one, from the start; each has its record as soon as it comes to a result.
 
-    The log of the first gets what is printed, its progress file the progress of all. What goes wrong says nothing
-    about any one of the runs: those without a result are "pending" in what is returned, and nothing is recorded.
+    Each has its evaluations in its own log; that of the first gets what is printed, its progress file the progress of
+    all. What goes wrong says nothing about any one of the runs: those without a result are "pending" in what is
+    returned, and nothing is recorded.
     """
     first, store, started, clock = jobs[0], Store(Path(jobs[0].store)), provenance.utc_now(), time.perf_counter()
     outcomes: dict[str, Outcome] = {}
     reason = "its company ended without a result for it"
 
     def done(index: int, result: Any) -> None:
-        seconds = (time.perf_counter() - clock) / len(jobs)  # of each run's own time nothing is known
+        seconds = (time.perf_counter() - clock) / len(jobs)  # for a result that does not say what was booked on it
         outcomes[jobs[index].run_id] = _recorded(jobs[index], store, result, started, seconds)
 
     with ExitStack() as begun:
         for job in jobs:
             begun.enter_context(_begun(job, store))
-            job.note(f"together with {len(jobs) - 1} other runs; the log is that of {first.run_id}")
-        report = begun.enter_context(_reporting(first, listener))
+            job.note(f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}")
+        report = begun.enter_context(_reporting(jobs, listener))
         try:
             runs = [validate_run(job.settings) for job in jobs]
             module = import_module(first.studies[runs[0].study].partition(":")[0])
             module.execute_together(
                 runs,
                 run_dirs=[job.folder for job in jobs],
-                progress=lambda _, progress: report(progress),
+                progress=report,
                 done=done,
                 **_circumstances(first, store),
             )
@@ -113,19 +115,20 @@ def _begun(job: Job, store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def _reporting(job: Job, listener: Listener) -> Iterator[Listener]:
-    """What is printed goes to the job's log, with a line for every evaluation, and progress to its file.
+def _reporting(jobs: Sequence[Job], listener: Listener) -> Iterator[Callable[[int, Progress], None]]:
+    """Takes the progress of any of the jobs: a line for every evaluation to its log, all else to the first one's file.
 
-    The first beat says which process is at work.
+    What is printed goes to the first one's log. The first beat says which process is at work, and on what.
     """
-    if job.own_output:
-        print_to(job.log)
-    evaluations = Evaluations(job.log, continued=job.checkpoint.exists())
-    beat = ProgressFile(job.beat)
+    first = jobs[0]
+    if first.own_output:
+        print_to(first.log)
+    beat = ProgressFile(first.beat, [job.run_id for job in jobs])
     beat.write(Progress(0, 0, 0))
 
-    def report(progress: Progress) -> None:
-        evaluations(progress)
+    def report(index: int, progress: Progress) -> None:
+        if progress.evaluated:
+            add_line(jobs[index].log, evaluation_line(progress))
         if beat(progress):
             listener(progress)
 
@@ -133,7 +136,7 @@ def _reporting(job: Job, listener: Listener) -> Iterator[Listener]:
         yield report
     finally:
         with suppress(OSError):
-            job.beat.unlink(missing_ok=True)
+            first.beat.unlink(missing_ok=True)
 
 
 def _circumstances(job: Job, store: Store) -> dict[str, Any]:

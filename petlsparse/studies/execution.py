@@ -168,7 +168,7 @@ def prepare(
             **assembly.provenance,
         },
         manner=assembly.manner,
-        report=lambda step, total, epoch, metrics: progress(Progress(step, total, epoch, metrics)),
+        report=progress,
         should_stop=should_stop,
     )
 

@@ -78,7 +78,7 @@ def execute_together(
         runs: alike in all that the study's cohort key asks for.
         run_dirs: their folders, with checkpoints of the same step or with none.
         device: where everything happens.
-        progress: told the index of a run, and how far it has come and all others with it.
+        progress: told the index of a run, and how far it has come and all others with it; of an evaluation, of each.
         done: told the index of a run and its result. Runs that were not begun when asked to stop have none.
         checkpoint_every: time between checkpoints.
         keep: which weights to keep.

@@ -234,14 +234,13 @@ class CohortTraining:
 
     def milestone(self, epoch: int) -> None:
         """Evaluate, checkpoint and report where due."""
-        step, last = self.now, self.settings.total_steps
+        step = self.now
         if self.members[0].evaluation_due(step):
             self.evaluate(epoch, [i for i in self.working if not self.members[i].early(step)])
         if self.working and self.members[self.working[0]].checkpoint_due():
             self.save()
         if self.working:
-            speaker = self.members[self.working[0]]
-            speaker.report(step, last, epoch, speaker.journey.latest)
+            self.members[self.working[0]].tell(epoch)
 
     def evaluate(self, epoch: int, members: Sequence[int]) -> None:
         """Close the training sums of these, score them on validation; whose are not numbers is done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from petlsparse.training.evaluation import Score
@@ -46,6 +47,11 @@ class Journey:
         """Add one history row per metric at the current step."""
         self.history += [(self.step, epoch, split, name, value) for name, value in metrics.items()]
         self.latest = self.latest | {f"{split}_{name}": value for name, value in metrics.items()}
+
+    def here(self) -> dict[str, float]:
+        """The metrics noted at the current step, as "val_accuracy"."""
+        rows = [*takewhile(lambda row: row[0] == self.step, reversed(self.history))]
+        return {f"{split}_{name}": value for _, _, split, name, value in reversed(rows)}
 
     def collect(self, rows: dict[str, list[Row]]) -> None:
         """Add the rows a method recorded."""

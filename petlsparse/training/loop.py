@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from petlsparse.tracking.fingerprints import FINGERPRINTS
+from petlsparse.tracking.progress import Progress
 from petlsparse.training import checkpoint as ckpt
 from petlsparse.training.evaluation import Score, evaluate
 from petlsparse.training.feeds import Feed
@@ -30,8 +31,7 @@ from petlsparse.training.seeding import derived_seed, stream
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 from petlsparse.training.timer import Timer
 
-Report = Callable[[int, int, int, dict[str, float]], None]
-"""step, total steps, epoch, latest metrics"""
+Report = Callable[[Progress], None]
 
 
 class Training:
@@ -53,7 +53,7 @@ class Training:
         checkpoint: file to continue from and to save to; None does neither.
         run_id: whose checkpoint it is; that of another run is not continued.
         timer: measures since the run was taken up; now, unless given.
-        report: told after every step.
+        report: told after every evaluation and after every step.
         should_stop: asked after every step.
     """
 
@@ -74,7 +74,7 @@ class Training:
         timer: Timer | None = None,
         fingerprints: Mapping[str, str] = MappingProxyType({}),
         manner: Mapping[str, str] = MappingProxyType({}),
-        report: Report = lambda *_: None,
+        report: Report = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.method, self.model = method, method.model
@@ -164,13 +164,19 @@ class Training:
 
     def milestone(self, epoch: int) -> bool:
         """Evaluate, checkpoint and report where due. False once the training has diverged."""
-        step, last = self.journey.step, self.settings.total_steps
+        step = self.journey.step
         if self.evaluation_due(step) and not self.early(step) and not self.evaluate(epoch):
             return False
         if self.checkpoint_due():
             self.save()
-        self.report(step, last, epoch, self.journey.latest)
+        self.tell(epoch)
         return True
+
+    def tell(self, epoch: int, *, evaluated: bool = False) -> None:
+        """Report how far the training is; where it was just evaluated, with that evaluation's metrics alone."""
+        journey, total = self.journey, self.settings.total_steps
+        metrics = journey.here() if evaluated else journey.latest
+        self.report(Progress(journey.step, total, epoch, metrics, evaluated))
 
     def evaluation_due(self, step: int) -> bool:
         """Whether validation belongs to this step."""
@@ -214,16 +220,17 @@ class Training:
         return train
 
     def judge(self, epoch: int, train: Score, val: Score | None) -> bool:
-        """Note the validation scores, if there are any, and remember the best weights. False if not a number."""
-        if not math.isfinite(train.loss):
-            return False
-        if val is not None:
+        """Note and report the scores, and remember the best weights on validation. False if not a number."""
+        finite = math.isfinite(train.loss)
+        if finite and val is not None:
             self.journey.note(epoch, "val", **val._asdict())
-            if not math.isfinite(val.loss):
-                return False
-            if self.journey.improves(val):
-                self.journey.crown(epoch, val)
-                self.best_tensors = self.snapshot()
+            finite = math.isfinite(val.loss)
+        self.tell(epoch, evaluated=True)
+        if not finite:
+            return False
+        if val is not None and self.journey.improves(val):
+            self.journey.crown(epoch, val)
+            self.best_tensors = self.snapshot()
         self.timer.lap()
         return True
 

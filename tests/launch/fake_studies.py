@@ -66,7 +66,7 @@ class Walk:
         row = {"step": state["step"], "layer": "0.weight", "density": state["value"], "active": run.seed}
         state["rows"].append(row)
         write_json(self.checkpoint, state, durable=False)
-        progress(Progress(state["step"], STEPS, 1, {"loss": state["value"]}))
+        progress(Progress(state["step"], STEPS, 1, {"loss": state["value"]}, evaluated=True))
         if state["step"] >= STEPS // 2:
             run_into(self.trouble, self.run_dir, should_stop)
         if self.trouble is Trouble.SLOW:

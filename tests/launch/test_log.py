@@ -2,38 +2,46 @@
 
 from pathlib import Path
 
-from petlsparse.launch.log import Evaluations, add_line, print_to
+import pytest
+
+from petlsparse.launch.events import Separated
+from petlsparse.launch.log import add_line, evaluation_line, print_to
 from petlsparse.tracking.progress import Progress, ProgressFile
 from petlsparse.tracking.store import Store
-from tests.launch.fake_studies import STEPS
-from tests.launch.fakes import Executed, fake_run
+from tests.launch.fake_studies import STEPS, Trouble
+from tests.launch.fakes import Executed, alike, fake_run, fake_runs
 
 
-def lines(log: Path) -> list[str]:
-    """Without their times."""
-    return [line.partition(" ")[2] for line in log.read_text().splitlines()] if log.exists() else []
+def evaluations(log: str) -> list[str]:
+    """The lines that tell of evaluations, without their times."""
+    return [line.partition(" ")[2] for line in log.splitlines() if f" of {STEPS}: loss " in line]
 
 
-def test_every_evaluation_is_one_line(tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    report = Evaluations(log, continued=False)
-    first = {"train_lr": 0.1, "train_loss": 0.3125, "val_accuracy": 91.25}
-    report(Progress(1, 40, 1, {}))
-    report(Progress(10, 40, 1, first))
-    report(Progress(11, 40, 2, first))
-    report(Progress(20, 40, 2, dict(first)))  # evaluated again, to the same values
-    line = "train lr 0.1, train loss 0.3125, val accuracy 91.25 %"
-    assert lines(log) == [f"epoch 1, step 10 of 40: {line}", f"epoch 2, step 20 of 40: {line}"]
+def test_an_evaluation_is_one_line() -> None:
+    metrics = {"train_lr": 0.1, "train_loss": 0.3125, "val_loss": float("nan"), "val_accuracy": 91.25}
+    line = evaluation_line(Progress(10, 40, 1, metrics, evaluated=True)).partition(" ")[2]
+    assert line == "epoch 1, step 10 of 40: train lr 0.1, train loss 0.3125, val loss nan, val accuracy 91.25 %"
 
 
-def test_what_a_checkpoint_remembers_is_no_new_evaluation(tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    report = Evaluations(log, continued=True)
-    before = {"val_accuracy": 50.0}
-    report(Progress(11, 40, 2, before))
-    assert lines(log) == []
-    report(Progress(20, 40, 2, {"val_accuracy": 60.0}))
-    assert lines(log) == ["epoch 2, step 20 of 40: val accuracy 60 %"]
+@pytest.mark.parametrize("workers", [0, 1])
+def test_every_member_of_a_cohort_logs_its_own_evaluations_as_a_run_alone_does(tmp_path: Path, workers: int) -> None:
+    runs = fake_runs([Trouble.NONE, Trouble.DIVERGE, Trouble.NONE])
+    cohort = Executed(runs, tmp_path / "cohort", workers=workers, cohort_key=alike)
+    alone = Executed(runs, tmp_path / "alone", workers=0)
+    assert cohort.of(Separated) == []
+    for run in runs:
+        assert evaluations(cohort.log(run)) == evaluations(alone.log(run))
+    assert [len(evaluations(cohort.log(run))) for run in runs] == [STEPS, STEPS // 2, STEPS]
+
+
+def test_one_that_fails_in_company_and_goes_on_alone_logs_each_evaluation_once(tmp_path: Path) -> None:
+    runs = fake_runs([Trouble.NONE, Trouble.OUT_OF_MEMORY_ONCE])
+    executed = Executed(runs, tmp_path / "cohort", workers=0, cohort_key=alike)
+    assert executed.statuses == ["done", "done"]
+    for record in executed.store.records():
+        assert evaluations(executed.store.run_dir(record.run_id).joinpath("log.txt").read_text()) == [
+            f"epoch 1, step {step} of {STEPS}: loss {value:.4g}" for step, _, _, _, value in record.history
+        ]
 
 
 def test_a_run_that_can_write_neither_log_nor_progress_comes_to_its_result(tmp_path: Path) -> None:
@@ -60,8 +68,7 @@ def test_text_that_is_no_text_is_spelled(tmp_path: Path) -> None:
 
 def test_a_run_logs_as_it_goes(tmp_path: Path) -> None:
     executed = Executed([fake_run(1)], tmp_path / "store", workers=0)
-    told = [line for line in executed.log(fake_run(1)).splitlines() if " of 8: loss " in line]
-    assert len(told) == STEPS  # the fake reports new values at every step
+    assert len(evaluations(executed.log(fake_run(1)))) == STEPS
 
 
 def test_the_time_that_is_told_is_the_time_that_is_recorded(tmp_path: Path) -> None:

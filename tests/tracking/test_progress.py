@@ -21,12 +21,12 @@ def test_the_first_progress_is_written_and_then_one_per_interval(
 
 
 def test_metrics_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
-    beat = ProgressFile(tmp_path / "progress.json")
+    beat = ProgressFile(tmp_path / "progress.json", ["a", "b"])
     beat(Progress(1, 2, 3, {"loss": float("nan"), "accuracy": 50.0}))
-    assert read_beat(beat.path) == Beat(os.getpid(), Progress(1, 2, 3, {"accuracy": 50.0}))
+    assert read_beat(beat.path) == Beat(os.getpid(), Progress(1, 2, 3, {"accuracy": 50.0}), ("a", "b"))
 
 
-@pytest.mark.parametrize("content", [None, "", "[1, 2", "[]", "{}", "[1]", "3"])
+@pytest.mark.parametrize("content", [None, "", "[1, 2", "[]", "{}", "[1]", "3", '[1, 2, 3, 1, {}, "a"]'])
 def test_what_cannot_be_read_is_no_progress(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "progress.json"
     if content is not None:

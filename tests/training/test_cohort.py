@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from petlsparse.data.augment import crop_flip
+from petlsparse.tracking.progress import Progress
 from petlsparse.training.capture import CapturedStep
 from petlsparse.training.checkpoint import load_checkpoint
 from petlsparse.training.cohort import CohortTraining
@@ -262,7 +263,7 @@ def test_hooks_of_every_member_are_called_as_alone() -> None:
 
 def test_time_is_shared_and_reports_are_made() -> None:
     told: list[int] = []
-    company = [member(seed=seed, report=lambda step, *_: told.append(step)) for seed in (1, 2, 3, 4)]
+    company = [member(seed=seed, report=lambda p: p.evaluated or told.append(p.step)) for seed in (1, 2, 3, 4)]
     results = train_together(company)
     assert told == list(range(1, 13))
     assert len({result.cost["wall_seconds"] for result in results}) == 1
@@ -403,3 +404,22 @@ def test_members_that_prune_are_evaluated_before_and_the_others_after_the_step_a
         assert [row[:4] for row in ours.history] == [row[:4] for row in theirs.history]
         assert [row[4] for row in ours.history] == pytest.approx([row[4] for row in theirs.history], rel=1e-4)
     assert {row[0] for row in results[0].history} != {row[0] for row in results[1].history}
+
+
+def test_every_member_reports_its_own_evaluations_as_it_does_alone() -> None:
+    def made() -> list[tuple[Training, list[Progress]]]:
+        kinds: list[dict[str, Any]] = [{"method": Pruned}, {}, {"optimizer": partial(sgd, **WILD)}]
+        told: list[list[Progress]] = [[] for _ in kinds]
+        return [(member(seed=seed, report=told[seed].append, **kind), told[seed]) for seed, kind in enumerate(kinds)]
+
+    def evaluations(told: Sequence[Progress]) -> list[tuple[int, int, list[float]]]:
+        return [(each.step, each.epoch, list(each.metrics.values())) for each in told if each.evaluated]
+
+    company, alone = made(), made()
+    train_together([training for training, _ in company])
+    for (_, together), (training, apart) in zip(company, alone, strict=True):
+        training.run()
+        for (*where, values), (*place, expected) in zip(evaluations(together), evaluations(apart), strict=True):
+            assert where == place
+            assert values == pytest.approx(expected, rel=1e-4, nan_ok=True)
+    assert [[step for step, *_ in evaluations(told)] for _, told in company] == [[3, 7, 12], [4, 8, 12], [4]]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from petlsparse.tracking.progress import Progress
 from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import stream
@@ -67,7 +68,7 @@ def test_the_test_split_is_read_exactly_once_and_only_at_the_end() -> None:
     read_test = CountingTest()
     reads_seen: list[int] = []
     training = toy_training(
-        dataset=toy_dataset(read_test=read_test), report=lambda *_: reads_seen.append(read_test.reads)
+        dataset=toy_dataset(read_test=read_test), report=lambda _: reads_seen.append(read_test.reads)
     )
     training.run()
     assert set(reads_seen) == {0}
@@ -162,6 +163,28 @@ def test_an_evaluation_due_where_weights_are_pruned_comes_right_before_that_step
         assert torch.equal(ours, theirs)  # when it is scored changes nothing in how a network is trained
 
 
+def test_every_evaluation_is_reported_when_it_is_made_with_its_own_step() -> None:
+    told: list[Progress] = []
+    result = toy_training(method=Pruned, steps=14, evaluate_every=4, report=told.append).run()
+    evaluations = [each for each in told if each.evaluated]
+    assert [(each.step, each.epoch) for each in evaluations] == [(3, 1), (7, 2), (11, 3), (14, 4)]
+    assert {each.step: (each.metrics["val_loss"], each.metrics["val_accuracy"]) for each in evaluations} == val_rows(
+        result
+    )
+    assert [each.step for each in told if not each.evaluated] == [*range(1, 15)]
+
+
+def test_an_evaluation_that_ends_a_training_is_reported_too() -> None:
+    told: list[Progress] = []
+    result = toy_training(steps=400, lr=1e30, schedule=lambda step: float(step > 4), report=told.append).run()
+    assert result.status == "diverged"
+    assert told[-1].evaluated
+    assert told[-1].step == result.metrics["steps"]
+    assert not math.isfinite(told[-1].metrics["train_loss"])
+    assert "val_loss_last" in result.metrics  # of an earlier evaluation, and so no part of this one
+    assert list(told[-1].metrics) == ["train_lr", "train_loss", "train_accuracy"]
+
+
 def test_the_best_weights_are_never_just_pruned_ones_but_the_last_are_scored_as_they_are() -> None:
     training = toy_training(method=Pruned, steps=8, evaluate_every=4)
     result = training.run()
@@ -180,9 +203,9 @@ def test_every_parameter_group_follows_the_schedule_from_its_own_learning_rate()
     training = toy_training(optimizer=two_groups, schedule=lambda step: 1 / step, steps=4)
     before = [parameter.detach().clone() for parameter in training.model.parameters()]
     used: list[tuple[float, ...]] = []
-    training.report = lambda *_: used.append(tuple(group["lr"] for group in training.optimizer.param_groups))
+    training.report = lambda _: used.append(tuple(group["lr"] for group in training.optimizer.param_groups))
     result = training.run()
-    assert used == [(0.1, 0.0), (0.05, 0.0), (0.1 / 3, 0.0), (0.025, 0.0)]
+    assert used[:4] == [(0.1, 0.0), (0.05, 0.0), (0.1 / 3, 0.0), (0.025, 0.0)]
     moved = [not torch.equal(old, new) for old, new in zip(before, training.model.parameters(), strict=True)]
     assert moved == [True] * (len(moved) - 1) + [False]
     assert [row[4] for row in result.history if row[3] == "lr"] == [0.025]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, save_checkpoint
 from petlsparse.training.loop import Training
 from petlsparse.training.result import RunResult
@@ -55,8 +56,8 @@ def test_a_killed_run_repeats_only_what_came_after_its_last_checkpoint(tmp_path:
     class Killed(Exception):
         pass
 
-    def kill_at_nine(step: int, *_: object) -> None:
-        if step == 9:
+    def kill_at_nine(progress: Progress) -> None:
+        if progress.step == 9:
             raise Killed
 
     with pytest.raises(Killed):
