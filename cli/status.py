@@ -13,7 +13,7 @@ from ._complete import RESULTS, stores
 from ._options import Json
 
 if TYPE_CHECKING:
-    from petlsparse.analysis.standing import Standing
+    from petlsparse.analysis.standing import AtWork, Standing
 
 
 def status(
@@ -64,11 +64,20 @@ def _print(found: "Sequence[Standing]") -> None:
         if each.holder is None:
             continue
         left = "" if each.seconds_left is None else f"; about {duration(each.seconds_left)} to go"
-        _console.out.print(f"{each.folder}: {each.holder}{left}", soft_wrap=True)
-        for run in each.at_work:
-            at = run.progress
-            far = f"{at.step / at.total_steps:4.0%} epoch {at.epoch}" if at.total_steps else "starting"
-            _console.out.print(f"  {far}  {run.run_id} {run.label}".rstrip(), soft_wrap=True)
+        _console.out.print(f"{each.folder}: {each.holder}{left}")
+        for work in each.at_work:
+            _console.out.print(f"  {_name(work)} {_far(work)}")
+
+
+def _name(work: "AtWork") -> str:
+    if len(work.run_ids) > 1:
+        return f"{len(work.run_ids)} runs as one: {work.run_ids[0]} ..."
+    return f"{work.run_ids[0]} {work.label}".rstrip() + ":"
+
+
+def _far(work: "AtWork") -> str:
+    at = work.progress
+    return f"step {at.step} of {at.total_steps}, epoch {at.epoch}" if at.total_steps else "starting"
 
 
 def _now(standing: "Standing") -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,19 +15,25 @@ from petlsparse.tracking.progress import Progress, read_beat
 from petlsparse.tracking.record import FINAL, Record
 from petlsparse.tracking.store import Store
 
-TO_DO = "to do"
+TO_DO, RUNNING = "to do", "running"
 DEPTH = 4
 """How far below the folder that is named results folders are looked for."""
 
 
 @dataclass(frozen=True)
 class AtWork:
-    """A run that a worker has at hand, alone or with others that train as one with it."""
+    """What a worker has at hand: a run, or several that train as one."""
 
-    run_id: str
+    run_ids: tuple[str, ...]
+    """Those without a result yet."""
     label: str
-    """What it stands for; empty where the plan does not tell."""
+    """What the first of them stands for; empty where the plan does not tell."""
     progress: Progress
+
+    @property
+    def share(self) -> float:
+        """How much of it is done."""
+        return self.progress.step / self.progress.total_steps if self.progress.total_steps else 0.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Standing:
 
     folder: Path
     counts: Mapping[str, int]
-    """Runs by status; "to do" without a record."""
+    """Runs by what they are: "running", else the status of the record, else "to do". They add up to all there are."""
     holder: Holder | None = None
     """The command that uses the folder; None: none that is known."""
     at_work: tuple[AtWork, ...] = field(default=())
@@ -68,24 +74,28 @@ def standing(folder: Path, now: datetime) -> Standing:
     store = Store.open(folder)
     plans = store.read_plans()
     records = {record.run_id: record for record in store.records()}
-    run_ids = dict.fromkeys([*plans.run_ids, *records])
-    counts = dict(Counter(records[run_id].status if run_id in records else TO_DO for run_id in run_ids))
+    statuses = dict.fromkeys([*plans.run_ids, *records], TO_DO)
+    statuses |= {run_id: record.status for run_id, record in records.items()}
     holder = holder_of(folder)
     if holder is None or holder.gone:
-        return Standing(folder, counts)
+        return Standing(folder, dict(Counter(statuses.values())))
     latest = plans.commands[-1] if plans.commands else Plan("")
-    at_work = tuple(_at_work(store, latest, records))
-    return Standing(folder, counts, holder, at_work, _seconds_left(latest, records, at_work, holder, now))
+    at_work = tuple(_at_work(store, latest, records, holder))
+    statuses |= {run_id: RUNNING for each in at_work for run_id in each.run_ids}
+    left = _seconds_left(latest, records, at_work, holder, now)
+    return Standing(folder, dict(Counter(statuses.values())), holder, at_work, left)
 
 
-def _at_work(store: Store, plan: Plan, records: Mapping[str, Record]) -> Iterator[AtWork]:
-    """The unfinished runs of the plan whose workers report."""
-    unfinished = [run_id for run_id in plan.run_ids if run_id not in records or not records[run_id].final]
-    beats = {run_id: read_beat(store.run_dir(run_id) / "progress.json") for run_id in unfinished}
-    labels = _labels(plan) if any(beats.values()) else {}
-    for run_id, beat in beats.items():
-        if beat is not None:
-            yield AtWork(run_id, labels.get(run_id, ""), beat.progress)
+def _at_work(store: Store, plan: Plan, records: Mapping[str, Record], holder: Holder) -> Iterator[AtWork]:
+    """The unfinished runs of the plan that workers report of, each in the file of the first it was handed over with."""
+    beats = [beat for run_id in plan.run_ids if (beat := read_beat(store.run_dir(run_id) / "progress.json"))]
+    unfinished = {run_id for run_id in plan.run_ids if run_id not in records or not records[run_id].final}
+    labels = _labels(plan) if beats else {}
+    for beat in beats:
+        if replace(holder, pid=beat.pid).gone:  # left by a worker that was killed with its command
+            continue
+        if run_ids := tuple(run_id for run_id in beat.run_ids if run_id in unfinished):
+            yield AtWork(run_ids, labels.get(run_ids[0], ""), beat.progress)
 
 
 def _labels(plan: Plan) -> dict[str, str]:
@@ -105,9 +115,9 @@ def _seconds_left(
     left = sum(run_id not in records for run_id in plan.run_ids) + sum(
         not record.final and time <= since for record, time in zip(ended, times, strict=True)
     )
-    done = sum(each.progress.step / each.progress.total_steps for each in at_work if each.progress.total_steps)
+    done = over + sum(each.share * len(each.run_ids) for each in at_work)
     elapsed = (now - since).total_seconds()
-    return elapsed * max(left - done, 0.0) / (over + done) if over and elapsed > 0 else None
+    return elapsed * max(over + left - done, 0.0) / done if done and elapsed > 0 else None
 
 
 def _time(text: object, otherwise: datetime) -> datetime:
