@@ -8,6 +8,7 @@ WORKERS ?=
 ARGS    ?=
 NAME    ?=
 PEERS   ?=
+JOBS    ?= 2  # tests at a time
 
 VENV       := .venv
 PETLSPARSE := $(VENV)/bin/petlsparse
@@ -24,7 +25,7 @@ export OMP_NUM_THREADS ?= 1
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
 	@echo
-	@echo "  variables: PYTHON=$(PYTHON) RECIPE= OUT= WORKERS= ARGS='any other flags of the command'"
+	@echo "  variables: PYTHON=$(PYTHON) RECIPE= OUT= WORKERS= ARGS='any other flags of the command' JOBS=2"
 
 demo: $(INSTALLED)  ## a small version of both studies, then their tables (minutes)
 	$(PETLSPARSE) demo $(FLAGS)
@@ -43,7 +44,7 @@ tables: $(INSTALLED)  ## comparison tables of OUT (or of all results/*), without
 	$(PETLSPARSE) compare $(or $(OUT),$(STORES)) $(ARGS)
 
 test: $(DEVELOPING)  ## the default tests
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n $(JOBS) --dist worksteal
 
 fuzz: $(DEVELOPING)  ## tests of drawn examples, drawn anew and many; what they find becomes an example of the test
 	$(VENV)/bin/pytest -m hypothesis --hypothesis-profile=fuzz

@@ -10,6 +10,6 @@ adapter_search = study_command(
 
     Examples:
         petlsparse adapter-search adapter-smoke --workers 2
-        petlsparse adapter-search adapter-smoke --set method.rank=4 --out results/rank-4
+        petlsparse adapter-search adapter-smoke --set method.rank=4 --out results/r4
     """,
 )

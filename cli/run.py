@@ -10,6 +10,6 @@ run = study_command(
 
     Examples:
         petlsparse run dst-smoke --workers 2
-        petlsparse run adapter-smoke --set method.rank=4 --out results/rank-4
+        petlsparse run adapter-smoke --set method.rank=4 --out results/r4
     """,
 )

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no network, the same drawn examples every day, no GPU tests without a GPU."""
+"""What all tests share: one thread, no network, no terminal, the same drawn examples every day, GPU tests on a GPU."""
 
 import os
 import signal
@@ -9,6 +9,10 @@ from hypothesis import settings
 # Before torch is imported anywhere, and inherited by subprocesses.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Before a console is made: what is printed must not depend on who looks.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
 
 # A shell's background and `nohup` leave signals ignored, here and in all that is started from here.
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):

@@ -28,7 +28,7 @@ HEAD = {
         seeds = {seeds}
         [run]
         data = {{ name = "digits", train_examples = 100 }}
-        backbone = {{ pretrained = false }}
+        backbone = {{ pretrained = false, image_size = 16 }}
         optimizer = {{ name = "adamw", lr = 1e-3 }}
         training = {{ batch_size = 50, duration = "2 epochs" }}
     """,

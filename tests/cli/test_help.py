@@ -45,7 +45,10 @@ def test_help_is_whole_at_80_columns(path: tuple[str, ...], cli: Cli, monkeypatc
 
 
 @everywhere
-def test_help_ends_in_examples_that_the_command_takes(path: tuple[str, ...], cli: Cli) -> None:
+def test_help_ends_in_examples_that_the_command_takes(
+    path: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_console.out, "width", 80)
     _, found, examples = cli(*path, "--help").out.partition("\nExamples\n")
     assert found
     for example in examples.strip().splitlines():

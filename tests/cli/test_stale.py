@@ -155,6 +155,17 @@ def test_weights_replaced_in_place_make_results_stale(home: Path, cli: Cli) -> N
     assert_told(train(cli, recipe="probe.toml"), "local-dir:vit: the weights of the backbone (2 runs)")
 
 
+def test_equal_weights_in_a_changed_forward_pass_make_results_stale(home: Path, cli: Cli) -> None:
+    assert train(cli, recipe="probe.toml").code == 0
+    config = home / "vit" / "config.json"
+    content = json.loads(config.read_text())
+    content["model_args"] = content.get("model_args", {}) | {"num_heads": 1}
+    config.write_text(json.dumps(content))
+    answer = train(cli, recipe="probe.toml")
+    assert_told(answer, "local-dir:vit: the backbone's forward pass (2 runs)")
+    assert "the weights of the backbone" not in answer.err
+
+
 def test_data_of_the_same_name_from_another_working_directory_are_other_data(
     home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """A study from the command line: train, run again, amend, heal, start anew."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -78,6 +79,14 @@ def test_plan_estimates_from_finished_runs(trained: Path, cli: Cli) -> None:
     dense = runs[runs.method_kind == "dense"].wall_seconds.median()
     seconds = [run["seconds"] for run in plan if run["method"] == "dense"]
     assert seconds == [pytest.approx(dense)] * 3
+
+
+def test_plan_says_how_long_what_is_left_takes_with_how_many_at_a_time(trained: Path, cli: Cli) -> None:
+    some_left = cli("plan", "tiny.toml", "--seeds", "3", "--workers", "2").out
+    assert re.search(r"4 done, 2 to do; about .+ with 2 at a time", some_left)
+    Path("three.toml").write_text(RECIPE + "\n[launch]\nworkers = 3\n")
+    assert "time unknown with 3 at a time" in cli("plan", "three.toml").out
+    assert "at a time" not in cli("plan", "tiny.toml", "--workers", "2").out  # nothing is left
 
 
 def test_plan_of_nothing_done_says_unknown_and_what_it_costs(recipe: Path, cli: Cli) -> None:

@@ -1,7 +1,6 @@
 """The inventory says what ``load_data`` would give, and finds what is on disk."""
 
 import hashlib
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +9,12 @@ import numpy as np
 import pytest
 
 from petlsparse.data import DATASETS, inventory, load_data
-from petlsparse.data.files.bundled import FASHION_MNIST_10K
+from petlsparse.data.files.bundled import BUNDLED
 from petlsparse.data.files.places import FASHION_MNIST
 from petlsparse.data.generated import pretraining
+from scripts.make_bundled_data import MAKERS
 from tests.data.formats import write_png
 from tests.data.test_idx import write_fashion_mnist
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "make_fashion_mnist_10k.py"
 
 
 def test_every_data_set_has_its_row() -> None:
@@ -58,23 +56,28 @@ def test_listing_loads_neither_torch_nor_pillow() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_bundled_arrays_are_those_of_their_description() -> None:
+@pytest.mark.parametrize("name", ["fashion-mnist-10k", "digits"])
+def test_bundled_arrays_are_those_of_their_description(name: str) -> None:
     digest = hashlib.sha256()
-    with np.load(FASHION_MNIST_10K) as arrays:
-        for name in sorted(arrays):
-            digest.update(arrays[name].tobytes())
-    assert digest.hexdigest() in FASHION_MNIST_10K.with_suffix(".md").read_text()
+    with np.load(BUNDLED / f"{name}.npz") as arrays:
+        for part in sorted(arrays):
+            digest.update(arrays[part].tobytes())
+    assert digest.hexdigest() in (BUNDLED / f"{name}.md").read_text()
 
 
-@pytest.mark.skipif(FASHION_MNIST.find() is None, reason="needs the full Fashion-MNIST on disk")
-def test_script_makes_the_bundled_arrays() -> None:
-    spec = importlib.util.spec_from_file_location("make_fashion_mnist_10k", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    made = script.make()
-    with np.load(FASHION_MNIST_10K) as arrays:
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            "fashion-mnist-10k",
+            marks=pytest.mark.skipif(FASHION_MNIST.find() is None, reason="needs the full Fashion-MNIST on disk"),
+        ),
+        "digits",
+    ],
+)
+def test_script_makes_the_bundled_arrays(name: str) -> None:
+    made = MAKERS[name]()
+    with np.load(BUNDLED / f"{name}.npz") as arrays:
         assert sorted(arrays) == sorted(made)
-        for name in made:
-            np.testing.assert_array_equal(made[name], arrays[name])
+        for part in made:
+            np.testing.assert_array_equal(made[part], arrays[part])

@@ -29,7 +29,7 @@ SPARSE: dict[str, Any] = {
 ADAPTED: dict[str, Any] = {
     "study": "adapter-search",
     "data": {"name": "digits", "train_examples": 100},
-    "backbone": {"name": "vit-micro", "pretrained": False},
+    "backbone": {"name": "vit-micro", "pretrained": False, "image_size": 16},
     "method": {"kind": "adapters", "placement": "explicit", "edges": [[8, 2], [3, 4], [5, 9]]},
     "optimizer": {"name": "adamw", "lr": 3e-3},
     "schedule": {"name": "cosine", "warmup": "1 epoch"},

@@ -99,8 +99,8 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
     assert resumed.metrics["test_loss"] == pytest.approx(on_images.metrics["test_loss"], rel=TOLERANCE)
 
 
-# Two nodes, 100 images of training and 200 of validation, 17 tokens of 96 floats of four bytes.
-NEEDED = 2 * 300 * 17 * 96 * 4 / 2**20
+# Two nodes, 100 images of training and 200 of validation, 5 tokens of 96 floats of four bytes.
+NEEDED = 2 * 300 * 5 * 96 * 4 / 2**20
 
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "augmentation": ({"data": {**ADAPTED["data"], "augment": "flip"}}, 2**30, "none: images are augmented"),
