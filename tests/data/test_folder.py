@@ -200,6 +200,23 @@ def test_a_damaged_cache_is_made_again(data_root: Path, tmp_path: Path) -> None:
     assert load_data("folder:pets", image_size=8).fingerprint == first.fingerprint
 
 
+@pytest.mark.parametrize("place", [0.02, 0.1, 0.5, 0.999])  # in the length of the table of contents, facts, pixels
+def test_a_flipped_byte_in_the_cache_is_noticed(
+    data_root: Path, tmp_path: Path, opened: list[int], place: float
+) -> None:
+    write_tree(data_root / "pets", {"cat": 10, "dog": 10})
+    first = load_data("folder:pets", image_size=8)
+    for file in (tmp_path / "cache").rglob("*.safetensors"):
+        content = file.read_bytes()
+        index = int(place * len(content))
+        file.write_bytes(content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :])
+    for decoded_so_far in (40, 40):  # all again, and then none
+        again = load_data("folder:pets", image_size=8)
+        assert (again.fingerprint, again.test_fingerprint) == (first.fingerprint, first.test_fingerprint)
+        assert again.about == first.about
+        assert len(opened) == decoded_so_far
+
+
 def test_all_broken_images_are_named_at_once(data_root: Path) -> None:
     write_tree(data_root / "pets/train", {"cat": 5, "dog": 5})
     write_tree(data_root / "pets/test", {"cat": 1, "dog": 1})
