@@ -126,7 +126,5 @@ def _print(data: "Dataset", found: "About") -> None:
         say(f"{len(paths)} skipped, {why}: {few(paths)}")
     error = validation_error(len(data.val))
     say(f"validation accuracy: standard error of up to {error:.1f} points")
-    lacking = tuple(text for text in found.remarks() if "has no image" in text)
-    constant = (f"{len(found.constant)} constant images: {few(found.constant)}",) if found.constant else ()
-    for remark in filter(None, (*lacking, *constant, validation_remark(len(data.val)))):
+    for remark in filter(None, (*found.oddities(), validation_remark(len(data.val)))):
         _console.warn(remark)

@@ -32,17 +32,28 @@ class About:
     """Why -> files and folders that are not used."""
     constant: tuple[str, ...] = ()
     """Images whose pixels are all equal."""
+    in_several_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Image -> the parts that it stands in byte for byte, linked or copied, where there are two or more. Those that the
+    test part has come first."""
+    in_several_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Image -> the classes that it stands in so."""
 
     def remarks(self) -> Iterator[str]:
         """What somebody who trains on these data should know, one sentence each."""
-        yield from _lacking(self.counts, self.class_names)
-        if self.constant:
-            yield f"{len(self.constant)} constant images, all of one colour: {few(self.constant)}"
+        yield from self.oddities()
         for what, number in self.done.items():
             yield f"{number} images: {what}"
         for why, paths in self.skipped.items():
             if why != "hidden":
                 yield f"{len(paths)} skipped, {why}: {few(paths)}"
+
+    def oddities(self) -> Iterator[str]:
+        """What may be wrong with the data, one sentence each."""
+        yield from _repeated(self.in_several_parts, "parts")
+        yield from _repeated(self.in_several_classes, "classes")
+        yield from _lacking(self.counts, self.class_names)
+        if self.constant:
+            yield f"{len(self.constant)} constant images, all of one colour: {few(self.constant)}"
 
 
 def about(data: Dataset) -> About:
@@ -105,6 +116,13 @@ def validation_remark(examples: int) -> str | None:
         f"{examples} validation images are few to choose by: the standard error of their accuracy is up to "
         f"{error:.1f} points"
     )
+
+
+def _repeated(images: Mapping[str, tuple[str, ...]], places: str) -> Iterator[str]:
+    if images:
+        who = f"{len(images)} images stand" if len(images) > 1 else "1 image stands"
+        said = tuple(f"{name} ({few(found)})" for name, found in images.items())
+        yield f"{who} in two {places} or more, byte for byte: {few(said)}"
 
 
 def _lacking(counts: Mapping[str, tuple[int, ...]], names: tuple[str, ...]) -> Iterator[str]:

@@ -159,6 +159,25 @@ def test_a_data_set_is_shown_with_its_parts_classes_and_oddities(
     assert json.loads(cli("data", "show", "digits", "--json").out)["sizes"] == {"8×8": 1797}
 
 
+def test_images_that_stand_in_several_parts_and_classes_are_told_wherever_data_are(
+    tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pets = tmp_path / "pets"
+    for number in range(24):
+        pixels = np.full((4, 4, 3), number, np.uint8)
+        part = "test" if number < 4 else "val" if number < 8 else "train"
+        write_png(pets / f"{part}/{('cat', 'dog')[number % 2]}/{number}.png", pixels)
+    (pets / "test/cat/seen.png").symlink_to(pets / "train/cat/8.png")
+    (pets / "train/dog/both.png").symlink_to(pets / "train/cat/8.png")
+    sets = (f"data.name=folder:{pets}", "data.train_examples=10", "data.image_size=4", "training.batch_size=5")
+    shown = cli("data", "show", f"folder:{pets}").err
+    planned = cli("plan", recipe, *(part for text in sets for part in ("--set", text))).out
+    for told in (shown, planned):
+        assert "1 image stands in two parts or more, byte for byte: train/cat/8.png (train, test)" in told
+        assert "1 image stands in two classes or more, byte for byte: train/cat/8.png (cat, dog)" in told
+
+
 def test_a_plan_says_how_many_images_each_part_has_and_what_is_odd(
     tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:

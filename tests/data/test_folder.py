@@ -277,7 +277,7 @@ def test_names_that_are_not_utf8_are_read_cached_and_told(data_root: Path) -> No
         assert about is not None
         assert about.class_names == (r"caf\xe9", "dog")
         assert r"train/caf\xe9/\xff.png" in about.constant
-        assert next(about.remarks()) == r"the test part has no image of 1 of 2 classes: caf\xe9"
+        assert r"the test part has no image of 1 of 2 classes: caf\xe9" in about.remarks()
     (folder / os.fsdecode(b"\xfe.png")).touch()
     with pytest.raises(UserError, match=r"caf\\xe9/\\xfe\.png: no image that Pillow knows"):
         load_data("folder:pets", image_size=8)
@@ -308,3 +308,65 @@ def test_classes_that_the_cut_parts_lack_are_told(data_root: Path) -> None:
         "the val part has no image of 8 of 10",
         "the test part has no image of 6 of 10",
     ]
+
+
+@pytest.fixture
+def pets(data_root: Path) -> Path:
+    """Three parts with twenty, one and one images of each class, all of them different."""
+    for part, size, first in (("train", 20, 0), ("val", 1, 100), ("test", 1, 200)):
+        write_tree(data_root / "pets" / part, dict.fromkeys(("cat", "cow", "dog"), size), first=first)
+    return data_root / "pets"
+
+
+def remarks_on(name: str) -> list[str]:
+    """What is said of images that stand in several places: decoded, and the same from the cache."""
+    for _ in range(2):
+        about = load_data(name, image_size=8).about
+        assert about is not None
+        told = [text.replace(", byte for byte", "") for text in about.oddities() if "byte for byte" in text]
+    return told
+
+
+def test_an_image_of_several_classes_is_told_whether_linked_or_copied(pets: Path) -> None:
+    train = pets / "train"
+    assert remarks_on("folder:pets") == []
+    (train / "cow/linked.png").symlink_to(train / "cat/003.png")
+    (train / "dog/again.png").symlink_to(train / "cow/linked.png")
+    (train / "cat/twice.png").symlink_to(train / "cat/004.png")  # of one class: what it shows is no question
+    assert remarks_on("folder:pets") == [
+        "1 image stands in two classes or more: train/cat/003.png (cat, cow, dog)",
+    ]
+    os.link(train / "cow/005.png", train / "dog/hard.png")
+    (train / "dog/copied.png").write_bytes((train / "cat/007.png").read_bytes())
+    (train / "dog/more").symlink_to(train / "cow")  # the folder's 21 images, of which two are counted already
+    (told,) = remarks_on("folder:pets")
+    assert told == (
+        "22 images stand in two classes or more: train/cat/003.png (cat, cow, dog), train/cat/007.png (cat, dog), "
+        "train/cow/000.png (cow, dog) and 19 more"
+    )
+
+
+def test_an_image_of_several_parts_is_told_first_and_first_of_these_what_is_tested(pets: Path) -> None:
+    (pets / "val/cat/seen.png").symlink_to(pets / "train/cat/000.png")
+    (pets / "test/cow/copied.png").write_bytes((pets / "train/cow/001.png").read_bytes())
+    os.link(pets / "val/dog/000.png", pets / "test/cow/hard.png")
+    of_parts, of_classes = remarks_on("folder:pets")
+    assert of_parts == (
+        "3 images stand in two parts or more: train/cow/001.png (train, test), val/dog/000.png (val, test), "
+        "train/cat/000.png (train, val)"
+    )
+    assert of_classes == "1 image stands in two classes or more: val/dog/000.png (dog, cow)"
+
+
+def test_copies_that_drawing_the_parts_has_parted_are_told(data_root: Path) -> None:
+    write_tree(data_root / "pets", {"cat": 20, "dog": 20})
+    for number in range(20):
+        (data_root / f"pets/cat/copy{number:03}.png").symlink_to(data_root / f"pets/cat/{number:03}.png")
+    data = load_data("folder:pets", image_size=8)
+    parts = {"train": data.train, "val": data.val, "test": data.test()}
+    cats = {part: {n for n in numbers(split.images) if n < 20} for part, split in parts.items()}
+    expected = {n: tuple(part for part in parts if n in cats[part]) for n in range(20)}
+    assert data.about is not None
+    told = {int(Path(name).stem.removeprefix("copy")): found for name, found in data.about.in_several_parts.items()}
+    assert told == {n: found for n, found in expected.items() if len(found) > 1} != {}
+    assert data.about.in_several_classes == {}

@@ -86,8 +86,8 @@ def _cached(place: Path) -> tuple[Tensor, Facts] | None:
         if _checksum(images, about["facts"]) != about["checksum"]:
             return None
         told = json.loads(about["facts"])
-        counts = {name: Counter(told.pop(name)) for name in ("sizes", "modes", "done")}
-        return images, Facts(**counts, **told)
+        counts = {name: Counter(told[name]) for name in ("sizes", "modes", "done")}
+        return images, Facts(**counts, constant=told["constant"], contents=told["contents"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None  # not there, or damaged
 

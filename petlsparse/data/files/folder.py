@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -104,10 +105,17 @@ def _about(tree: Tree, parts: Mapping[str, Part], made: Mapping[str, str], facts
         return dict(sum(counters, Counter[str]()).most_common())
 
     places = Counter((part, label) for part, each in parts.items() for label in each.labels)
+    names = tuple(map(shown, tree.classes))
+    images = [
+        (content, file, part, names[label])
+        for part, each in parts.items()
+        for content, file, label in zip(facts[part].contents, each.files, each.labels, strict=True)
+    ]
+    in_parts = _in_several(tree, ((content, file, part) for content, file, part, _ in images))
     return About(
         made=made,
         counts={part: tuple(places[part, label] for label in range(len(tree.classes))) for part in parts},
-        class_names=tuple(map(shown, tree.classes)),
+        class_names=names,
         sizes=total(each.sizes for each in facts.values()),
         modes=total(each.modes for each in facts.values()),
         done=total(each.done for each in facts.values()),
@@ -115,7 +123,20 @@ def _about(tree: Tree, parts: Mapping[str, Part], made: Mapping[str, str], facts
         constant=tuple(
             shown(parts[part].files[index].relative_to(tree.path)) for part in parts for index in facts[part].constant
         ),
+        in_several_parts=dict(sorted(in_parts.items(), key=lambda found: "test" not in found[1])),
+        in_several_classes=_in_several(tree, ((content, file, name) for content, file, _, name in images)),
     )
+
+
+def _in_several(tree: Tree, images: Iterable[tuple[str, Path, str]]) -> dict[str, tuple[str, ...]]:
+    """Of images given by content, file and place: the first file of every content found in several places -> those."""
+    first: dict[str, Path] = {}
+    places: dict[str, dict[str, None]] = {}
+    for content, file, place in images:
+        first.setdefault(content, file)
+        places.setdefault(content, {})[place] = None
+    several = ((first[content], found) for content, found in places.items() if len(found) > 1)
+    return {shown(file.relative_to(tree.path)): tuple(found) for file, found in several}
 
 
 def _reasons(tree: Tree) -> dict[str, tuple[str, ...]]:
