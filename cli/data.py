@@ -6,6 +6,16 @@ import typer
 from rich.text import Text
 
 from . import _console
+from ._data_settings import (
+    Background,
+    DataCommand,
+    ImageFit,
+    ImageSize,
+    TestFraction,
+    ValFraction,
+    naming_flags,
+    settings,
+)
 from ._help import Command, Commands
 from ._options import Json
 
@@ -64,24 +74,37 @@ def ls(json: Json = False) -> None:
             _console.out.print(f"{row.name} is not here:", *(f"\n  {way}" for way in row.how_to_supply), soft_wrap=True)
 
 
-@app.command(cls=Command)
+@app.command(cls=DataCommand)
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a data set, such as folder:NAME.")],
+    image_size: ImageSize = None,
+    image_fit: ImageFit = None,
+    background: Background = None,
+    val_fraction: ValFraction = None,
+    test_fraction: TestFraction = None,
     json: Json = False,
 ) -> None:
     """Show what a data set holds: classes, parts and where they come from, files that are odd or not used.
 
-    A folder is shown as it is read with the default settings of `data`.
+    It is read as for a recipe whose `data` have these settings.
 
     Examples:
         petlsparse data show digits
-        petlsparse data show folder:pets --json
+        petlsparse data show folder:pets --test-fraction 0.3 --json
     """
     from petlsparse.data.about import about
     from petlsparse.data.loading import load_data
 
-    with _console.err.status("reading images ..."):
-        data = load_data(name)
+    asked = settings(
+        name,
+        image_size=image_size,
+        image_fit=image_fit,
+        background=background,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+    )
+    with naming_flags(), _console.err.status("reading images ..."):
+        data = load_data(**asked)
         found = about(data)
     if json:
         _console.print_json(_described(data, found))

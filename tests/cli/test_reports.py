@@ -1,10 +1,9 @@
-"""The commands that read: compare, show, recipes, data, doctor; completion; both ways to show progress."""
+"""The commands that read: compare, show, recipes, doctor; completion; both ways to show progress."""
 
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from petlsparse._cli import _complete, _console
@@ -15,7 +14,6 @@ from petlsparse.recipe import load_recipe
 from petlsparse.tracking.progress import Progress
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Plan, Store
-from tests.data.formats import write_png
 
 from .conftest import Cli
 
@@ -126,75 +124,6 @@ def test_recipes_are_listed_shown_copied_and_validated(recipe: Path, cli: Cli) -
     assert cli("recipes", "copy", "dst-smoke", "mine.toml").out == "mine.toml\n"
     (row,) = json.loads(cli("recipes", "validate", "mine.toml", "--json").out)
     assert (row["name"], row["study"]) == ("mine", "dst-sweep")
-
-
-def test_data_sets_are_listed(cli: Cli) -> None:
-    rows = {row["name"]: row for row in json.loads(cli("data", "ls", "--json").out)}
-    assert rows["digits"]["found"] is True
-    assert "digits" in cli("data", "ls").out
-
-
-def test_a_data_set_is_shown_with_its_parts_classes_and_oddities(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for label, name in enumerate(("cat", "dog")):
-        for number in range(20):
-            write_png(tmp_path / "pets" / name / f"{number}.png", np.full((4, 6, 3), 20 * label + number, np.uint8))
-    (tmp_path / "pets/dog/notes.txt").touch()
-    told = json.loads(cli("data", "show", f"folder:{tmp_path / 'pets'}", "--json").out)
-    assert told["counts"] == {"train": [14, 15], "val": [2, 1], "test": [4, 4]}
-    assert (told["sizes"], told["modes"], told["class_names"]) == ({"6×4": 40}, {"RGB": 40}, ["cat", "dog"])
-    assert told["skipped"] == {"not read as images: .txt": ["dog/notes.txt"]}
-    assert len(told["constant"]) == 40
-    assert told["validation_standard_error"] == pytest.approx(100 * (0.25 / 3) ** 0.5)
-    monkeypatch.setattr(_console.out, "width", 80)
-    answer = cli("data", "show", f"folder:{tmp_path / 'pets'}")
-    assert "29 training, 3 validation and 8 test images" in " ".join(answer.out.split())
-    assert "20 % of all images, class by class (data.test_fraction)" in answer.out
-    assert "1 skipped, not read as images: .txt: dog/notes.txt" in answer.out
-    assert "3 validation images are few to choose by" in answer.err
-    assert "40 constant images" in answer.err
-    assert max(len(line) for line in answer.out.splitlines()) <= 80
-    assert json.loads(cli("data", "show", "digits", "--json").out)["sizes"] == {"8×8": 1797}
-
-
-def test_images_that_stand_in_several_parts_and_classes_are_told_wherever_data_are(
-    tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    pets = tmp_path / "pets"
-    for number in range(24):
-        pixels = np.full((4, 4, 3), number, np.uint8)
-        part = "test" if number < 4 else "val" if number < 8 else "train"
-        write_png(pets / f"{part}/{('cat', 'dog')[number % 2]}/{number}.png", pixels)
-    (pets / "test/cat/seen.png").symlink_to(pets / "train/cat/8.png")
-    (pets / "train/dog/both.png").symlink_to(pets / "train/cat/8.png")
-    sets = (f"data.name=folder:{pets}", "data.train_examples=10", "data.image_size=4", "training.batch_size=5")
-    shown = cli("data", "show", f"folder:{pets}").err
-    planned = cli("plan", recipe, *(part for text in sets for part in ("--set", text))).out
-    for told in (shown, planned):
-        assert "1 image stands in two parts or more, byte for byte: train/cat/8.png (train, test)" in told
-        assert "1 image stands in two classes or more, byte for byte: train/cat/8.png (cat, dog)" in told
-
-
-def test_a_plan_says_how_many_images_each_part_has_and_what_is_odd(
-    tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for number in range(20):
-        pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) + np.uint8(number)
-        write_png(tmp_path / f"pets/{('cat', 'dog')[number % 2]}/{number}.png", pixels)
-    assert "digits: 100 training, 200 validation and 797 test images, 10 classes" in cli("plan", recipe).out
-    name = f"folder:{tmp_path / 'pets'}"
-    sets = [f"data.name={name}", "data.train_examples=10", "data.image_size=4", "training.batch_size=5"]
-    choices = [part for text in sets for part in ("--set", text)]
-    plan = cli("plan", recipe, *choices)
-    assert f"{name}: 10 training, 2 validation and 4 test images, 2 classes" in plan.out
-    doubt = f"{name}: 2 validation images are few to choose by: the standard error of their accuracy is up to 35.4"
-    assert doubt in plan.out  # 50 / sqrt(2)
-    answer = cli("dst-sweep", recipe, *choices, "--limit", 0, "--out", tmp_path / "out")
-    assert doubt in answer.err
 
 
 def test_doctor_names_versions_threads_data_and_weights(cli: Cli) -> None:
