@@ -1,6 +1,6 @@
 """What both study commands do: plan, train what is missing, compare."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -128,31 +128,16 @@ def train(
     failure of every run later.
     """
     from petlsparse.analysis.arms import run_labels
-    from petlsparse.analysis.estimate import expected_seconds
     from petlsparse.analysis.staleness import stale_columns
     from petlsparse.launch.plan import execute_plan
-    from petlsparse.studies import STUDIES, check, cohort_key
+    from petlsparse.studies import STUDIES, cohort_key
     from petlsparse.tracking.fingerprints import row_of
-    from petlsparse.tracking.record import FINAL
     from petlsparse.tracking.store import Store
 
     from ._progress import shown
 
     place, *_ = crew_of(recipe, device, workers, per_gpu)
-    records = [] if fresh else recorded_runs(folder)
-    runs = {run.run_id: run for run in recipe.runs}
-    results = [record for record in records if record["run_id"] in runs and record["status"] in FINAL]
-    with _console.err.status("looking at data and models ..."):
-        findings = check(runs, place.device)
-    present = findings.fingerprints
-    kept = [record for record in results if stale is not StaleResults.redo or not stale_columns(record, present)]
-    finished = {record["run_id"]: record["status"] for record in kept}
-    todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
-    findings.require(todo, recipe.located)
-    unchecked(finished, findings)
-    for remark in findings.remarks if todo else ():
-        _console.warn(remark)
-    decide(stale, folder, results, present)
+    present, finished, seconds = survey(recipe, place.device, folder, [] if fresh else recorded_runs(folder), stale)
 
     def redone(record: "RunRecord") -> bool:
         """Whether a result that was not looked at yet, or is to go, is trained again."""
@@ -161,12 +146,11 @@ def train(
             decide(stale, folder, [row], present)
         return stale is StaleResults.redo and bool(stale_columns(row, present))
 
-    seconds = expected_seconds(todo.values(), place.device, records)
     if fresh:
         set_aside(folder)
     store = Store.create(folder)
     kept_otherwise(recipe, store, finished)
-    with shown(progress, run_labels(recipe.runs) if todo else {}) as listener:
+    with shown(progress, run_labels(recipe.runs) if len(finished) < len(recipe.runs) else {}) as listener:
         summary = execute_plan(
             recipe,
             store,
@@ -184,6 +168,45 @@ def train(
     return Ended(recipe, folder, summary, present)
 
 
+class Survey(NamedTuple):
+    """What there is when a command begins."""
+
+    present: "Present"
+    """What the recipe's runs would rest on."""
+    finished: "Mapping[str, str]"
+    """Status of the runs whose results stay, by run id."""
+    seconds: "Mapping[str, float]"
+    """Expected of the others, by run id; see `expected_seconds`."""
+
+
+def survey(
+    recipe: "LoadedRecipe", device: str, folder: Path, records: "Sequence[Record]", stale: StaleResults
+) -> Survey:
+    """Hold the recipe against its data and models, and against the rows of what the store at `folder` holds.
+
+    Raises UserError where a run cannot be trained, or is stale and the user has not chosen what to do then.
+    """
+    from petlsparse.analysis.estimate import expected_seconds
+    from petlsparse.analysis.staleness import stale_columns
+    from petlsparse.studies import check
+    from petlsparse.tracking.record import FINAL
+
+    runs = {run.run_id: run for run in recipe.runs}
+    results = [record for record in records if record["run_id"] in runs and record["status"] in FINAL]
+    with _console.err.status("looking at data and models ..."):
+        findings = check(runs, device)
+    present = findings.fingerprints
+    kept = [record for record in results if stale is not StaleResults.redo or not stale_columns(record, present)]
+    finished = {record["run_id"]: record["status"] for record in kept}
+    todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
+    findings.require(todo, recipe.located)
+    unchecked(finished, findings)
+    for remark in findings.remarks if todo else ():
+        _console.warn(remark)
+    decide(stale, folder, results, present)
+    return Survey(present, finished, expected_seconds(todo.values(), device, records) if todo else {})
+
+
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
     """Say so if the recipe wants weights kept that finished runs have not."""
     wanted = [f"{name}.safetensors" for name in ("best", "last") if recipe.output.keep in (name, "both")]
@@ -198,14 +221,15 @@ def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[st
 
 def show_results(ended: Ended, *, json: bool) -> None:
     """The runs as JSON, or the comparison and what was written where."""
+    from petlsparse.analysis.rows import UNREAD
+    from petlsparse.analysis.staleness import stale_columns
     from petlsparse.tracking.parts import has_rows
 
     recipe, folder, summary, present = ended
-    records = recorded(ended)
     if json:
-        _console.print_json(records)
+        _console.print_json([{**record, "stale": stale_columns(record, present)} for record in recorded(ended)])
         return
-    if records:
+    if records := recorded(ended, leave_out=UNREAD):
         from petlsparse.analysis.compare import compare
 
         from ._tables import print_comparisons
@@ -221,16 +245,14 @@ def show_results(ended: Ended, *, json: bool) -> None:
         _console.warn("interrupted; the same command again continues")
 
 
-def recorded(ended: Ended) -> list["Record"]:
-    """The rows of this recipe's runs, not of others that the store may hold, each with what makes it `stale`."""
+def recorded(ended: Ended, leave_out: "Collection[str]" = ()) -> list["Record"]:
+    """The rows of this recipe's runs, not of others that the store may hold; see `load_runs`."""
     from petlsparse.analysis.load import load_runs
-    from petlsparse.analysis.staleness import stale_columns
 
     if set(ended.summary.statuses.values()) <= {"pending"}:
         return []
     wanted = {run.run_id for run in ended.recipe.runs}
-    records = [record for record in load_runs([ended.folder]) if record["run_id"] in wanted]
-    return [dict(record) | {"stale": stale_columns(record, ended.present)} for record in records]
+    return [record for record in load_runs([ended.folder], leave_out) if record["run_id"] in wanted]
 
 
 def exit_code(summary: "Summary") -> int:

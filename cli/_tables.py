@@ -32,14 +32,21 @@ def fitted(columns: Sequence[Column]) -> tuple[Table, list[str]]:
 
     Also the headers of those that do not.
     """
-    shown = [at for at, column in enumerate(columns) if not column.spare]
     widest = [replace(column, cells=(max(column.cells, key=cell_len, default=""),)) for column in columns]
+
+    def fits(ats: Sequence[int]) -> bool:
+        table = _table([widest[at] for at in ats])
+        return Measurement.get(out, out.options.update(max_width=10_000), table).maximum <= out.width
+
+    shown = [at for at, column in enumerate(columns) if not column.spare]
     for at in sorted(range(len(columns)), key=lambda at: columns[at].spare):
-        more = sorted({*shown, at})
-        table = _table([widest[each] for each in more])
-        if Measurement.get(out, out.options.update(max_width=10_000), table).maximum <= out.width:
+        if fits(more := sorted({*shown, at})):
             shown = more
-    return _table([columns[at] for at in shown]), [c.header for at, c in enumerate(columns) if at not in shown]
+    chosen = [columns[at] for at in shown]
+    if fits(shown) and not any("\n" in cell for column in chosen for cell in column.cells):
+        # No cell takes more than a line: one row of many lines looks the same, and is laid out three times as fast.
+        chosen = [replace(column, cells=("\n".join(column.cells),)) for column in chosen]
+    return _table(chosen), [c.header for at, c in enumerate(columns) if at not in shown]
 
 
 def _table(columns: Sequence[Column]) -> Table:

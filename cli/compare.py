@@ -45,10 +45,11 @@ def compare(
     from petlsparse.analysis.compare import compare as compare_runs
     from petlsparse.analysis.formats import FORMATS
     from petlsparse.analysis.load import load_runs
+    from petlsparse.analysis.rows import UNREAD
 
     from ._tables import print_comparisons
 
-    comparisons = compare_runs(load_runs(stores), looked_at(recorded(stores)) if check else {})
+    comparisons = compare_runs(load_runs(stores, leave_out=UNREAD), looked_at(recorded(stores)) if check else {})
     style = Format.json if json else format
     if style is Format.rich:
         print_comparisons(comparisons)

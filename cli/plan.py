@@ -106,11 +106,12 @@ def crew_of(recipe: "LoadedRecipe", device: str, workers: int | None, per_gpu: i
 
 
 def recorded_runs(folder: Path) -> "list[Record]":
-    """The rows of the runs that the store at `folder` holds; none where there is no store."""
+    """The rows of the runs that the store at `folder` holds, without what nobody reads; none where is no store."""
     from petlsparse.analysis.load import load_runs
+    from petlsparse.analysis.rows import UNREAD
     from petlsparse.tracking.store import Store
 
-    return load_runs([folder]) if (folder / "runs").is_dir() and Store(folder).run_ids() else []
+    return load_runs([folder], leave_out=UNREAD) if Store(folder).has_records() else []
 
 
 def probed(run: "Run", device: str) -> float:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from petlsparse.analysis.labels import method_labels, setting
@@ -48,12 +50,11 @@ def group(records: Sequence[Record]) -> Grouping:
     Runs of equal settings that rest on different content (see `staleness.apart`) are different arms.
     """
     names = _setting_columns(records)
-    records = [
-        record if all(name in record for name in names) else dict.fromkeys(names) | dict(record) for record in records
-    ]
+    complete, settings = dict.fromkeys(names), itemgetter("study", *names)
     by_settings: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        by_settings.setdefault(tuple(record[name] for name in names), []).append(record)
+        whole = record if complete.keys() <= record.keys() else complete | dict(record)
+        by_settings.setdefault(settings(whole), []).append(whole)
     divided = [apart(runs) for runs in by_settings.values()]
     groups = [runs for parts in divided for runs in parts]
     first = [runs[0] for runs in groups]
@@ -61,12 +62,12 @@ def group(records: Sequence[Record]) -> Grouping:
     columns = _columns(varies, first)
     method = [name for name in names if name.startswith("method_")]
     labels = method_labels([{name.removeprefix("method_"): arm[name] for name in method} for arm in first])
+    contents = [[content_of(runs) for runs in parts] for parts in divided]
     arms = [
-        Arm(label, {name: setting(runs[0][name]) for name in columns}, content_of(runs), tuple(runs))
-        for label, runs in zip(labels, groups, strict=True)
+        Arm(label, {name: setting(runs[0][name]) for name in columns}, content, tuple(runs))
+        for label, content, runs in zip(labels, chain(*contents), groups, strict=True)
     ]
     implied = [name for name in varies if name not in columns and not name.startswith("method_")]
-    contents = [[content_of(runs) for runs in parts] for parts in divided]
     telling = [
         name
         for name in FINGERPRINTS

@@ -9,7 +9,7 @@ from petlsparse.analysis.labels import is_drawn
 from petlsparse.analysis.notes import notes_on
 from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Record, Row
 from petlsparse.analysis.staleness import Present, stale_columns
-from petlsparse.analysis.statistics import summarise
+from petlsparse.analysis.statistics import mean, summarise
 
 
 def compare(records: Iterable[Record], present: Present = MappingProxyType({})) -> list[Comparison]:
@@ -40,7 +40,7 @@ def _row(arm: Arm, present: Present) -> Row:
         run_ids=tuple(run["run_id"] for run in arm.runs),
         statuses=dict(Counter(run["status"] for run in arm.runs)),
         scores={name: summarise(run.get(name) for run in done) for name in SCORES},
-        costs={name: summarise(run.get(name) for run in done).mean for name in COSTS},
+        costs={name: mean(run.get(name) for run in done) for name in COSTS},
         selected=any(run.get("val_accuracy_best") is not None for run in done) or not done,
         content=arm.content,
         drawn=next((run["edges"] for run in arm.runs if is_drawn(run) and run.get("edges")), None),

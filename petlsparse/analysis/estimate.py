@@ -70,11 +70,6 @@ def _key(values: Mapping[str, Any], names: Iterable[str]) -> Key:
     return tuple(values.get(name) for name in names)
 
 
-def estimated_seconds(settings: Mapping[str, Any], device: str, runs: Iterable[Record]) -> float | None:
-    """The estimate of one run; see `Estimates`."""
-    return Estimates(runs, device).seconds(settings)
-
-
 def expected_seconds(runs: Iterable[Run], device: str, recorded: Iterable[Record]) -> dict[str, float]:
     """The estimate of every run by its id; of none if any is unknown, for then they cannot be compared."""
     estimates = Estimates(recorded, device)

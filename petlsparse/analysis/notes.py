@@ -1,6 +1,7 @@
 """The sentences under a comparison table, worked out from the data: what varies, n, interval, machine."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from petlsparse.analysis.arms import Grouping
 from petlsparse.analysis.quantities import known
@@ -87,38 +88,42 @@ def _missing(rows: Sequence[Row]) -> str:
 
 def _examples(records: Sequence[Record]) -> str:
     """How many images the parts of each data set had, where it is known."""
-    names = ("examples_train", "examples_val", "examples_test", "classes")
     found: dict[str, None] = {}
-    for record in records:
-        counts = [known(record.get(name)) for name in names]
+    for data, *values in _distinct(records, "data_name", "examples_train", "examples_val", "examples_test", "classes"):
+        counts = [known(value) for value in values]
         if None not in counts:
             train, val, test, classes = (f"{count:,.0f}" for count in counts)
-            found[f"{record['data_name']}: {train} / {val} / {test} images, {classes} classes"] = None
+            found[f"{data}: {train} / {val} / {test} images, {classes} classes"] = None
     return f"To train, validate and test {'; '.join(found)}." if found else ""
 
 
 def _versions(records: Sequence[Record]) -> str:
     """That versions of petlsparse are mixed, which may differ in results: see CHANGES.md."""
-    versions = dict.fromkeys(str(r["petlsparse_version"]) for r in records if r.get("petlsparse_version"))
+    versions = [str(version) for (version,) in _distinct(records, "petlsparse_version") if version]
     return f"Made by petlsparse {listing(versions)}, between which results may differ." if len(versions) > 1 else ""
 
 
 def _origin(records: Sequence[Record]) -> str:
     """Machine, versions and code, from the runs' provenance."""
 
-    def distinct(*columns: str, length: int | None = None) -> str:
-        values = (next((r[column] for column in columns if r.get(column)), None) for r in records)
+    def said(*columns: str, length: int | None = None) -> str:
+        values = (next(filter(None, of_a_run), None) for of_a_run in _distinct(records, *columns))
         return " / ".join(dict.fromkeys(str(value)[:length] for value in values if value is not None))
 
     dirty = " with uncommitted changes" if any(record.get("git_dirty") for record in records) else ""
     parts = [
-        distinct("device_name", "cpu"),
-        f"{threads} thread{'' if threads == '1' else 's'}" if (threads := distinct("threads")) else "",
-        f"torch {torch}" if (torch := distinct("torch_version")) else "",
-        f"git {commits}{dirty}" if (commits := distinct("git_sha", length=7)) else "",
+        said("device_name", "cpu"),
+        f"{threads} thread{'' if threads == '1' else 's'}" if (threads := said("threads")) else "",
+        f"torch {torch}" if (torch := said("torch_version")) else "",
+        f"git {commits}{dirty}" if (commits := said("git_sha", length=7)) else "",
     ]
     known = [part for part in parts if part]
     return ", ".join(known) + "." if known else ""
+
+
+def _distinct(records: Sequence[Record], *columns: str) -> list[tuple[Any, ...]]:
+    """What runs have in these columns, in order of first appearance."""
+    return list(dict.fromkeys(tuple(map(record.get, columns)) for record in records))
 
 
 def listing(values: Iterable[object], room: int | None = None) -> str:

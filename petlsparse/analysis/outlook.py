@@ -1,7 +1,7 @@
 """What a plan holds in store: per arm, the runs by state, what they cost, and how long the rest will take."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,10 @@ from petlsparse.recipe.schema import Run
 TO_DO, STALE = "to do", "stale"
 _STATES = {"done": "done", "diverged": "done", "failed": "failed"}
 STATES = ("done", STALE, TO_DO, "failed")
+
+
+_UNDESCRIBED = ("optimizer", "schedule", "seed")
+"""What of a run neither its cost nor what it rests on depends on."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,18 @@ def outlook(
     Args:
         runs: the runs of one study.
         records: rows of the `runs` table, of those that have one, and of any others.
-        describe: of a run; asked once per arm.
+        describe: of a run; asked once for all runs that differ in optimizer, schedule and seed at most.
         seconds: expected duration of a run; asked once per arm that is not done.
     """
     by_id = {run.run_id: run for run in runs}
+    descriptions: dict[Hashable, Described] = {}
     recorded = {record["run_id"]: record for record in records}
     arms = []
     for arm in group([run.flat() | {"run_id": run_id} for run_id, run in by_id.items()]).arms:
         ids = [row["run_id"] for row in arm.runs]
-        described = describe(by_id[ids[0]])
+        first = by_id[ids[0]]
+        alike = tuple(getattr(first, name) for name in type(first).model_fields if name not in _UNDESCRIBED)
+        described = descriptions[alike] = descriptions.get(alike) or describe(first)
         known = [recorded[run_id] for run_id in ids if run_id in recorded]
         present = dict.fromkeys(ids, described.fingerprints)
         stale = {record["run_id"]: names for record in known if (names := stale_columns(record, present))}

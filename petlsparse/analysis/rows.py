@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from petlsparse.analysis.statistics import Summary
+from petlsparse.tracking.fingerprints import FINGERPRINTS
+from petlsparse.tracking.tables import RUNS
 
 Record = Mapping[str, Any]
 """A row of the `runs` table, missing values None."""
@@ -19,6 +21,13 @@ COSTS = (
     "wall_seconds",
     "peak_memory_bytes",
 )
+_ORIGIN = ("device", "device_name", "cpu", "threads", "torch_version", "petlsparse_version", "git_sha", "git_dirty")
+_CONTENT = ("classes", "examples_train", "examples_val", "examples_test", *FINGERPRINTS, "edges")
+
+UNREAD = frozenset(column.name for column in RUNS.columns).difference(
+    ("run_id", "study", "status"), SCORES, COSTS, _ORIGIN, _CONTENT
+)
+"""Columns of the `runs` table that no comparison, plan or estimate looks at: of 100,000 runs they would fill memory."""
 
 
 @dataclass(frozen=True)

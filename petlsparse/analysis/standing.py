@@ -9,10 +9,12 @@ from pathlib import Path
 from petlsparse.analysis.arms import run_labels
 from petlsparse.errors import UserError
 from petlsparse.recipe.loading import runs_of
+from petlsparse.tracking.compaction import Standing as RunStanding
+from petlsparse.tracking.compaction import standings
 from petlsparse.tracking.lock import Holder, holder_of
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.progress import Progress, read_beat
-from petlsparse.tracking.record import FINAL, Record
+from petlsparse.tracking.record import FINAL
 from petlsparse.tracking.store import Store
 
 TO_DO, RUNNING = "to do", "running"
@@ -73,23 +75,23 @@ def standing(folder: Path, now: datetime) -> Standing:
     """How one results folder stands. Raises UserError for one that cannot be read or is too new."""
     store = Store.open(folder)
     plans = store.read_plans()
-    records = {record.run_id: record for record in store.records()}
-    statuses = dict.fromkeys([*plans.run_ids, *records], TO_DO)
-    statuses |= {run_id: record.status for run_id, record in records.items()}
+    recorded = standings(store)
+    statuses = dict.fromkeys([*plans.run_ids, *recorded], TO_DO)
+    statuses |= {run_id: run.status for run_id, run in recorded.items()}
     holder = holder_of(folder)
     if holder is None or holder.gone:
         return Standing(folder, dict(Counter(statuses.values())))
     latest = plans.commands[-1] if plans.commands else Plan("")
-    at_work = tuple(_at_work(store, latest, records, holder))
+    at_work = tuple(_at_work(store, latest, recorded, holder))
     statuses |= {run_id: RUNNING for each in at_work for run_id in each.run_ids}
-    left = _seconds_left(latest, records, at_work, holder, now)
+    left = _seconds_left(latest, recorded, at_work, holder, now)
     return Standing(folder, dict(Counter(statuses.values())), holder, at_work, left)
 
 
-def _at_work(store: Store, plan: Plan, records: Mapping[str, Record], holder: Holder) -> Iterator[AtWork]:
+def _at_work(store: Store, plan: Plan, recorded: Mapping[str, RunStanding], holder: Holder) -> Iterator[AtWork]:
     """The unfinished runs of the plan that workers report of, each in the file of the first it was handed over with."""
     beats = [beat for run_id in plan.run_ids if (beat := read_beat(store.run_dir(run_id) / "progress.json"))]
-    unfinished = {run_id for run_id in plan.run_ids if run_id not in records or not records[run_id].final}
+    unfinished = {run_id for run_id in plan.run_ids if run_id not in recorded or recorded[run_id].status not in FINAL}
     labels = _labels(plan) if beats else {}
     for beat in beats:
         if replace(holder, pid=beat.pid).gone:  # left by a worker that was killed with its command
@@ -106,14 +108,14 @@ def _labels(plan: Plan) -> dict[str, str]:
 
 
 def _seconds_left(
-    plan: Plan, records: Mapping[str, Record], at_work: tuple[AtWork, ...], holder: Holder, now: datetime
+    plan: Plan, recorded: Mapping[str, RunStanding], at_work: tuple[AtWork, ...], holder: Holder, now: datetime
 ) -> float | None:
     since = _time(holder.since, now)
-    ended = [records[run_id] for run_id in plan.run_ids if run_id in records]
-    times = [_time(record.provenance.get("finished"), since) for record in ended]
+    ended = [recorded[run_id] for run_id in plan.run_ids if run_id in recorded]
+    times = [_time(run.finished, since) for run in ended]
     over = sum(time > since for time in times)
-    left = sum(run_id not in records for run_id in plan.run_ids) + sum(
-        not record.final and time <= since for record, time in zip(ended, times, strict=True)
+    left = sum(run_id not in recorded for run_id in plan.run_ids) + sum(
+        run.status not in FINAL and time <= since for run, time in zip(ended, times, strict=True)
     )
     done = over + sum(each.share * len(each.run_ids) for each in at_work)
     elapsed = (now - since).total_seconds()

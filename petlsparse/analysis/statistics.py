@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 
@@ -38,14 +39,23 @@ def summarise(values: Iterable[float | None], confidence: float = 0.95) -> Summa
 
     An interval assumes independent, roughly normal replicates; n is the count of finite values.
     """
-    given = [value for value in values if value is not None]
-    finite = np.array([value for value in given if math.isfinite(value)], dtype=np.float64)
+    finite = _finite(values)
     n = len(finite)
     if n == 0:
         return Summary(0, None, None, None)
-    mean = float(finite.mean())
+    center = float(finite.mean())
     if n == 1:
-        return Summary(1, mean, None, None)
+        return Summary(1, center, None, None)
     sd = float(finite.std(ddof=1))
     quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
-    return Summary(n, mean, sd, quantile * sd / math.sqrt(n))
+    return Summary(n, center, sd, quantile * sd / math.sqrt(n))
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Of the finite numbers in `values`; None if there is none."""
+    finite = _finite(values)
+    return float(finite.mean()) if len(finite) else None
+
+
+def _finite(values: Iterable[float | None]) -> NDArray[np.float64]:
+    return np.array([value for value in values if value is not None and math.isfinite(value)], dtype=np.float64)

@@ -94,7 +94,7 @@ def execute_plan(
         if accepted is not None:
             set_results_aside(store, [run_id for run_id in run_ids if run_id not in accepted], redo)
         store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
-        recorded = standings(store)
+        recorded = standings(store, store.set_aside)
         statuses = {run_id: recorded[run_id].status if run_id in recorded else PENDING for run_id in run_ids}
         finished = [run_id for run_id in run_ids if statuses[run_id] in FINAL]
         store.tidy(finished)

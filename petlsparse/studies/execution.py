@@ -162,11 +162,7 @@ def prepare(
         checkpoint=checkpoint,
         run_id=run.run_id,
         timer=timer,
-        fingerprints={
-            "data_fingerprint": data.fingerprint,
-            "test_fingerprint": data.test_fingerprint,
-            **assembly.provenance,
-        },
+        fingerprints=assembly.fingerprints,
         manner=assembly.manner,
         report=progress,
         should_stop=should_stop,

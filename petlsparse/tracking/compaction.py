@@ -93,10 +93,14 @@ def _table(store: Store | Path | str, name: str) -> pa.Table:
     return table
 
 
-def read_rows(store: Store | Path | str, name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a table as plain values, what is null None; see `read_table`. Equal strings are one object."""
+def read_rows(store: Store | Path | str, name: str, leave_out: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """The rows of a table, some columns left out, as plain values, what is null None; see `read_table`.
+
+    Equal strings are one object.
+    """
     table = _table(store, name)
-    names, columns = table.column_names, [_plain(column) for column in table.columns]
+    names = [column for column in table.column_names if column not in leave_out]
+    columns = [_plain(table[column]) for column in names]
     return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
@@ -112,14 +116,15 @@ def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
 
 
 class Standing(NamedTuple):
-    """How a run stands: its status, and how many executions came to an end."""
+    """How a run stands: its status, how many executions came to an end, and when the last one did, in ISO 8601."""
 
     status: str
     attempts: int
+    finished: str | None
 
 
-def standings(store: Store) -> dict[str, Standing]:
-    """How every run with a record stands, by run id. For the holder of the lock: damaged records are set aside.
+def standings(store: Store, damaged: Damaged | None = None) -> dict[str, Standing]:
+    """How every run with a record stands, by run id, in the order of `Store.run_ids`; `damaged` as in `Store.record`.
 
     A table that is up to date spares reading the records one by one.
     """
@@ -128,7 +133,10 @@ def standings(store: Store) -> dict[str, Standing]:
     if table is not None and stamps:
         columns = (table[name].to_pylist() for name in ("run_id", *Standing._fields))
         return {run_id: Standing(*standing) for run_id, *standing in zip(*columns, strict=True)}
-    return {record.run_id: Standing(record.status, record.attempts) for record in store.records(store.set_aside)}
+    return {
+        record.run_id: Standing(record.status, record.attempts, record.provenance.get("finished"))
+        for record in store.records(damaged)
+    }
 
 
 def fingerprint(stamps: Mapping[str, Stamp]) -> bytes:

@@ -176,17 +176,24 @@ class Store:
         """Ids of the runs that have a record: those of the plans in their order, then the others sorted."""
         return list(self.stamps())
 
+    def has_records(self) -> bool:
+        """Whether any run has a record."""
+        with self._reading(self.path / "runs"):
+            return any(self.stamp(run_id) for run_id in self._folders())
+
     def stamps(self) -> dict[str, Stamp]:
-        """The stamp of every record by run id, in the order of `run_ids`. A folder that no run id names is none's."""
-        folder = self.path / "runs"
-        with self._reading(folder):
-            try:
-                names = sorted(entry.name for entry in os.scandir(folder) if RUN_ID.fullmatch(entry.name))
-            except (FileNotFoundError, NotADirectoryError):
-                names = []
-            found = {name: stamp for name in names if (stamp := self.stamp(name)) is not None}
+        """The stamp of every record by run id, in the order of `run_ids`."""
+        with self._reading(self.path / "runs"):
+            found = {run_id: stamp for run_id in sorted(self._folders()) if (stamp := self.stamp(run_id)) is not None}
         planned = [run_id for run_id in self.read_plans().run_ids if run_id in found]
         return {run_id: found[run_id] for run_id in dict.fromkeys([*planned, *found])}
+
+    def _folders(self) -> list[str]:
+        """The ids of the runs that have a folder; one that no run id names is none's."""
+        try:
+            return [name for name in os.listdir(self.path / "runs") if RUN_ID.fullmatch(name)]  # noqa: PTH208 - quick
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def stamp(self, run_id: str) -> Stamp | None:
         """That of one record; None when there is none."""

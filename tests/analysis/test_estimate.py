@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from petlsparse.analysis.estimate import Estimates, estimated_seconds, expected_seconds
+from petlsparse.analysis.estimate import Estimates, expected_seconds
 from petlsparse.recipe import Run, load_recipe
 
 Make = Callable[..., dict[str, Any]]
@@ -17,15 +17,15 @@ def settings_of(run: dict[str, Any]) -> dict[str, Any]:
 def test_median_of_runs_with_the_same_method(record: Make) -> None:
     runs = [record(seed=s, wall_seconds=t, device="cpu") for s, t in enumerate([1.0, 2.0, 90.0])]
     runs.append(record(method_density=0.5, wall_seconds=500.0, device="cpu"))
-    assert estimated_seconds(settings_of(runs[0]), "cpu", runs) == 2.0
+    assert Estimates(runs, "cpu").seconds(settings_of(runs[0])) == 2.0
 
 
 def test_falls_back_to_the_same_kind_and_then_to_any_method(record: Make) -> None:
     dst = record(wall_seconds=4.0, device="cpu")
     dense = record(method_kind="dense", wall_seconds=8.0, device="cpu")
     wanted = settings_of(record(method_density=0.9))
-    assert estimated_seconds(wanted, "cpu", [dst, dense]) == 4.0
-    assert estimated_seconds(wanted, "cpu", [dense]) == 8.0
+    assert Estimates([dst, dense], "cpu").seconds(wanted) == 4.0
+    assert Estimates([dense], "cpu").seconds(wanted) == 8.0
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_the_work_grows_with_the_runs_and_not_with_their_square(record: Make) ->
 )
 def test_runs_that_differ_in_what_takes_time_say_nothing(record: Make, difference: dict[str, str]) -> None:
     run = record(**{"device": "cpu"} | difference)
-    assert estimated_seconds(settings_of(record()), "cpu", [run]) is None
+    assert Estimates([run], "cpu").seconds(settings_of(record())) is None
 
 
 def test_any_gpu_of_a_machine_stands_for_the_others(record: Make) -> None:
-    assert estimated_seconds(settings_of(record()), "cuda:1", [record(device="cuda:0", wall_seconds=3.0)]) == 3.0
+    assert Estimates([record(device="cuda:0", wall_seconds=3.0)], "cuda:1").seconds(settings_of(record())) == 3.0

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from petlsparse.analysis.compare import compare
+from petlsparse.analysis.estimate import Estimates
 from petlsparse.analysis.load import load_runs
+from petlsparse.analysis.outlook import outlook
+from petlsparse.analysis.rows import UNREAD
+from petlsparse.recipe.loading import parse_run
+from petlsparse.studies import Description
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
+from petlsparse.tracking.tables import COST, METRICS, PROVENANCE, Column
 
 
 def test_runs_from_before_a_setting_existed_are_of_one_arm_with_later_ones(tmp_path: Path) -> None:
@@ -33,3 +43,58 @@ def test_one_run_on_other_content_in_another_store_is_a_run_of_its_own(tmp_path:
         Store.create(tmp_path / name).write_record(record)
     records = load_runs([tmp_path / "one", tmp_path / "same", tmp_path / "other"])
     assert [record["data_fingerprint"] for record in records] == ["a" * 12, "b" * 12]
+
+
+COMMON = {
+    "data": {"name": "digits"},
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "training": {"duration": "1 epoch"},
+}
+SPARSE = COMMON | {"study": "dst-sweep", "network": {"name": "mlp"}, "method": {"kind": "static", "density": 0.1}}
+DRAWN = COMMON | {
+    "study": "adapter-search",
+    "method": {"kind": "adapters", "placement": "random", "count": 2, "draw": 1, "rank": 2},
+}
+
+
+def filled(settings: dict[str, Any], seed: int) -> Record:
+    """A finished run with a value of its own in every column."""
+
+    def values(columns: tuple[Column, ...]) -> dict[str, Any]:
+        made = {"string": f"text {seed}", "int64": seed, "float64": seed / 2, "bool": True}
+        return {column.name: made[column.dtype] for column in columns}
+
+    run = parse_run(settings | {"seed": seed})
+    provenance = values(PROVENANCE) | {"device": "cpu", "test_fingerprint": "same"}
+    record = Record(run.run_id, run.study, "recipe", "done", run.settings(), attempts=seed, error=f"error {seed}")
+    return replace(record, metrics=values(METRICS), cost=values(COST), provenance=provenance)
+
+
+@pytest.mark.parametrize("settings", [SPARSE, DRAWN], ids=["sparse", "drawn"])
+def test_what_is_left_out_of_rows_changes_no_comparison_plan_or_estimate(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    store = Store.create(tmp_path)
+    records = [filled(settings, seed) for seed in (1, 2, 3)]
+    for record in records:
+        store.write_record(record)
+    runs = [parse_run(record.settings) for record in records]
+    present = {run.run_id: {"test_fingerprint": "other"} for run in runs}
+    described = Description({}, {"test_fingerprint": "other"})
+
+    def answers(rows: list[Any]) -> tuple[Any, ...]:
+        plan = outlook(runs, rows, lambda _: described, lambda _: None)
+        return compare(rows, present), plan, Estimates(rows, "cpu").seconds(runs[0].flat())
+
+    all_columns, fewer = load_runs([tmp_path]), load_runs([tmp_path], leave_out=UNREAD)
+    assert set(all_columns[0]) - set(fewer[0]) == UNREAD
+    assert answers(fewer) == answers(all_columns)
+
+
+def test_other_results_of_a_run_are_noticed_whatever_is_left_out(tmp_path: Path) -> None:
+    record = filled(SPARSE, 1)
+    other = replace(record, metrics=record.metrics | {"val_loss_last": 7.0})
+    for name, each in (("one", record), ("other", other)):
+        Store.create(tmp_path / name).write_record(each)
+    with pytest.warns(UserWarning, match="1 runs have other results here"):
+        load_runs([tmp_path / "one", tmp_path / "other"], leave_out=UNREAD)

@@ -56,6 +56,23 @@ def test_arms_states_costs_and_times(recipe: Recipe) -> None:
     assert total_seconds([dense, sparse, denser], workers=2) == 17.0
 
 
+def test_arms_that_differ_in_optimizer_and_schedule_are_described_once(tmp_path: Path) -> None:
+    grid = '"optimizer.lr" = [0.1, 0.2]\n"schedule.name" = ["constant", "cosine"]'
+    (tmp_path / "grid.toml").write_text(RECIPE.replace("[[arms]]", f"[grid]\n{grid}\n[[arms]]", 1))
+    asked: list[Run] = []
+
+    def describe(run: Run) -> Description:
+        asked.append(run)
+        return described(run)
+
+    runs = load_recipe(tmp_path / "grid.toml").runs
+    arms = outlook(runs, [], describe, seconds)
+    assert len(arms) == 12
+    assert [getattr(run.method, "density", 1.0) for run in asked] == [1.0, 0.1, 0.2]
+    costs = {run.run_id: 1000 * getattr(run.method, "density", 1.0) for run in runs}
+    assert all(arm.cost["trainable_parameters"] == costs[run_id] for arm in arms for run_id in arm.states)
+
+
 def test_more_workers_than_runs_do_not_hurry_the_longest(recipe: Recipe) -> None:
     recorded = [row(run, "done") for run in recipe.runs if run.seed > 1]
     arms = outlook(recipe.runs, recorded, described, seconds)  # runs of 10, 4 and 4 s are left

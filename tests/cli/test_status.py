@@ -10,6 +10,7 @@ import pytest
 from petlsparse._cli import _console
 from petlsparse.analysis.standing import standing
 from petlsparse.recipe import load_recipe
+from petlsparse.tracking.compaction import compact
 from petlsparse.tracking.progress import Progress, ProgressFile
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Plan, Store
@@ -43,6 +44,16 @@ def held_by(store: Store, pid: int) -> None:
 
 def files(folder: Path) -> dict[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_tables_that_are_up_to_date_spare_the_records(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_by(store, os.getpid())
+    now = START + timedelta(minutes=20)
+    from_records = standing(store.path, now)
+    compact(store)
+    monkeypatch.setattr(Store, "record", lambda *_: pytest.fail("a record was read"))
+    assert standing(store.path, now) == from_records
+    assert from_records.seconds_left is not None
 
 
 def test_runs_by_state_what_runs_and_what_is_left(store: Store, cli: Cli) -> None:

@@ -118,8 +118,9 @@ def test_a_record_changed_in_place_is_noticed(store: Store) -> None:
 
 
 def test_how_runs_stand_is_read_from_a_table_that_is_up_to_date(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.write_record(record(C, status="failed", attempts=3))
-    expected = {B: ("done", 1), A: ("done", 1), C: ("failed", 3)}
+    ended = "2026-01-01T12:00:00.000+00:00"
+    store.write_record(record(C, status="failed", attempts=3, provenance={"finished": ended}))
+    expected = {B: ("done", 1, None), A: ("done", 1, None), C: ("failed", 3, ended)}
     assert standings(store) == expected
     compact(store)
     monkeypatch.setattr(Store, "record", lambda *_: pytest.fail("a record was read"))
