@@ -13,8 +13,8 @@ from petlsparse.tracking.progress import Progress
 
 def add_line(log: Path, text: str) -> None:
     """Add a line to a log, if that is possible."""
-    with suppress(OSError), log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text + "\n")
+    with suppress(OSError), log.open("ab", buffering=0) as file:  # a cohort adds hundreds at a time
+        file.write(f"{text}\n".encode(errors="backslashreplace"))
 
 
 def print_to(log: Path) -> None:
