@@ -3,7 +3,7 @@
 plan.json                       the recipes of all commands, and the ids of their runs in order
 runs/<run_id>/record.json       the run's outcome: the truth
 runs/<run_id>/topology.parquet  its bulk rows (also edges.parquet), written before the record that counts them
-runs/<run_id>/log.txt           its evaluations and what it printed; checkpoint.safetensors and progress.json while it is running
+runs/<run_id>/log.txt           evaluations, prints; checkpoint.safetensors and progress.json while it is running
 runs/<run_id>/stale-1/          all that was there before, of a result that was made with other data or weights
 cache/                          values of frozen networks, while a command runs
 runs.parquet ...                the tables; made from the records whenever they are missing, damaged or old
