@@ -1,30 +1,32 @@
 """Pruning criteria of arXiv 2306.12230: which active weights of a layer go at a topology update.
 
-A score is an elementwise function of the active weights and their gradients, both (n,) in the order of their positions:
-inactive entries never matter. It may draw from `generator`, and MEST reads its weight `mest_lambda`; the larger the
-score, the more important the weight. The released code adds offsets (1e-5, 1) and ranks the whole tensor, to keep
-inactive entries below active ones; scoring the active ones alone needs no offset, and equal scores stay comparable.
+A criterion is a function from the active weights to their importance, (n,): the larger, the more important. Inactive
+entries never matter. Its keyword arguments are its settings. The released code adds offsets (1e-5, 1) and ranks the
+whole tensor, to keep inactive entries below active ones; scoring the active ones alone needs no offset, and equal
+scores stay comparable.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from petlsparse.sparsity.selection import lowest, lowest_of_each_sign, lowest_of_each_sign_rows, lowest_rows
+from petlsparse.sparsity.selection import lowest, lowest_of_each_sign
 
 
-class Score(Protocol):
-    """Importance of each active weight, shaped like `weight`."""
+class ActiveWeights(NamedTuple):
+    """What a criterion sees of a layer: entries of the active weights, in the order of their positions."""
 
-    def __call__(
-        self, weight: Tensor, gradient: Tensor, *, mest_lambda: float | Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Larger is more important."""
-        ...
+    weight: Tensor
+    """(n,)"""
+    gradient: Tensor
+    """(n,), of the loss in the iteration of the update."""
+    generator: torch.Generator
+    """Source of randomness."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +34,33 @@ class Criterion:
     """A score and the rule that selects by it.
 
     Attributes:
-        score: importance of each active weight.
+        function: (active weights, settings by name) -> importance of each, (n,).
         reads_gradient: the score pairs weights with the gradient taken at them, so the update must come before the
             optimizer step.
-        draws: the score draws from the generator. A score that does not is computed for many runs at once, of all
-            entries, active or not.
-        select: (scores (n,), count) -> which ones go, as a boolean tensor (n,).
-        select_rows: the same of every row of a stack: (scores (M, N), counts (M,), candidates (M, N)) -> (M, N).
+        draws: the function draws from the generator. One that does not is elementwise, and computed for many layers at
+            once.
+        select: (scores (n,), counts, sizes of segments) -> which ones go, as a boolean tensor (n,).
+        settings: of the function, by name; what is not given is left at its default.
     """
 
-    score: Score
+    function: Callable[..., Tensor]
     reads_gradient: bool
     draws: bool = False
-    select: Callable[[Tensor, int], Tensor] = lowest
-    select_rows: Callable[[Tensor, Tensor, Tensor], Tensor] = lowest_rows
+    select: Callable[[Tensor, Sequence[int], Sequence[int]], Tensor] = lowest
+    settings: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def setting_names(self) -> list[str]:
+        """The settings that the function takes: its arguments after the first."""
+        return list(inspect.signature(self.function).parameters)[1:]
+
+    def configured(self, **settings: float) -> "Criterion":
+        """The same with other settings."""
+        return replace(self, settings=tuple(settings.items()))
+
+    def score(self, active: ActiveWeights) -> Tensor:
+        """Importance of each active weight, (n,)."""
+        return self.function(active, **dict(self.settings))
 
 
 EPSILON = 1e-8
@@ -53,43 +68,44 @@ EPSILON = 1e-8
 
 
 @partial(Criterion, reads_gradient=False)
-def magnitude(weight: Tensor, gradient: Tensor, **_: object) -> Tensor:
+def magnitude(active: ActiveWeights) -> Tensor:
     """The smallest weights go."""
-    return weight.abs()
+    return active.weight.abs()
 
 
-@partial(Criterion, reads_gradient=False, select=lowest_of_each_sign, select_rows=lowest_of_each_sign_rows)
-def set_intended(weight: Tensor, gradient: Tensor, **_: object) -> Tensor:
+@partial(Criterion, reads_gradient=False, select=lowest_of_each_sign)
+def set_intended(active: ActiveWeights) -> Tensor:
     """SET (1707.04780): as many positive as negative weights go, those closest to zero; exactly the drop fraction."""
-    return weight
+    return active.weight
 
 
 @partial(Criterion, reads_gradient=True)
-def mest(weight: Tensor, gradient: Tensor, *, mest_lambda: float | Tensor, **_: object) -> Tensor:
+def mest(active: ActiveWeights, *, mest_lambda: float = 1.0) -> Tensor:
     """MEST (2110.14032): small weights that do not change go."""
-    return weight.abs() + mest_lambda * gradient.abs()
+    return active.weight.abs() + mest_lambda * active.gradient.abs()
 
 
 @partial(Criterion, reads_gradient=True)
-def snip(weight: Tensor, gradient: Tensor, **_: object) -> Tensor:
+def snip(active: ActiveWeights) -> Tensor:
     """SNIP (1810.02340): weights whose removal changes the loss least, to first order, go."""
-    return (weight * gradient).abs()
+    return (active.weight * active.gradient).abs()
 
 
 @partial(Criterion, reads_gradient=True)
-def reciprocal_sensitivity(weight: Tensor, gradient: Tensor, **_: object) -> Tensor:
+def reciprocal_sensitivity(active: ActiveWeights) -> Tensor:
     """Weights that change fastest relative to their size go; without gradient a weight is at its most important."""
-    return weight.abs() / (gradient.abs() + EPSILON)
+    return active.weight.abs() / (active.gradient.abs() + EPSILON)
 
 
 @partial(Criterion, reads_gradient=True)
-def sensitivity(weight: Tensor, gradient: Tensor, **_: object) -> Tensor:
+def sensitivity(active: ActiveWeights) -> Tensor:
     """Weights that change slowest relative to their size go."""
-    return gradient.abs() / (weight.abs() + EPSILON)
+    return active.gradient.abs() / (active.weight.abs() + EPSILON)
 
 
 @partial(Criterion, reads_gradient=False, draws=True)
-def random(weight: Tensor, gradient: Tensor, *, generator: torch.Generator, **_: object) -> Tensor:
+def random(active: ActiveWeights) -> Tensor:
     """Any weights go, uniformly. Drawn on the generator's device, in float64 so that ties do not occur."""
-    draw = torch.rand(weight.shape, generator=generator, dtype=torch.float64, device=generator.device)
-    return draw.to(weight.device)
+    generator = active.generator
+    draw = torch.rand(active.weight.shape, generator=generator, dtype=torch.float64, device=generator.device)
+    return draw.to(active.weight.device)

@@ -17,7 +17,7 @@ from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.csr_linear import CsrLinear
 from petlsparse.sparsity.positions import marks, positions
-from petlsparse.sparsity.topology import LayerUpdate, lasting
+from petlsparse.sparsity.topology import TopologyUpdate, lasting
 
 
 class Csr:
@@ -68,7 +68,7 @@ class Csr:
         self._held = self.gradients(self.layer.columns).clone()
 
     @torch.no_grad()
-    def replace(self, active: Tensor, update: LayerUpdate, *, keep_regrown: bool) -> None:
+    def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Move values and optimizer state to where their owners are now."""
         source, target = lasting(active, update, self.size, keep_regrown=keep_regrown)
         for tensor in (self.layer.values, *self._state()):

@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.optim import Optimizer
 
-from petlsparse.sparsity.topology import LayerUpdate
+from petlsparse.sparsity.topology import TopologyUpdate
 
 
 class SparseLayer(Protocol):
@@ -53,7 +53,7 @@ class SparseLayer(Protocol):
         """Go on answering with the gradients of now, whatever the optimizer writes into them, until `release`."""
         ...
 
-    def replace(self, active: Tensor, update: LayerUpdate, *, keep_regrown: bool) -> None:
+    def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Take on a new topology. Values and optimizer state follow their owners; grown weights start from zero."""
         ...
 

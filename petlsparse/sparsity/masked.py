@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.sparsity.positions import positions
-from petlsparse.sparsity.topology import LayerUpdate
+from petlsparse.sparsity.topology import TopologyUpdate
 
 
 class Masked:
@@ -65,7 +65,7 @@ class Masked:
         self._held = self.dense_gradient().clone()
 
     @torch.no_grad()
-    def replace(self, active: Tensor, update: LayerUpdate, *, keep_regrown: bool) -> None:
+    def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Inactive weights are zero already, so that to erase all but the kept makes every grown weight start so."""
         mask = self._mask.view(-1)
         for factors in (mask, self._factor):

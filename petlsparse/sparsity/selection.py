@@ -2,71 +2,68 @@
 
 Ties and oddities are decided once for all: among equal scores the first in order is taken first, -0 equals 0, and NaN
 ranks below everything, so that counts stay exact in a run that diverges. On the CPU NumPy does the work: its
-comparisons, counts and partition are several times as fast as torch's. Elsewhere selection is by bisection, which
-needs no sort, is deterministic and never waits for the device.
+comparisons, counts and partition are several times as fast as torch's. Elsewhere selection is by bisection, of all
+segments at once, which needs no sort and is deterministic.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def lowest(score: Tensor, count: int) -> Tensor:
-    """Mark the `count` lowest entries of `score` (n,), any float type: a boolean (n,) with exactly `count` True."""
+def lowest(score: Tensor, counts: Sequence[int], sizes: Sequence[int] | None = None) -> Tensor:
+    """Mark the lowest entries of each segment of a list of scores.
+
+    Args:
+        score: (n,), any float type.
+        counts: entries to mark in each segment, no more than it has.
+        sizes: lengths of the segments, which follow each other and make up the list; None if it is one.
+
+    Returns:
+        Boolean (n,), with exactly as many True in each segment.
+    """
+    sizes = sizes or [len(score)]
     if _by_numpy(score):
-        return torch.from_numpy(_lowest(_as_array(score), count))
-    return lowest_rows(score[None], _on(score.device, count))[0]
+        return _by_segment(_lowest, score, counts, sizes)
+    ranks, among = _padded(_ranks(score), sizes)
+    # No score ranks as high, so that what is no entry comes last.
+    return _mark_lowest(ranks.masked_fill(~among, torch.iinfo(ranks.dtype).max), _column(counts, score))[among]
 
 
-def lowest_of_each_sign(score: Tensor, count: int) -> Tensor:
-    """Mark as many positive as negative entries of `score` (n,), those closest to zero, exactly `count` in all.
+def lowest_of_each_sign(score: Tensor, counts: Sequence[int], sizes: Sequence[int] | None = None) -> Tensor:
+    """Mark as many positive as negative entries of each segment, those closest to zero. Arguments as of `lowest`.
 
     Zeros, and NaN, have no sign and go first. Of an odd number the positive entries lose one more; where a sign has too
     few, the other gives the rest. (SET, 1707.04780, in the intended reading of 2306.12230. Deviations from that code,
     which rounds the half up and takes every zero and every tie with it: the count is exact, so that a layer many of
     whose grown weights have stayed at zero is not pruned beyond its drop fraction.)
     """
+    sizes = sizes or [len(score)]
     if _by_numpy(score):
-        return torch.from_numpy(_lowest_of_each_sign(_as_array(score), count))
-    return lowest_of_each_sign_rows(score[None], _on(score.device, count))[0]
+        return _by_segment(_lowest_of_each_sign, score, counts, sizes)
+    padded, among = _padded(score, sizes)
+    return _mark_lowest_of_each_sign(padded, _column(counts, score), among)[among]
 
 
-def lowest_rows(score: Tensor, counts: Tensor, among: Tensor | None = None) -> Tensor:
-    """`lowest` of every row of a stack, or of those of its entries that are `among` the candidates.
-
-    Args:
-        score: (M, N).
-        counts: int64 (M,), on the same device; no more than there are candidates.
-        among: boolean (M, N).
-
-    Returns:
-        Boolean (M, N).
-    """
-    if _by_numpy(score):
-        return _row_by_row(_lowest, score, counts, among)
-    ranks = _ranks(score)
-    # No score ranks as high, so that what is no candidate comes last.
-    return _mark_lowest(ranks if among is None else ranks.masked_fill_(~among, torch.iinfo(ranks.dtype).max), counts)
-
-
-def lowest_of_each_sign_rows(score: Tensor, counts: Tensor, among: Tensor | None = None) -> Tensor:
-    """`lowest_of_each_sign` of every row of a stack, arguments and result as of `lowest_rows`."""
-    if _by_numpy(score):
-        return _row_by_row(_lowest_of_each_sign, score, counts, among)
-    return _mark_lowest_of_each_sign(score, counts, among)
-
-
-def _row_by_row(
-    select: Callable[[np.ndarray, int], np.ndarray], score: Tensor, counts: Tensor, among: Tensor | None
+def _by_segment(
+    select: Callable[[np.ndarray, int], np.ndarray], score: Tensor, counts: Sequence[int], sizes: Sequence[int]
 ) -> Tensor:
-    rows, marked = _as_array(score), np.zeros(score.shape, dtype=bool)
-    for i, count in enumerate(counts.tolist()):
-        candidates = slice(None) if among is None else np.flatnonzero(among[i].numpy())
-        marked[i, candidates] = select(rows[i, candidates], count)
-    return torch.from_numpy(marked)
+    segments = np.split(_as_array(score), np.cumsum(sizes)[:-1])
+    marked = [select(segment, count) for segment, count in zip(segments, counts, strict=True)]
+    return torch.from_numpy(marked[0] if len(marked) == 1 else np.concatenate(marked))
+
+
+def _padded(values: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Segments as rows (M, longest), filled up with zeros, and which entries of the rows are theirs."""
+    among = torch.arange(max(sizes), device=values.device) < _column(sizes, values)
+    return torch.zeros_like(among, dtype=values.dtype).masked_scatter_(among, values), among
+
+
+def _column(numbers: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(list(numbers), device=like.device)[:, None]
 
 
 def any_of(size: int, count: int, generator: torch.Generator) -> Tensor:
@@ -152,10 +149,6 @@ def _lowest_of_each_sign(score: np.ndarray, count: int) -> np.ndarray:
     return marked
 
 
-def _on(device: torch.device, count: int) -> Tensor:
-    return torch.full((1,), count, device=device)
-
-
 def _ranks(score: Tensor) -> Tensor:
     """Integers in the order of the floats, as wide as they are: their bits, those of negative numbers turned round."""
     integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[score.element_size()]
@@ -166,9 +159,10 @@ def _ranks(score: Tensor) -> Tensor:
 
 
 def _mark_lowest(ranks: Tensor, counts: Tensor) -> Tensor:
-    threshold = _thresholds(ranks, counts[:, None])
+    """Of every row (M, N), by counts (M, 1)."""
+    threshold = _thresholds(ranks, counts)
     below, tied = ranks < threshold, ranks == threshold
-    missing = counts[:, None] - below.sum(1, keepdim=True)
+    missing = counts - below.sum(1, keepdim=True)
     return below | (tied & (tied.cumsum(1, dtype=torch.int32) <= missing))
 
 
@@ -186,14 +180,15 @@ def _thresholds(ranks: Tensor, counts: Tensor) -> Tensor:
     return high
 
 
-def _mark_lowest_of_each_sign(score: Tensor, counts: Tensor, among: Tensor | None = None) -> Tensor:
-    positive, negative = score > 0, score < 0
-    unsigned = ~(positive | negative)
-    if among is not None:
-        positive, negative, unsigned = positive & among, negative & among, unsigned & among
-    marked = unsigned & (unsigned.cumsum(1, dtype=torch.int32) <= counts[:, None])
-    rest = (counts - unsigned.sum(1)).clamp_(min=0)
-    of_positive = torch.minimum(torch.maximum((rest + 1) // 2, rest - negative.sum(1)), positive.sum(1))
+def _mark_lowest_of_each_sign(score: Tensor, counts: Tensor, among: Tensor) -> Tensor:
+    """Of every row (M, N), by counts (M, 1), in what is `among` it."""
+    positive, negative = (score > 0) & among, (score < 0) & among
+    unsigned = among & ~(positive | negative)
+    marked = unsigned & (unsigned.cumsum(1, dtype=torch.int32) <= counts)
+    rest = (counts - unsigned.sum(1, keepdim=True)).clamp_(min=0)
+    of_positive = torch.minimum(
+        torch.maximum((rest + 1) // 2, rest - negative.sum(1, keepdim=True)), positive.sum(1, keepdim=True)
+    )
     distance = _ranks(score.abs())
     for side, share in ((positive, of_positive), (negative, rest - of_positive)):
         others_last = distance.masked_fill(~side, torch.iinfo(distance.dtype).max)

@@ -11,9 +11,9 @@ from petlsparse.slots import Slot, as_rows, unpadded
 from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.growth import Growth
 from petlsparse.sparsity.masked import Masked
+from petlsparse.sparsity.positions import positions
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import drop_count
-from petlsparse.sparsity.topology_rows import RowsUpdate, update_rows
+from petlsparse.sparsity.topology import drop_count, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 
 CHUNK = 2**27
@@ -120,45 +120,25 @@ class SparseCohort:
                 some = [members[index] for index in part]
                 settings = [self._updates(member) for member in some]
                 fractions = [updates.fraction(step) for updates in settings]
-                where = torch.tensor([layer.row[member] for member in some], device=gradients.device)
-                weights, active = layer.weights[where], layer.active[where]
-                update = update_rows(
+                counts = [layer.masked[member].count for member in some]
+                rows = torch.tensor([layer.row[member] for member in some], device=gradients.device)
+                active, slopes = positions(layer.active[rows].flatten()), gradients[part].flatten()
+                update = update_topology(
                     active,
-                    weights,
-                    gradients[part],
-                    [drop_count(f, layer.masked[m].count) for f, m in zip(fractions, some, strict=True)],
+                    layer.weights[rows].flatten().index_select(0, active),
+                    slopes.index_select(0, active),
+                    counts,
+                    [drop_count(fraction, count) for fraction, count in zip(fractions, counts, strict=True)],
+                    layer.size,
                     criterion=criterion,
                     growth=growth,
                     generators=[updates.generator for updates in settings],
-                    mest_lambdas=[updates.mest_lambda for updates in settings],
+                    dense_gradient=slopes,
                 )
-                keep = torch.tensor([updates.regrown == "keep" for updates in settings], device=where.device)
-                self._take_on(layer, where, weights, update, keep[:, None])
-                self._log(layer, step, some, fractions, update)
-
-    def _take_on(self, layer: _Layer, where: Tensor, weights: Tensor, update: RowsUpdate, keep: Tensor) -> None:
-        """Erase what is gone, and what starts anew, in weights and optimizer state."""
-        gone = update.pruned & ~(update.grown & keep)
-        layer.weights.index_copy_(0, where, weights.masked_fill_(gone, 0))
-        layer.active.index_copy_(0, where, update.active)
-        if layer.factor.dtype != torch.bool:
-            unpadded(layer.factor, (layer.size,)).index_copy_(0, where, update.active.to(layer.factor.dtype))
-        for row, where_gone in zip(where.tolist(), gone, strict=True):
-            for buffer in layer.masked[layer.slot.owners[row]].state_buffers():
-                buffer.view(-1).masked_fill_(where_gone, 0)
-
-    def _log(
-        self, layer: _Layer, step: int, members: Sequence[int], fractions: Sequence[float], update: RowsUpdate
-    ) -> None:
-        explored = [self._members[member].log.explored[layer.name] for member in members]
-        for of_member, grown in zip(explored, update.grown, strict=True):
-            of_member |= grown
-        counts = [update.pruned.sum(1), update.grown.sum(1), (update.pruned & update.grown).sum(1)]
-        visited = torch.stack([of_member.count_nonzero() for of_member in explored])
-        for member, fraction, row in zip(members, fractions, torch.stack([*counts, visited], 1).tolist(), strict=True):
-            pruned, grown, regrown, seen = row  # the one time that the device is waited for
-            log = self._members[member].log
-            log.updated(step, layer.name, fraction, pruned=pruned, grown=grown, regrown=regrown, visited=seen)
+                of_rows = zip(some, fractions, settings, update.of_rows(len(some), layer.size), strict=True)
+                for member, fraction, updates, of_row in of_rows:
+                    layer.masked[member].replace(of_row.active, of_row, keep_regrown=updates.regrown == "keep")
+                    self._members[member].log.update(step, layer.name, fraction, of_row)
 
 
 class _Layer:

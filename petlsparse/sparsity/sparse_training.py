@@ -14,7 +14,7 @@ from petlsparse.sparsity.following import accompany
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
-from petlsparse.sparsity.topology import initial_mask, update_layer
+from petlsparse.sparsity.topology import drop_count, initial_mask, update_topology
 from petlsparse.sparsity.topology_log import TopologyLog
 from petlsparse.sparsity.updates import TopologyUpdates
 
@@ -153,17 +153,17 @@ class SparseTraining:
                 self.log.add(step, name)
                 continue
             active = layer.active()
-            update = update_layer(
+            update = update_topology(
                 active,
                 layer.weights(active),
                 layer.gradients(active),
+                [layer.count],
+                [drop_count(fraction, layer.count)],
                 layer.size,
-                fraction,
                 criterion=updates.criterion,
                 growth=updates.growth,
-                generator=updates.generator,
+                generators=[updates.generator],
                 dense_gradient=layer.dense_gradient() if updates.growth.reads_gradient else None,
-                mest_lambda=updates.mest_lambda,
             )
             layer.replace(active, update, keep_regrown=updates.regrown == "keep")
             self.log.update(step, name, fraction, update)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from petlsparse.sparsity.topology import LayerUpdate
+from petlsparse.sparsity.topology import TopologyUpdate
 
 
 class TopologyLog:
@@ -26,19 +26,12 @@ class TopologyLog:
         for name in masks:
             self.add(0, name)
 
-    def update(self, step: int, layer: str, drop_fraction: float, update: LayerUpdate) -> None:
+    def update(self, step: int, layer: str, drop_fraction: float, update: TopologyUpdate) -> None:
         """Record an update."""
         explored = self.explored[layer]
         self._visited[layer] += len(update.grown) - int(explored[update.grown].count_nonzero())
         explored.index_fill_(0, update.grown, True)
         self.add(step, layer, drop_fraction, len(update.pruned), len(update.grown), len(update.regrown))
-
-    def updated(
-        self, step: int, layer: str, drop_fraction: float, *, pruned: int, grown: int, regrown: int, visited: int
-    ) -> None:
-        """Record an update whose weights `explored` tells of already: `visited` is the number of its True."""
-        self._visited[layer] = visited
-        self.add(step, layer, drop_fraction, pruned, grown, regrown)
 
     def add(
         self, step: int, layer: str, drop_fraction: float = 0.0, pruned: int = 0, grown: int = 0, regrown: int = 0

@@ -30,7 +30,6 @@ class TopologyUpdates:
             the gradient, which thereby meets the weights it was taken at, and "after-step" for the others.
         regrown: what a weight pruned and grown in the same update holds: "zero" (new, like every grown weight) or
             "keep" (value and optimizer state, as in the released code).
-        mest_lambda: weight of the gradient in the criterion MEST.
     """
 
     criterion: Criterion
@@ -44,7 +43,6 @@ class TopologyUpdates:
     update_last_step: bool = False
     update_point: Literal["auto", "before-step", "after-step"] = "auto"
     regrown: Literal["zero", "keep"] = "zero"
-    mest_lambda: float = 1.0
 
     @property
     def before_step(self) -> bool:

@@ -20,6 +20,7 @@ from petlsparse.recipe.schema import Data, Network, Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.backends import choose_backends
+from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
@@ -137,8 +138,9 @@ def _method(
 
 def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> TopologyUpdates:
     """When and how the topology changes in a training of so many steps."""
+    criterion: Criterion = resolve(CRITERIA, settings.criterion, "criterion")
     return TopologyUpdates(
-        criterion=resolve(CRITERIA, settings.criterion, "criterion"),
+        criterion=criterion.configured(**{name: getattr(settings, name) for name in criterion.setting_names}),
         growth=resolve(GROWTHS, settings.growth, "growth rule"),
         generator=generator,
         total_steps=steps,
@@ -149,7 +151,6 @@ def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> T
         update_last_step=settings.update_last_step,
         update_point=settings.update_point,
         regrown=settings.regrown,
-        mest_lambda=settings.mest_lambda,
     )
 
 

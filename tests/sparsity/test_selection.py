@@ -1,19 +1,17 @@
 """Selection by threshold chooses what a stable full sort would choose."""
 
 import math
-from collections import Counter
 from unittest.mock import patch
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from petlsparse.sparsity import selection
-from petlsparse.sparsity.selection import lowest, lowest_of_each_sign, lowest_of_each_sign_rows, lowest_rows
+from petlsparse.sparsity.selection import lowest, lowest_of_each_sign
 
 # Few distinct values, so that ties at the threshold are the rule.
 values = st.sampled_from([-math.inf, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan])
@@ -62,26 +60,26 @@ def draw(count: int, seed: int = 0) -> Tensor:
 @given(scores, dtypes, st.data())
 def test_lowest_agrees_with_a_stable_sort(values, dtype, data):
     count = data.draw(st.integers(0, len(values)))
-    assert members(lowest(torch.tensor(values, dtype=dtype), count)) == chosen_by_sort(values, count)
+    assert members(lowest(torch.tensor(values, dtype=dtype), [count])) == chosen_by_sort(values, count)
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20), dtypes, st.data())
 def test_lowest_agrees_with_a_stable_sort_whatever_the_floats(values, dtype, data):
     count = data.draw(st.integers(0, len(values)))
-    assert members(lowest(torch.tensor(values, dtype=dtype), count)) == chosen_by_sort(values, count)
+    assert members(lowest(torch.tensor(values, dtype=dtype), [count])) == chosen_by_sort(values, count)
 
 
 @given(st.lists(values, min_size=16, max_size=60) | st.lists(st.floats(width=32), min_size=16, max_size=60), st.data())
 def test_a_sample_too_small_to_be_trusted_changes_nothing(values, data):
     count = data.draw(st.integers(0, len(values)))
     with patch.object(selection, "SAMPLE", 8):
-        assert members(lowest(torch.tensor(values), count)) == chosen_by_sort(values, count)
+        assert members(lowest(torch.tensor(values), [count])) == chosen_by_sort(values, count)
 
 
 def test_a_score_of_nan_goes_before_minus_infinity():
     score = torch.tensor([1.0, -math.inf, math.nan, 0.0])
-    assert lowest(score, 1).tolist() == [False, False, True, False]
-    assert lowest(score, 2).tolist() == [False, True, True, False]
+    assert lowest(score, [1]).tolist() == [False, False, True, False]
+    assert lowest(score, [2]).tolist() == [False, True, True, False]
 
 
 LONG = {
@@ -101,7 +99,7 @@ LONG = {
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize("count", [0, 1, 700, 20_000, 50_000, 99_999, 100_000])
 def test_long_lists_agree_with_a_stable_sort(kind, count):
-    assert torch.equal(lowest(LONG[kind], count), mark_by_sort(LONG[kind], count))
+    assert torch.equal(lowest(LONG[kind], [count]), mark_by_sort(LONG[kind], count))
 
 
 def partitioned(score: Tensor, count: int) -> int:
@@ -114,7 +112,7 @@ def partitioned(score: Tensor, count: int) -> int:
         return by_partition(score, count)
 
     with patch.object(selection, "_lowest_by_partition", spy):
-        chosen = lowest(score, count)
+        chosen = lowest(score, [count])
     assert torch.equal(chosen, mark_by_sort(score, count))
     return max(lengths)
 
@@ -132,45 +130,33 @@ def test_a_sample_that_misleads_is_noticed():
 
 def test_bfloat16_is_selected_from_too():
     score = torch.tensor([3.0, -1.0, 2.0, -1.0], dtype=torch.bfloat16)
-    assert lowest(score, 2).tolist() == [False, True, False, True]
+    assert lowest(score, [2]).tolist() == [False, True, False, True]
 
 
 @given(scores, dtypes, st.data())
 def test_each_sign_loses_its_half_zeros_first_and_the_count_is_exact(values, dtype, data):
     count = data.draw(st.integers(0, len(values)))
-    chosen = lowest_of_each_sign(torch.tensor(values, dtype=dtype), count)
+    chosen = lowest_of_each_sign(torch.tensor(values, dtype=dtype), [count])
     assert members(chosen) == chosen_of_each_sign(values, count)
 
 
 @st.composite
-def stacks(draw):
-    """Rows of equal length, and a count for each."""
-    length = draw(st.integers(1, 12))
-    rows = draw(st.lists(st.lists(values, min_size=length, max_size=length), min_size=1, max_size=5))
-    return rows, draw(st.lists(st.integers(0, length), min_size=len(rows), max_size=len(rows)))
+def segments(draw):
+    """Lists of scores that follow each other, and a count for each."""
+    lists = draw(st.lists(scores, min_size=1, max_size=5))
+    return lists, [draw(st.integers(0, len(each))) for each in lists]
 
 
-def bisected(score: Tensor, counts: Tensor) -> Tensor:
-    """`lowest_rows` as it runs on a GPU."""
-    return selection._mark_lowest(selection._ranks(score), counts)
-
-
-@pytest.mark.parametrize("select", [lowest_rows, bisected])
-@given(stack=stacks(), dtype=dtypes)
-def test_every_row_of_a_stack_loses_its_own_count(select, stack, dtype):
-    rows, counts = stack
-    marks = select(torch.tensor(rows, dtype=dtype), torch.tensor(counts))
-    expected = [chosen_by_sort(row, count) for row, count in zip(rows, counts, strict=True)]
-    assert [members(row) for row in marks] == expected
-
-
-@pytest.mark.parametrize("select", [lowest_of_each_sign_rows, selection._mark_lowest_of_each_sign])
-@given(stack=stacks(), dtype=dtypes)
-def test_every_row_of_a_stack_loses_half_of_each_sign(select, stack, dtype):
-    rows, counts = stack
-    marks = select(torch.tensor(rows, dtype=dtype), torch.tensor(counts))
-    expected = [chosen_of_each_sign(row, count) for row, count in zip(rows, counts, strict=True)]
-    assert [members(row) for row in marks] == expected
+@pytest.mark.parametrize("device", ["cpu", "as on a GPU"])
+@pytest.mark.parametrize(("select", "by_hand"), [(lowest, chosen_by_sort), (lowest_of_each_sign, chosen_of_each_sign)])
+@given(segments=segments(), dtype=dtypes)
+def test_every_segment_loses_its_own_count(select, by_hand, device, segments, dtype):
+    lists, counts = segments
+    sizes = [len(each) for each in lists]
+    with patch.object(selection, "_by_numpy", lambda score: device == "cpu"):
+        marks = select(torch.tensor([value for each in lists for value in each], dtype=dtype), counts, sizes)
+    expected = [by_hand(each, count) for each, count in zip(lists, counts, strict=True)]
+    assert [members(part) for part in marks.split(sizes)] == expected
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=2, max_size=20))
@@ -184,9 +170,10 @@ def test_ranks_are_in_the_order_of_the_floats(values):
 
 @pytest.mark.parametrize("kind", LONG)
 def test_bisection_agrees_on_long_lists(kind):
-    counts = torch.tensor([0, 1, 33_333, 100_000])
-    marks = bisected(LONG[kind].expand(4, -1), counts)
-    for row, count in zip(marks, counts.tolist(), strict=True):
+    counts = [0, 1, 33_333, 100_000]
+    with patch.object(selection, "_by_numpy", lambda score: False):
+        marks = lowest(LONG[kind].repeat(4), counts, [100_000] * 4)
+    for row, count in zip(marks.view(4, -1), counts, strict=True):
         assert torch.equal(row, mark_by_sort(LONG[kind], count))
 
 
@@ -196,40 +183,8 @@ def test_cuda_chooses_the_same_in_deterministic_mode(kind):
     score = LONG[kind]
     torch.use_deterministic_algorithms(True)
     try:
-        on_device = lowest(score.cuda(), 33_333), lowest_of_each_sign(score.cuda(), 33_333)
+        on_device = lowest(score.cuda(), [33_333]), lowest_of_each_sign(score.cuda(), [33_333])
     finally:
         torch.use_deterministic_algorithms(False)
-    assert torch.equal(on_device[0].cpu(), lowest(score, 33_333))
-    assert torch.equal(on_device[1].cpu(), lowest_of_each_sign(score, 33_333))
-
-
-@pytest.mark.gpu
-def test_cuda_never_waits_for_the_device():
-    score, counts = draw(30_000).view(3, -1).cuda(), torch.tensor([5, 5_000, 9_000]).cuda()
-    with torch.cuda.stream(torch.cuda.Stream()):
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            rows, signs = lowest_rows(score, counts), lowest_of_each_sign_rows(score, counts)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    torch.cuda.synchronize()
-    assert rows.sum(1).tolist() == [5, 5_000, 9_000]
-    assert signs.sum(1).tolist() == [5, 5_000, 9_000]
-
-
-@given(st.integers(0, 40), st.data())
-def test_any_of_marks_exactly_so_many(size, data):
-    count = data.draw(st.integers(0, size))
-    marked = selection.any_of(size, count, torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
-    assert (marked.dtype, marked.shape, int(marked.sum())) == (torch.bool, (size,), count)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_any_of_makes_every_choice_equally_often(count):
-    generator, draws = torch.Generator().manual_seed(0), 6000
-    found = Counter(tuple(selection.any_of(5, count, generator).tolist()) for _ in range(draws))
-    choices = math.comb(5, count)
-    assert len(found) == choices
-    expected = draws / choices
-    chi_squared = sum((seen - expected) ** 2 / expected for seen in found.values())
-    assert chi_squared < scipy.stats.chi2.ppf(0.9999, choices - 1)
+    assert torch.equal(on_device[0].cpu(), lowest(score, [33_333]))
+    assert torch.equal(on_device[1].cpu(), lowest_of_each_sign(score, [33_333]))

@@ -18,12 +18,12 @@ from torch.optim import Optimizer
 
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, GROWTHS, selection, sparse_cohort
+from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import drop_count, update_layer
-from petlsparse.sparsity.topology_rows import update_rows
+from petlsparse.sparsity.topology import TopologyUpdate, drop_count, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import adam, sgd
@@ -38,6 +38,11 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(10, 12), nn.ReLU(), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4))
 
 
+def criterion_named(name: str, mest_lambda: float) -> Criterion:
+    criterion = resolve(CRITERIA, name, "criterion")
+    return criterion.configured(mest_lambda=mest_lambda) if name == "mest" else criterion
+
+
 def member(
     seed: int,
     density: float | None,
@@ -45,6 +50,7 @@ def member(
     *,
     state: Any = "masked",
     distribution: str = "uniform",
+    mest_lambda: float = 1.0,
     **updates: Any,
 ) -> Method:
     with torch.random.fork_rng():
@@ -53,7 +59,7 @@ def member(
     if density is None:
         return Plain(model)
     dynamic = rules and TopologyUpdates(
-        resolve(CRITERIA, rules[0], "criterion"),
+        criterion_named(rules[0], mest_lambda),
         resolve(GROWTHS, rules[1], "growth rule"),
         torch.Generator().manual_seed(100 + seed),
         STEPS,
@@ -258,38 +264,30 @@ def layers(draw: Any) -> tuple[Tensor, Tensor, Tensor, list[int]]:
 @pytest.mark.parametrize("device", ["cpu", "as on a GPU"])
 @pytest.mark.parametrize(("criterion", "growth"), RULES)
 @given(layer=layers(), mest_lambda=st.floats(0, 2))
-def test_an_update_of_rows_is_that_of_every_layer(
+def test_an_update_of_rows_is_that_of_each_alone(
     criterion: str, growth: str, device: str, layer: tuple[Tensor, Tensor, Tensor, list[int]], mest_lambda: float
 ) -> None:
-    active, weights, gradients, counts = layer
-    of = resolve(CRITERIA, criterion, "criterion")
-    grow = resolve(GROWTHS, growth, "growth rule")
-    alone = [
-        update_layer(
-            (where := row.nonzero().squeeze(1)),
-            weights[i][where],
-            gradients[i][where],
-            row.numel(),
-            counts[i] / len(where),
-            criterion=of,
-            growth=grow,
-            generator=torch.Generator().manual_seed(i),
-            dense_gradient=gradients[i],
-            mest_lambda=mest_lambda + i,
-        )
-        for i, row in enumerate(active)
-    ]
+    active, weights, gradients, drop_counts = layer
+
+    def updated(rows: slice) -> list[TopologyUpdate]:
+        some, size = active[rows], active.shape[1]
+        where = some.flatten().nonzero().squeeze(1)
+        return update_topology(
+            where,
+            weights[rows].flatten()[where],
+            gradients[rows].flatten()[where],
+            some.sum(1).tolist(),
+            drop_counts[rows],
+            size,
+            criterion=criterion_named(criterion, mest_lambda),
+            growth=resolve(GROWTHS, growth, "growth rule"),
+            generators=[torch.Generator().manual_seed(i) for i in range(len(active))[rows]],
+            dense_gradient=gradients[rows].flatten(),
+        ).of_rows(len(some), size)
+
+    alone = [updated(slice(i, i + 1))[0] for i in range(len(active))]
     with patch.object(selection, "_by_numpy", lambda score: device == "cpu"):
-        found = update_rows(
-            active,
-            weights,
-            gradients,
-            counts,
-            criterion=of,
-            growth=grow,
-            generators=[torch.Generator().manual_seed(i) for i in range(len(active))],
-            mest_lambdas=[mest_lambda + i for i in range(len(active))],
-        )
-    for i, update in enumerate(alone):
-        for name in ("active", "pruned", "grown"):
-            assert torch.equal(getattr(found, name)[i].nonzero().squeeze(1), getattr(update, name)), name
+        together = updated(slice(None))
+    for found, expected in zip(together, alone, strict=True):
+        for name, a, b in zip(expected._fields, found, expected, strict=True):
+            assert torch.equal(a, b), name

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -209,11 +210,11 @@ def spy(name: str) -> tuple[Criterion, list[tuple[Tensor, Tensor]]]:
     """A criterion that also keeps what it was asked to score."""
     original, seen = resolve(CRITERIA, name, "criterion"), []
 
-    def score(weight, gradient, **options):
-        seen.append((weight.clone(), gradient.clone()))
-        return original.score(weight, gradient, **options)
+    def score(active):
+        seen.append((active.weight.clone(), active.gradient.clone()))
+        return original.score(active)
 
-    return Criterion(score, original.reads_gradient, original.select), seen
+    return replace(original, function=score), seen
 
 
 @pytest.mark.parametrize(("criterion", "point", "before_step"), [

@@ -23,7 +23,7 @@ from petlsparse.sparsity.criteria import (
 )
 from petlsparse.sparsity.growth import random as random_growth
 from petlsparse.sparsity.growth import steepest
-from petlsparse.sparsity.topology import drop_count, initial_mask, update_layer
+from petlsparse.sparsity.topology import drop_count, initial_mask, update_topology
 
 ALL_CRITERIA = {name: resolve(CRITERIA, name, "criterion") for name in CRITERIA}
 ALL_GROWTHS = {name: resolve(GROWTHS, name, "growth rule") for name in GROWTHS}
@@ -43,19 +43,19 @@ class Outcome(NamedTuple):
     regrown: Tensor
 
 
-def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0, mest_lambda=1.0) -> Outcome:
+def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0) -> Outcome:
     active = mask.flatten().nonzero().squeeze(1)
-    result = update_layer(
+    result = update_topology(
         active,
         weight.flatten()[active],
         gradient.flatten()[active],
+        [len(active)],
+        [drop_count(fraction, len(active))],
         weight.numel(),
-        fraction,
         criterion=criterion,
         growth=growth,
-        generator=seeded(seed),
+        generators=[seeded(seed)],
         dense_gradient=gradient.flatten(),
-        mest_lambda=mest_lambda,
     )
     kept, now = mask.flatten().clone(), torch.zeros(mask.numel(), dtype=torch.bool)
     kept[result.pruned] = False
@@ -253,7 +253,9 @@ def test_the_shape_and_memory_order_of_a_layer_do_not_matter(layer, fraction, cr
 
 @given(layers(), fractions)
 def test_mest_with_weight_zero_is_magnitude(layer, fraction):
-    assert torch.equal(update(*layer, fraction, mest, mest_lambda=0.0).kept, update(*layer, fraction, magnitude).kept)
+    assert torch.equal(
+        update(*layer, fraction, mest.configured(mest_lambda=0.0)).kept, update(*layer, fraction, magnitude).kept
+    )
 
 
 @given(layers(), fractions, st.sampled_from([snip, mest, reciprocal_sensitivity]), st.sampled_from([0.5, 2.0]))
