@@ -110,7 +110,6 @@ def killed_while_training(command: subprocess.Popen[bytes], out: Path, kill: Kil
 
 CASES = (
     ("dst-sweep", AS_ONE, kill_everything, 2),
-    ("adapter-search", ADAPTED, kill_a_worker, 2),
     ("dst-sweep", APART, kill_everything, 10),
     ("dst-sweep", AS_ONE, kill_a_worker, 10),
     ("adapter-search", ADAPTED, kill_everything, 10),
