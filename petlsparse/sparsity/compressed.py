@@ -19,18 +19,18 @@ WIDE = 128
 """Batches from this size on are left to torch's own kernel rather than MKL's (measured)."""
 
 
-class Index:
+class CsrPattern:
     """Where a matrix (R, C) has its m entries, and which of a layer's n values each of them is.
 
     Args:
         rows: where each row begins among the entries, and where the last one ends, int32 (R + 1,).
         columns: column of each entry, int32 (m,), ascending within a row.
-        owners: the value that each entry is, int32 (m,); None where they are the values one by one.
+        value_index: the value that each entry is, int32 (m,); None where they are the values one by one.
         width: number C of columns.
     """
 
-    def __init__(self, rows: Tensor, columns: Tensor, owners: Tensor | None, width: int) -> None:
-        self.rows, self.columns, self.owners = rows, columns, owners
+    def __init__(self, rows: Tensor, columns: Tensor, value_index: Tensor | None, width: int) -> None:
+        self.rows, self.columns, self.value_index = rows, columns, value_index
         self.shape = len(rows) - 1, width
 
     def times(self, values: Tensor, x: Tensor) -> Tensor:
@@ -40,20 +40,24 @@ class Index:
         return product
 
     def gradient(self, values: Tensor, dy: Tensor, x: Tensor) -> Tensor:
-        """Of the values, (n,): the entries of dY X^T, summed by their owners, from dY (R, B) and X (C, B)."""
+        """Of the values, (n,): the entries of dY X^T, summed by their value_index, from dY (R, B) and X (C, B)."""
         sampled: Tensor = torch.sparse.sampled_addmm(self._matrix(values), dy, x.t(), beta=0).values()
-        return sampled if self.owners is None else torch.zeros_like(values).index_add_(0, self.owners, sampled)
+        return (
+            sampled if self.value_index is None else torch.zeros_like(values).index_add_(0, self.value_index, sampled)
+        )
 
     @cached_property
-    def turned(self) -> "Index":
+    def transposed(self) -> "CsrPattern":
         """That of the transposed matrix (C, R), made where it is first needed."""
-        owners = np.arange(len(self.columns), dtype=np.int32) if self.owners is None else self.owners.numpy()
-        turned = csr_array((owners, self.columns.numpy(), self.rows.numpy()), shape=self.shape).tocsc()
-        rows, columns, order = map(torch.from_numpy, (turned.indptr, turned.indices, turned.data))
-        return Index(rows, columns, order, self.shape[0])
+        value_index = (
+            np.arange(len(self.columns), dtype=np.int32) if self.value_index is None else self.value_index.numpy()
+        )
+        transposed = csr_array((value_index, self.columns.numpy(), self.rows.numpy()), shape=self.shape).tocsc()
+        rows, columns, order = map(torch.from_numpy, (transposed.indptr, transposed.indices, transposed.data))
+        return CsrPattern(rows, columns, order, self.shape[0])
 
     def _matrix(self, values: Tensor) -> Tensor:
-        entries = values if self.owners is None else values.index_select(0, self.owners)
+        entries = values if self.value_index is None else values.index_select(0, self.value_index)
         return torch.sparse_csr_tensor(self.rows, self.columns, entries, self.shape, check_invariants=False)
 
 

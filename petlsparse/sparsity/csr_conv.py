@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from petlsparse.sparsity.compressed import Index
+from petlsparse.sparsity.compressed import CsrPattern
 from petlsparse.sparsity.csr_layer import CsrLayer
 
 
@@ -60,7 +60,7 @@ class CsrConv2d(CsrLayer):
             raise ValueError(f"a kernel of {self.shape[2:]} does not fit into {height}x{width} pixels")
         return rows, columns
 
-    def make_index(self, *size: int) -> Index:
+    def make_pattern(self, *size: int) -> CsrPattern:
         """The matrix from input pixels (in H W) to output pixels (out oh ow), for inputs (H, W).
 
         A row has the active weights of its output channel, in order, without those that meet the padding.
@@ -73,19 +73,19 @@ class CsrConv2d(CsrLayer):
         lengths = np.diff(starts).repeat(pixels)
         ends = np.concatenate(([0], lengths.cumsum())).astype(np.int32)
         # Entry by entry: which weight it is, and where in the input the kernel's corner lies.
-        owners = np.arange(ends[-1], dtype=np.int32) + (starts[:-1].repeat(pixels) - ends[:-1]).repeat(lengths)
+        value_index = np.arange(ends[-1], dtype=np.int32) + (starts[:-1].repeat(pixels) - ends[:-1]).repeat(lengths)
         top, left = (
             np.tile((place.ravel() * step - margin).astype(np.int32), self.shape[0]).repeat(lengths)
             for place, step, margin in zip(np.indices(out), self.stride, self.padding, strict=True)
         )
-        y, x = top + down[owners], left + right[owners]
-        places = (source[owners] * height + y) * width + x
+        y, x = top + down[value_index], left + right[value_index]
+        places = (source[value_index] * height + y) * width + x
         if any(self.padding):
             inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
             ends = np.concatenate(([0], inside.cumsum(dtype=np.int32)))[ends].astype(np.int32)
-            owners, places = owners[inside], places[inside]
+            value_index, places = value_index[inside], places[inside]
         rows, columns = torch.from_numpy(ends), torch.from_numpy(places)
-        return Index(rows, columns, torch.from_numpy(owners), self.shape[1] * height * width)
+        return CsrPattern(rows, columns, torch.from_numpy(value_index), self.shape[1] * height * width)
 
     def dense_gradient(self) -> Tensor:
         """Shape (out, in, kh, kw)."""

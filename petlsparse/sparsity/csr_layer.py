@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from petlsparse.sparsity.compressed import Index, compressed
+from petlsparse.sparsity.compressed import CsrPattern, compressed
 
 
 class Pass(NamedTuple):
@@ -25,7 +25,7 @@ class Pass(NamedTuple):
     x: Tensor
     """(C, B)"""
     size: tuple[int, ...]
-    """What `CsrLayer.index` was asked for."""
+    """What `CsrLayer.pattern` was asked for."""
 
 
 class CsrLayer(nn.Module, ABC):
@@ -59,8 +59,8 @@ class CsrLayer(nn.Module, ABC):
         self.register_buffer("columns", columns)
         self.records = False
         self._passes: list[Pass] = []
-        self._indices: dict[tuple[int, ...], Index] = {}
-        self._indexed: tuple[Tensor, int] | None = None
+        self._patterns: dict[tuple[int, ...], CsrPattern] = {}
+        self._pattern_of: tuple[Tensor, int] | None = None
 
     @property
     def width(self) -> int:
@@ -68,7 +68,7 @@ class CsrLayer(nn.Module, ABC):
         return math.prod(self.shape[1:])
 
     @abstractmethod
-    def make_index(self, *size: int) -> Index:
+    def make_pattern(self, *size: int) -> CsrPattern:
         """The matrix for inputs of a size."""
 
     @abstractmethod
@@ -80,14 +80,14 @@ class CsrLayer(nn.Module, ABC):
         y: Tensor = _Product.apply(x, self.values, self.bias, self, size)
         return y
 
-    def index(self, *size: int) -> Index:
-        """`make_index`, made where it is first needed, and again after a change of topology."""
+    def pattern(self, *size: int) -> CsrPattern:
+        """`make_pattern`, made where it is first needed, and again after a change of topology."""
         columns, version = self.columns, self.columns._version
-        if self._indexed is None or self._indexed[0] is not columns or self._indexed[1] != version:
-            self._indices, self._indexed = {}, (columns, version)
-        if size not in self._indices:
-            self._indices[size] = self.make_index(*size)
-        return self._indices[size]
+        if self._pattern_of is None or self._pattern_of[0] is not columns or self._pattern_of[1] != version:
+            self._patterns, self._pattern_of = {}, (columns, version)
+        if size not in self._patterns:
+            self._patterns[size] = self.make_pattern(*size)
+        return self._patterns[size]
 
     def active(self) -> Tensor:
         """Positions of the active weights in the flattened weight, int64 (n,), ascending."""
@@ -114,7 +114,7 @@ class CsrLayer(nn.Module, ABC):
         values = self.values.detach()
         total = torch.zeros_like(values)
         for dy, x, size in self._passes:
-            total += self.index(*size).gradient(values, dy, x)
+            total += self.pattern(*size).gradient(values, dy, x)
         return total
 
     def forget(self) -> None:
@@ -128,7 +128,7 @@ class CsrLayer(nn.Module, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         # Versions count from zero again in a copy: an index taken along could pass for that of another topology.
-        return {**self.__dict__, "_indices": {}, "_indexed": None, "_passes": []}
+        return {**self.__dict__, "_patterns": {}, "_pattern_of": None, "_passes": []}
 
 
 class _Product(torch.autograd.Function):
@@ -141,7 +141,7 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(x, values)
         ctx.layer, ctx.size, ctx.input_dtype = layer, size, batch.dtype
         with _no_autocast():
-            y = layer.index(*size).times(values, x)
+            y = layer.pattern(*size).times(values, x)
         if bias is not None:
             y.view(len(bias), -1).add_(bias[:, None])
         return y.t()
@@ -151,12 +151,12 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, values = ctx.saved_tensors
         layer: CsrLayer = ctx.layer
-        index = layer.index(*ctx.size)
+        index = layer.pattern(*ctx.size)
         dx = dvalues = dbias = None
         dy = gradient.t().to(values.dtype).contiguous()
         with _no_autocast():
             if ctx.needs_input_grad[0]:
-                dx = index.turned.times(values, dy).t().to(ctx.input_dtype)
+                dx = index.transposed.times(values, dy).t().to(ctx.input_dtype)
                 dx = dx if ctx.follows else dx.contiguous()
             if ctx.needs_input_grad[1]:
                 dvalues = index.gradient(values, dy, x)

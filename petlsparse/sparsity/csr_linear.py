@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from petlsparse.sparsity.compressed import Index
+from petlsparse.sparsity.compressed import CsrPattern
 from petlsparse.sparsity.csr_layer import CsrLayer
 
 
@@ -20,9 +20,9 @@ class CsrLinear(CsrLayer):
         active, bias = len(self.values), self.bias is not None
         return f"in_features={in_features}, out_features={out_features}, active={active}, bias={bias}"
 
-    def make_index(self, *size: int) -> Index:
+    def make_pattern(self, *size: int) -> CsrPattern:
         """The weight itself, sharing memory."""
-        return Index(self.rows, self.columns, None, self.width)
+        return CsrPattern(self.rows, self.columns, None, self.width)
 
     def dense_gradient(self) -> Tensor:
         """Shape (out, in)."""

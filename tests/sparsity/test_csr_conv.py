@@ -75,9 +75,9 @@ def test_value_and_gradients_are_those_of_the_masked_convolution(
 def test_a_convolution_unrolled_is_a_matrix_from_input_to_output_pixels() -> None:
     # One channel, kernel (1, 2) with weights 3 and 5, a row of three pixels, one zero on either side.
     layer = CsrConv2d(torch.tensor([[[[3.0, 5.0]]]]), None, torch.arange(2), padding=(0, 1))
-    index = layer.make_index(1, 3)
+    index = layer.make_pattern(1, 3)
     matrix = torch.sparse_csr_tensor(
-        index.rows, index.columns, layer.values.detach()[index.owners], index.shape, check_invariants=True
+        index.rows, index.columns, layer.values.detach()[index.value_index], index.shape, check_invariants=True
     )
     expected = torch.tensor([[5.0, 0, 0], [3, 5, 0], [0, 3, 5], [0, 0, 3]])
     torch.testing.assert_close(matrix.to_dense(), expected)
@@ -118,8 +118,8 @@ def test_a_change_of_topology_is_seen_by_the_layer_by_copies_and_after_loading()
 
 def test_an_index_is_made_once_for_a_topology(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, _, active = layer_and_mask()
-    made, make = [], layer.make_index
-    monkeypatch.setattr(layer, "make_index", lambda *size: made.append(size) or make(*size))
+    made, make = [], layer.make_pattern
+    monkeypatch.setattr(layer, "make_pattern", lambda *size: made.append(size) or make(*size))
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64, requires_grad=True)
     for _ in range(3):
         layer(x).sum().backward()
