@@ -17,8 +17,8 @@ from petlsparse.sparsity.backends import choose_backends
 from petlsparse.sparsity.calibration import layer_step, measured_crossover
 from petlsparse.sparsity.csr import convertible
 from petlsparse.sparsity.distributions import layer_counts
+from petlsparse.sparsity.geometry import LayerGeometry, geometries
 from petlsparse.sparsity.maskable import maskable
-from petlsparse.sparsity.sites import Site, sites
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.training.seeding import seeded, stream
 
@@ -40,19 +40,19 @@ def run(effort: Effort) -> Iterator[Comparison]:
     networks = {"lenet5": (lenet5, (1, 16, 16))} if effort.quick else NETWORKS
     for name, (build, shape) in networks.items():
         model = build(shape, CLASSES)
-        for layer, site in sites(model, convertible(model), shape).items():
-            if site.image:
-                yield from _layer(f"{layer} of {name}", site, batch, effort)
+        for layer, geometry in geometries(model, convertible(model), shape).items():
+            if geometry.image:
+                yield from _layer(f"{layer} of {name}", geometry, batch, effort)
     for name, (build, shape) in networks.items():
         for density in DENSITIES[-1:] if effort.quick else DENSITIES:
             yield _whole(name, Setting(build, shape, density, batch), effort)
 
 
-def _layer(name: str, site: Site, batch: int, effort: Effort) -> Iterator[Comparison]:
+def _layer(name: str, geometry: LayerGeometry, batch: int, effort: Effort) -> Iterator[Comparison]:
     for density in LAYER_DENSITIES[-1:] if effort.quick else LAYER_DENSITIES:
-        ways = {"masked": layer_step(site, batch, None), "csr": layer_step(site, batch, density)}
+        ways = {"masked": layer_step(geometry, batch, None), "csr": layer_step(geometry, batch, density)}
         yield compare(
-            f"a training step of {name} alone ({site}), batch {batch}, density {density:.0%}",
+            f"a training step of {name} alone ({geometry}), batch {batch}, density {density:.0%}",
             [Contestant(way, step) for way, step in ways.items()],
             rounds=effort.rounds,
             notes=["sparse indices are at hand, as between two topology updates; layouts are each one's own"],
@@ -94,7 +94,7 @@ class InTraining:
             requested,
             shapes,
             counts,
-            sites=sites(model, convertible(model), setting.shape),
+            geometries=geometries(model, convertible(model), setting.shape),
             crossover=partial(_crossover, batch_size=setting.batch),
         )
         self.sparse = [name for name, backend in backends.items() if backend == "csr"]
@@ -118,6 +118,6 @@ class InTraining:
 
 
 @cache
-def _crossover(site: Site, *, batch_size: int) -> float:
+def _crossover(geometry: LayerGeometry, *, batch_size: int) -> float:
     """Measured once for all comparisons, as it is once on a machine."""
-    return measured_crossover(site, batch_size)
+    return measured_crossover(geometry, batch_size)

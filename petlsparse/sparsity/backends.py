@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from petlsparse.sparsity.distributions import Shape
-from petlsparse.sparsity.sites import Site
+from petlsparse.sparsity.geometry import LayerGeometry
 
-Crossover = Callable[[Site], float]
+Crossover = Callable[[LayerGeometry], float]
 """Density below which a layer is faster as csr."""
 
 SMALL = 16_384
@@ -22,7 +22,7 @@ def choose_backends(
     shapes: Mapping[str, Shape],
     counts: Mapping[str, int],
     *,
-    sites: Mapping[str, Site],
+    geometries: Mapping[str, LayerGeometry],
     crossover: Crossover,
 ) -> dict[str, str]:
     """Layer name -> "masked" or "csr", for every layer of `shapes`.
@@ -33,18 +33,18 @@ def choose_backends(
         requested: what the user asked for.
         shapes: layer name -> shape of its weight.
         counts: layer name -> active weights.
-        sites: of the layers that can be csr, those of `csr.convertible(model)`.
+        geometries: of the layers that can be csr, those of `csr.convertible(model)`.
         crossover: asked for "auto" only, about layers where the answer is not clear beforehand.
     """
 
     def is_csr(name: str) -> bool:
         size = math.prod(shapes[name])
-        if requested == "masked" or name not in sites or counts[name] == size:
+        if requested == "masked" or name not in geometries or counts[name] == size:
             return False
         if requested == "csr":
             return True
-        if sites[name].products < SMALL or counts[name] >= DENSE * size:
+        if geometries[name].products < SMALL or counts[name] >= DENSE * size:
             return False
-        return counts[name] < crossover(sites[name]) * size
+        return counts[name] < crossover(geometries[name]) * size
 
     return {name: "csr" if is_csr(name) else "masked" for name in shapes}

@@ -16,10 +16,10 @@ from petlsparse.sparsity.csr import Csr
 from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.csr_linear import CsrLinear
+from petlsparse.sparsity.geometry import LayerGeometry
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.positions import positions
-from petlsparse.sparsity.sites import Site
 
 PROBES = 0.02, 0.1
 """Densities at which a csr layer is timed."""
@@ -30,7 +30,7 @@ SAMPLE_SECONDS = 0.002
 """Steps shorter than this are repeated within a sample."""
 
 
-def measured_crossover(site: Site, batch_size: int) -> float:
+def measured_crossover(geometry: LayerGeometry, batch_size: int) -> float:
     """The density, within [0, 1], below which csr is faster in a layer's whole step; 0 where it hardly ever is.
 
     A step is forward, backward, momentum SGD and mask. Takes some ten steps of a masked layer, fewer of a
@@ -38,7 +38,7 @@ def measured_crossover(site: Site, batch_size: int) -> float:
     """
     # The clock of a thread does not count what others do meanwhile, but neither what the other threads of torch do.
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    steps = [layer_step(site, batch_size, density) for density in (None, *PROBES)]
+    steps = [layer_step(geometry, batch_size, density) for density in (None, *PROBES)]
     return meeting_point(*best_seconds(steps, clock))
 
 
@@ -73,35 +73,35 @@ def meeting_point(masked: float, at_low: float, at_high: float) -> float:
     return min(1.0, low + (masked - at_low) / slope) if slope > 0 else 1.0
 
 
-def layer_step(site: Site, batch_size: int, density: float | None) -> Callable[[], None]:
+def layer_step(geometry: LayerGeometry, batch_size: int, density: float | None) -> Callable[[], None]:
     """A training step of a layer alone: csr at a density, masked without one.
 
     Either is among its like: given input and output gradient in the order in memory that it works in itself. But what
     a network is given comes example by example.
     """
     # Nothing draws from torch's global generator: a run's random numbers must not depend on what was measured.
-    mask = torch.rand(site.weight, generator=torch.Generator().manual_seed(0)) < (density or 0.5)
+    mask = torch.rand(geometry.weight, generator=torch.Generator().manual_seed(0)) < (density or 0.5)
     weight, bias = (nn.Parameter(torch.full(shape, 0.01)) for shape in (mask.shape, mask.shape[:1]))
-    x = torch.full((batch_size, *site.weight[1:2], *site.image), 0.01)
+    x = torch.full((batch_size, *geometry.weight[1:2], *geometry.image), 0.01)
     layer: SparseLayer
     forward: Callable[[Tensor], Tensor]
     if density is None:
         layer, parameters = Masked(weight, mask, masks_state=True), [weight, bias]
         forward = partial(functional.linear, weight=weight, bias=bias)
-        if site.image:
-            geometry = {"stride": site.stride, "padding": site.padding}
+        if geometry.image:
+            geometry = {"stride": geometry.stride, "padding": geometry.padding}
             forward = partial(functional.conv2d, weight=weight, bias=bias, **geometry)
     else:
         active = positions(mask.flatten())
         sparse: CsrLayer
-        if site.image:
-            sparse = CsrConv2d(weight, bias, active, stride=site.stride, padding=site.padding)
+        if geometry.image:
+            sparse = CsrConv2d(weight, bias, active, stride=geometry.stride, padding=geometry.padding)
         else:
             sparse = CsrLinear(weight, bias, active)
-        if site.passes_on:
+        if geometry.needs_input_grad:
             x = x.flatten(1).t().contiguous().t().view(x.shape)
         layer, parameters, forward = Csr(sparse, updates=False), list(sparse.parameters()), sparse
-    x.requires_grad_(site.passes_on)
+    x.requires_grad_(geometry.needs_input_grad)
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, fused=True)
     layer.bind(optimizer)
 

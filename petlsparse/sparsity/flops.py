@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from petlsparse.sparsity.geometry import calls
 from petlsparse.sparsity.maskable import maskable
-from petlsparse.sparsity.sites import calls
 
 OTHERS = "others"
 """In the place of a layer's name: all products that are of no maskable layer."""

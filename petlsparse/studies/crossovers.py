@@ -19,24 +19,24 @@ from filelock import FileLock
 from petlsparse import __version__
 from petlsparse.homes import cache_home
 from petlsparse.sparsity.calibration import measured_crossover
-from petlsparse.sparsity.sites import Site
+from petlsparse.sparsity.geometry import LayerGeometry
 from petlsparse.tracking.atomic import write_json
 from petlsparse.tracking.provenance import cpu
 
 _measured = cache(measured_crossover)  # a process agrees with itself even where it can keep nothing
 
 
-def crossover(site: Site, *, batch_size: int) -> float:
-    """The density below which a layer at this site is faster as csr; 0 where it never is."""
+def crossover(geometry: LayerGeometry, *, batch_size: int) -> float:
+    """The density below which a layer at this geometry is faster as csr; 0 where it never is."""
     circumstances = [
         cpu(),
         f"torch {torch.__version__}",
         f"petlsparse {__version__}",
         f"{torch.get_num_threads()} threads",
-        site,
+        geometry,
         f"batch {batch_size}",
     ]
-    measure = partial(_measured, site, batch_size)
+    measure = partial(_measured, geometry, batch_size)
     return remembered(cache_home() / "crossovers.json", " | ".join(map(str, circumstances)), measure)
 
 

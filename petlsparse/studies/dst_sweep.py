@@ -24,8 +24,8 @@ from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
+from petlsparse.sparsity.geometry import geometries
 from petlsparse.sparsity.maskable import maskable
-from petlsparse.sparsity.sites import sites
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.updates import TopologyUpdates
@@ -106,7 +106,7 @@ def _backends(
         execution.backend,
         {name: tuple(weight.shape) for name, weight in maskable(network).items()},
         _counts(run.method, network),
-        sites=sites(network, [] if obstacle else convertible(network), shape),
+        geometries=geometries(network, [] if obstacle else convertible(network), shape),
         crossover=partial(crossover, batch_size=run.training.batch_size),
     )
 

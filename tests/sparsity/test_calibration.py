@@ -15,7 +15,7 @@ from petlsparse.sparsity.calibration import (
     measured_crossover,
     meeting_point,
 )
-from petlsparse.sparsity.sites import Site
+from petlsparse.sparsity.geometry import LayerGeometry
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,14 @@ def test_short_steps_are_repeated_and_the_time_is_that_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "site",
-    [Site((30, 20)), Site((30, 20), passes_on=False), Site((6, 4, 3, 3), (9, 8), (2, 1), (1, 0))],
+    "geometry",
+    [
+        LayerGeometry((30, 20)),
+        LayerGeometry((30, 20), needs_input_grad=False),
+        LayerGeometry((6, 4, 3, 3), (9, 8), (2, 1), (1, 0)),
+    ],
 )
-def test_measuring_draws_from_no_generator_that_a_run_uses(site: Site) -> None:
+def test_measuring_draws_from_no_generator_that_a_run_uses(geometry: LayerGeometry) -> None:
     before = torch.get_rng_state()
-    assert 0 <= measured_crossover(site, 8) <= 1
+    assert 0 <= measured_crossover(geometry, 8) <= 1
     assert torch.equal(torch.get_rng_state(), before)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from petlsparse.sparsity.sites import Site
+from petlsparse.sparsity.geometry import LayerGeometry
 from petlsparse.studies import crossovers
 from petlsparse.studies.crossovers import crossover, remembered
 
@@ -66,20 +66,20 @@ def test_processes_that_ask_at_once_agree_and_one_measures(tmp_path: Path) -> No
 def test_a_crossover_is_of_one_site_and_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = (number / 100 for number in range(1, 17))
     monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path))
-    monkeypatch.setattr(crossovers, "_measured", lambda site, batch: next(numbers))
-    image = Site((10, 20, 3, 3), (8, 9), (1, 2), (1, 0))
-    sites = [
-        Site((10, 20)),
-        Site((11, 20)),
-        Site((11, 20), passes_on=False),
+    monkeypatch.setattr(crossovers, "_measured", lambda geometry, batch: next(numbers))
+    image = LayerGeometry((10, 20, 3, 3), (8, 9), (1, 2), (1, 0))
+    geometries = [
+        LayerGeometry((10, 20)),
+        LayerGeometry((11, 20)),
+        LayerGeometry((11, 20), needs_input_grad=False),
         image,
         replace(image, image=(9, 8)),
         replace(image, stride=(2, 1)),
         replace(image, padding=(0, 1)),
-        replace(image, passes_on=False),
+        replace(image, needs_input_grad=False),
     ]
-    expected = {(site, batch): (i + 1) / 100 for i, (site, batch) in enumerate(product(sites, (5, 6)))}
-    assert {(site, batch): crossover(site, batch_size=batch) for site, batch in expected} == expected
+    expected = {(geometry, batch): (i + 1) / 100 for i, (geometry, batch) in enumerate(product(geometries, (5, 6)))}
+    assert {(geometry, batch): crossover(geometry, batch_size=batch) for geometry, batch in expected} == expected
     monkeypatch.setattr(crossovers, "_measured", lambda *_: refuse())
-    assert {(site, batch): crossover(site, batch_size=batch) for site, batch in expected} == expected
+    assert {(geometry, batch): crossover(geometry, batch_size=batch) for geometry, batch in expected} == expected
     assert len(json.loads((tmp_path / "crossovers.json").read_text())) == 16

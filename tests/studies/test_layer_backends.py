@@ -14,7 +14,7 @@ from petlsparse.errors import UserError
 from petlsparse.recipe.execution import PLAIN, Backend, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.sparsity.csr_layer import CsrLayer
-from petlsparse.sparsity.sites import Site
+from petlsparse.sparsity.geometry import LayerGeometry
 from petlsparse.studies import dst_sweep
 from tests.studies.settings import SPARSE, execute, lasting, make
 
@@ -29,8 +29,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets the crossover of every layer of 19,200 weights in batches of 64; asked about others, it fails."""
 
     def measured(density: float) -> None:
-        def crossover(site: Site, *, batch_size: int) -> float:
-            assert (site, batch_size) == (Site((300, 64), passes_on=False), 64)
+        def crossover(geometry: LayerGeometry, *, batch_size: int) -> float:
+            assert (geometry, batch_size) == (LayerGeometry((300, 64), needs_input_grad=False), 64)
             return density
 
         monkeypatch.setattr(dst_sweep, "crossover", crossover)
@@ -133,8 +133,8 @@ IMAGES = {
 
 
 def test_a_convolution_is_csr_where_that_was_measured_to_be_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    conv2 = Site((50, 20, 5, 5), (6, 6), (1, 1), (0, 0))  # 16x16, less 4, halved
-    monkeypatch.setattr(dst_sweep, "crossover", lambda site, batch_size: 0.3 if site == conv2 else 0.0)
+    conv2 = LayerGeometry((50, 20, 5, 5), (6, 6), (1, 1), (0, 0))  # 16x16, less 4, halved
+    monkeypatch.setattr(dst_sweep, "crossover", lambda geometry, batch_size: 0.3 if geometry == conv2 else 0.0)
     assert csr_layers(make(SPARSE, **IMAGES), AUTO) == {"conv2"}
 
 

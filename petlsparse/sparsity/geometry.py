@@ -16,7 +16,7 @@ class Call(NamedTuple):
 
     input: tuple[int, ...]
     output: tuple[int, ...]
-    passes_on: bool
+    needs_input_grad: bool
 
 
 def calls(model: nn.Module, input_shape: Sequence[int]) -> dict[str, list[Call]]:
@@ -50,21 +50,21 @@ def calls(model: nn.Module, input_shape: Sequence[int]) -> dict[str, list[Call]]
 
 
 @dataclass(frozen=True)
-class Site:
+class LayerGeometry:
     """A linear layer or a convolution, and all of its surroundings that its speed depends on.
 
     Attributes:
         weight: its shape, (out, in) or (out, in, kh, kw).
         image: (H, W) that a convolution is given; () for a linear layer.
         stride, padding: of a convolution.
-        passes_on: whether the gradient of its input is needed; the first layer of a network does without.
+        needs_input_grad: whether the gradient of its input is needed; the first layer of a network does without.
     """
 
     weight: tuple[int, ...]
     image: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()
-    passes_on: bool = True
+    needs_input_grad: bool = True
 
     @property
     def products(self) -> int:
@@ -77,21 +77,21 @@ class Site:
     def __str__(self) -> str:
         parts = {"": self.weight, " on ": self.image, " stride ": self.stride, " padding ": self.padding}
         text = "".join(word + " x ".join(map(str, sizes)) for word, sizes in parts.items() if sizes)
-        return text if self.passes_on else f"{text} first"
+        return text if self.needs_input_grad else f"{text} first"
 
 
-def sites(model: nn.Module, names: Sequence[str], input_shape: Sequence[int]) -> dict[str, Site]:
+def geometries(model: nn.Module, names: Sequence[str], input_shape: Sequence[int]) -> dict[str, LayerGeometry]:
     """Of the named layers, linear ones and convolutions, by name; of those that the model calls at all.
 
     A layer called more than once is where it is called first.
     """
-    found: dict[str, Site] = {}
+    found: dict[str, LayerGeometry] = {}
     for name, (call, *_) in (calls(model, input_shape) if names else {}).items():
         module = model.get_submodule(name)
         weight = tuple(module.get_parameter("weight").shape)
         if name in names and isinstance(module, nn.Conv2d):
             assert isinstance(module.padding, tuple), name
-            found[name] = Site(weight, call.input[2:], module.stride, module.padding, call.passes_on)
+            found[name] = LayerGeometry(weight, call.input[2:], module.stride, module.padding, call.needs_input_grad)
         elif name in names:
-            found[name] = Site(weight, passes_on=call.passes_on)
+            found[name] = LayerGeometry(weight, needs_input_grad=call.needs_input_grad)
     return found
