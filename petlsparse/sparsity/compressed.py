@@ -40,18 +40,19 @@ class CsrPattern:
         return product
 
     def gradient(self, values: Tensor, dy: Tensor, x: Tensor) -> Tensor:
-        """Of the values, (n,): the entries of dY X^T, summed by their value_index, from dY (R, B) and X (C, B)."""
+        """Of the values, (n,): the entries of dY X^T, summed per value, from dY (R, B) and X (C, B)."""
         sampled: Tensor = torch.sparse.sampled_addmm(self._matrix(values), dy, x.t(), beta=0).values()
-        return (
-            sampled if self.value_index is None else torch.zeros_like(values).index_add_(0, self.value_index, sampled)
-        )
+        if self.value_index is None:
+            return sampled
+        return torch.zeros_like(values).index_add_(0, self.value_index, sampled)
 
     @cached_property
     def transposed(self) -> "CsrPattern":
         """That of the transposed matrix (C, R), made where it is first needed."""
-        value_index = (
-            np.arange(len(self.columns), dtype=np.int32) if self.value_index is None else self.value_index.numpy()
-        )
+        if self.value_index is None:
+            value_index = np.arange(len(self.columns), dtype=np.int32)
+        else:
+            value_index = self.value_index.numpy()
         transposed = csr_array((value_index, self.columns.numpy(), self.rows.numpy()), shape=self.shape).tocsc()
         rows, columns, order = map(torch.from_numpy, (transposed.indptr, transposed.indices, transposed.data))
         return CsrPattern(rows, columns, order, self.shape[0])

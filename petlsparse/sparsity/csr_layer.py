@@ -81,7 +81,7 @@ class CsrLayer(nn.Module, ABC):
         return y
 
     def pattern(self, *size: int) -> CsrPattern:
-        """`make_pattern`, made where it is first needed, and again after a change of topology."""
+        """`make_pattern`, kept from where it is first needed until the topology changes."""
         columns, version = self.columns, self.columns._version
         if self._pattern_of is None or self._pattern_of[0] is not columns or self._pattern_of[1] != version:
             self._patterns, self._pattern_of = {}, (columns, version)
@@ -151,15 +151,15 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, values = ctx.saved_tensors
         layer: CsrLayer = ctx.layer
-        index = layer.pattern(*ctx.size)
+        pattern = layer.pattern(*ctx.size)
         dx = dvalues = dbias = None
         dy = gradient.t().to(values.dtype).contiguous()
         with _no_autocast():
             if ctx.needs_input_grad[0]:
-                dx = index.transposed.times(values, dy).t().to(ctx.input_dtype)
+                dx = pattern.transposed.times(values, dy).t().to(ctx.input_dtype)
                 dx = dx if ctx.follows else dx.contiguous()
             if ctx.needs_input_grad[1]:
-                dvalues = index.gradient(values, dy, x)
+                dvalues = pattern.gradient(values, dy, x)
                 layer.record(dy, x, ctx.size)
             if ctx.needs_input_grad[2]:
                 dbias = dy.view(layer.shape[0], -1).sum(1)

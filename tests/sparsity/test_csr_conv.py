@@ -75,9 +75,9 @@ def test_value_and_gradients_are_those_of_the_masked_convolution(
 def test_a_convolution_unrolled_is_a_matrix_from_input_to_output_pixels() -> None:
     # One channel, kernel (1, 2) with weights 3 and 5, a row of three pixels, one zero on either side.
     layer = CsrConv2d(torch.tensor([[[[3.0, 5.0]]]]), None, torch.arange(2), padding=(0, 1))
-    index = layer.make_pattern(1, 3)
+    pattern = layer.make_pattern(1, 3)
     matrix = torch.sparse_csr_tensor(
-        index.rows, index.columns, layer.values.detach()[index.value_index], index.shape, check_invariants=True
+        pattern.rows, pattern.columns, layer.values.detach()[pattern.value_index], pattern.shape, check_invariants=True
     )
     expected = torch.tensor([[5.0, 0, 0], [3, 5, 0], [0, 3, 5], [0, 0, 3]])
     torch.testing.assert_close(matrix.to_dense(), expected)
