@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from petlsparse.errors import Problem, UserError
 from petlsparse.sparsity.csr import Csr, convert
-from petlsparse.sparsity.following import accompany
 from petlsparse.sparsity.layer import SparseLayer
+from petlsparse.sparsity.layout import match_layout
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.topology import drop_count, initial_mask, update_topology
@@ -72,7 +72,7 @@ class SparseTraining:
             else:
                 self.layers[name] = Masked(weight, mask, masks_state=state == "masked")
         if "csr" in backends.values():
-            accompany(model)
+            match_layout(model)
         self.log = TopologyLog(self.masks, explores=updates is not None)
 
     @property

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from petlsparse.sparsity.compressed import WIDE
 from petlsparse.sparsity.csr_linear import CsrLinear
-from petlsparse.sparsity.following import FollowingLinear
+from petlsparse.sparsity.layout import FeaturesFirstLinear
 from petlsparse.sparsity.positions import positions
 
 
@@ -37,10 +37,12 @@ def test_value_and_gradients_are_those_of_the_masked_layer(batch: int, with_bias
 
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("shape", [(5, 11), (1, 11), (2, 3, 11)])
-def test_a_following_layer_is_the_linear_layer_and_keeps_the_layout(shape: tuple[int, ...], with_bias: bool) -> None:
+def test_a_features_first_layer_is_the_linear_layer_and_keeps_the_layout(
+    shape: tuple[int, ...], with_bias: bool
+) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layer = FollowingLinear(11, 7, bias=with_bias, dtype=torch.float64)
+        layer = FeaturesFirstLinear(11, 7, bias=with_bias, dtype=torch.float64)
         rows, dy = torch.randn(shape, dtype=torch.float64), torch.randn(*shape[:-1], 7, dtype=torch.float64)
     for x in (rows.requires_grad_(), rows.detach().mT.contiguous().mT.requires_grad_()):
         y, expected = layer(x), functional.linear(x, layer.weight, layer.bias)

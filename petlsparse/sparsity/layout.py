@@ -1,4 +1,4 @@
-"""Layers that stay dense in the company of csr ones, and follow their memory layout (`csr_layer`): features first.
+"""Layers that stay dense beside csr ones, in their memory layout (`csr_layer`): features first.
 
 They compute what the ordinary layers do, on a view of the same numbers.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class FollowingLinear(nn.Linear):
+class FeaturesFirstLinear(nn.Linear):
     """Features-first like its input, where that is.
 
     The same product, told to BLAS the other way round. As `nn.Linear` has it, ten classes after a csr layer would take
@@ -24,15 +24,15 @@ class FollowingLinear(nn.Linear):
         return (self.weight @ x.t() if bias is None else torch.addmm(bias[:, None], self.weight, x.t())).t()
 
 
-class FollowingConv2d(nn.Conv2d):
+class ExamplesFirstConv2d(nn.Conv2d):
     """Examples-first always, as its library wants it; torch would copy with less speed where the input is not."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (B, out, oh, ow)."""
-        return super().forward(_turned(x) if x.ndim == 4 and is_features_first(x) else x)
+        return super().forward(_in_other_layout(x) if x.ndim == 4 and is_features_first(x) else x)
 
 
-class _FollowingPool(nn.Module):
+class _FeaturesFirstPool(nn.Module):
     """Features-first always: so, maxima take a twentieth of the time (measured), which pays for a copy if need be.
 
     With channels in the place of examples and examples in that of channels, features-first is channels-last, where
@@ -43,16 +43,16 @@ class _FollowingPool(nn.Module):
         """(B, C, h, w), with the first dimension fastest in memory, from (B, C, H, W)."""
         if x.ndim != 4:
             return super().forward(x)
-        x = x if is_features_first(x) else _turned(x)
+        x = x if is_features_first(x) else _in_other_layout(x)
         return super().forward(x.transpose(0, 1)).transpose(0, 1)
 
 
-class FollowingMaxPool2d(_FollowingPool, nn.MaxPool2d):
-    """See `_FollowingPool`."""
+class FeaturesFirstMaxPool2d(_FeaturesFirstPool, nn.MaxPool2d):
+    """See `_FeaturesFirstPool`."""
 
 
-class FollowingAvgPool2d(_FollowingPool, nn.AvgPool2d):
-    """See `_FollowingPool`."""
+class FeaturesFirstAvgPool2d(_FeaturesFirstPool, nn.AvgPool2d):
+    """See `_FeaturesFirstPool`."""
 
 
 def is_features_first(x: Tensor) -> bool:
@@ -60,7 +60,7 @@ def is_features_first(x: Tensor) -> bool:
     return x.stride(0) == 1
 
 
-class _Turned(torch.autograd.Function):
+class _OtherLayout(torch.autograd.Function):
     """From examples-first to features-first or back, and the gradient the other way round.
 
     Copies as matrices, which is up to twice as fast as torch does it in four dimensions.
@@ -76,9 +76,9 @@ class _Turned(torch.autograd.Function):
         return _copied(gradient, features_first=ctx.features_first)
 
 
-def _turned(x: Tensor) -> Tensor:
-    turned: Tensor = _Turned.apply(x)
-    return turned
+def _in_other_layout(x: Tensor) -> Tensor:
+    switched: Tensor = _OtherLayout.apply(x)
+    return switched
 
 
 def _copied(x: Tensor, *, features_first: bool) -> Tensor:
@@ -86,16 +86,16 @@ def _copied(x: Tensor, *, features_first: bool) -> Tensor:
     return (matrix.t().contiguous().t() if features_first else matrix.contiguous()).view(x.shape)
 
 
-FOLLOWING: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Linear: FollowingLinear,
-    nn.Conv2d: FollowingConv2d,
-    nn.MaxPool2d: FollowingMaxPool2d,
-    nn.AvgPool2d: FollowingAvgPool2d,
+MATCHING: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: FeaturesFirstLinear,
+    nn.Conv2d: ExamplesFirstConv2d,
+    nn.MaxPool2d: FeaturesFirstMaxPool2d,
+    nn.AvgPool2d: FeaturesFirstAvgPool2d,
 }
 
 
-def accompany(model: nn.Module) -> None:
-    """Let the layers that stay dense follow the memory layout of the csr ones."""
+def match_layout(model: nn.Module) -> None:
+    """Give the layers that stay dense the memory layout that suits the csr ones."""
     for module in model.modules():
-        if type(module) in FOLLOWING and not getattr(module, "return_indices", False):
-            module.__class__ = FOLLOWING[type(module)]
+        if type(module) in MATCHING and not getattr(module, "return_indices", False):
+            module.__class__ = MATCHING[type(module)]

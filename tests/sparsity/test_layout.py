@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from petlsparse.sparsity.csr import convert, convertible
-from petlsparse.sparsity.following import accompany, is_features_first
+from petlsparse.sparsity.layout import is_features_first, match_layout
 
 LAYERS = {
     "max": (lambda: nn.MaxPool2d(2), True),
@@ -32,7 +32,7 @@ def test_value_and_gradients_stay_and_the_order_in_memory_is_the_layers_own(laye
         plain = model(image.requires_grad_())
         dy = torch.randn_like(plain)
     expected = torch.autograd.grad(plain, [image, *model.parameters()], dy)
-    accompany(model)
+    match_layout(model)
     for x in (image, features_first(image.detach()).requires_grad_()):
         y = model(x)
         assert batch == 1 or is_features_first(y) == is_first
@@ -49,7 +49,7 @@ def test_between_csr_layers_activations_and_gradients_need_no_copy() -> None:
         model = nn.Sequential(*parts, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
         images = torch.randn(5, 1, 10, 10)
     layers = [convert(model, name, torch.ones(model[int(name)].weight.shape).bool()) for name in convertible(model)]
-    accompany(model)
+    match_layout(model)
     given: list[bool] = []
     apart: list[bool] = []
     for layer in layers:
@@ -67,5 +67,5 @@ def test_layers_that_answer_otherwise_and_subclasses_stay_as_they_are() -> None:
         pass
 
     model = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Own(2))
-    accompany(model)
+    match_layout(model)
     assert [type(module) for module in model] == [nn.MaxPool2d, Own]
