@@ -33,7 +33,7 @@ class Csr:
         self.size = math.prod(layer.shape)
         self.count = len(layer.values)
         self._optimizer: Optimizer | None = None
-        self._held: Tensor | None = None
+        self._snapshot: Tensor | None = None
         layer.records = updates
 
     def bind(self, optimizer: Optimizer) -> None:
@@ -54,8 +54,8 @@ class Csr:
 
     def gradients(self, active: Tensor) -> Tensor:
         """Those of the values."""
-        if self._held is not None:
-            return self._held
+        if self._snapshot is not None:
+            return self._snapshot
         gradient = self.layer.values.grad
         return torch.zeros_like(self.layer.values, requires_grad=False) if gradient is None else gradient
 
@@ -63,9 +63,9 @@ class Csr:
         """A dense product, from what the backward pass left behind."""
         return self.layer.dense_gradient().flatten()
 
-    def hold_gradients(self) -> None:
+    def snapshot_gradients(self) -> None:
         """Copy them: some optimizers write into gradients."""
-        self._held = self.gradients(self.layer.columns).clone()
+        self._snapshot = self.gradients(self.layer.columns).clone()
 
     @torch.no_grad()
     def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
@@ -75,7 +75,7 @@ class Csr:
             tensor.copy_(torch.zeros_like(tensor).index_copy_(0, target, tensor.index_select(0, source)))
         self.layer.set_active(update.active)
 
-    def renew_gradients(self) -> None:
+    def recompute_gradients(self) -> None:
         """Another sampled product, over the new topology."""
         if self.layer.values.grad is not None:
             self.layer.values.grad = self.layer.gradient()
@@ -83,10 +83,10 @@ class Csr:
     def after_step(self) -> None:
         """There are no inactive weights to hold at zero."""
 
-    def release(self) -> None:
+    def free(self) -> None:
         """Forget the copy, and what the backward pass left behind."""
-        self._held = None
-        self.layer.forget()
+        self._snapshot = None
+        self.layer.free()
 
     def state(self) -> dict[str, Tensor]:
         """Nothing: the topology is among the model's buffers."""

@@ -43,7 +43,7 @@ class CsrLayer(nn.Module, ABC):
         values: the active weights, a parameter (n,), in the order of their positions.
         rows: where each output begins in `values`, and where the last one ends, a buffer (out + 1,), int32.
         columns: position of each active weight among those of its output, a buffer (n,), int32.
-        records: whether to keep what `dense_gradient` needs from backward passes, until `forget` is called.
+        records: whether to keep what `dense_gradient` needs from backward passes, until `free` is called.
     """
 
     rows: Tensor
@@ -117,7 +117,7 @@ class CsrLayer(nn.Module, ABC):
             total += self.pattern(*size).gradient(values, dy, x)
         return total
 
-    def forget(self) -> None:
+    def free(self) -> None:
         """Drop the records."""
         self._passes.clear()
 

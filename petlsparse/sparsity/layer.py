@@ -49,15 +49,15 @@ class SparseLayer(Protocol):
         """Gradient of every weight in the last backward pass, were it active, (N,)."""
         ...
 
-    def hold_gradients(self) -> None:
-        """Go on answering with the gradients of now, whatever the optimizer writes into them, until `release`."""
+    def snapshot_gradients(self) -> None:
+        """Go on answering with the gradients of now, whatever the optimizer writes into them, until `free`."""
         ...
 
     def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Take on a new topology. Values and optimizer state follow their owners; grown weights start from zero."""
         ...
 
-    def renew_gradients(self) -> None:
+    def recompute_gradients(self) -> None:
         """After `replace`, between backward and optimizer step: give every active weight the gradient of this step."""
         ...
 
@@ -65,7 +65,7 @@ class SparseLayer(Protocol):
         """Hold inactive weights at zero."""
         ...
 
-    def release(self) -> None:
+    def free(self) -> None:
         """Drop what only an update of this step would have needed."""
         ...
 

@@ -28,7 +28,7 @@ class Masked:
         self.size = weight.numel()
         self.masks_state = masks_state
         self._optimizer: Optimizer | None = None
-        self._held: Tensor | None = None
+        self._snapshot: Tensor | None = None
         self._set_mask(mask)
         self.after_step()
 
@@ -54,15 +54,15 @@ class Masked:
 
     def dense_gradient(self) -> Tensor:
         """Autograd's own."""
-        if self._held is not None:
-            return self._held
+        if self._snapshot is not None:
+            return self._snapshot
         if self.weight.grad is None:
             return torch.zeros_like(self.weight, requires_grad=False).flatten()
         return self.weight.grad.flatten()
 
-    def hold_gradients(self) -> None:
+    def snapshot_gradients(self) -> None:
         """Copy it: some optimizers write into gradients."""
-        self._held = self.dense_gradient().clone()
+        self._snapshot = self.dense_gradient().clone()
 
     @torch.no_grad()
     def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
@@ -75,7 +75,7 @@ class Masked:
         for tensor in self._owned():
             _fill(tensor, gone, 0)
 
-    def renew_gradients(self) -> None:
+    def recompute_gradients(self) -> None:
         """The dense gradient has them."""
 
     @torch.no_grad()
@@ -85,9 +85,9 @@ class Masked:
             for tensor in self._owned():
                 tensor.mul_(self._factor)
 
-    def release(self) -> None:
+    def free(self) -> None:
         """Forget the copy."""
-        self._held = None
+        self._snapshot = None
 
     def state(self) -> dict[str, Tensor]:
         """The mask."""

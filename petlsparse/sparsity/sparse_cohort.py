@@ -50,7 +50,7 @@ class SparseCohort:
         if len(states) > 1:
             raise ValueError("members with masked and with dense optimizer state")
         self._masks_gradients = states == {True}
-        self._held: dict[str, Tensor] = {}
+        self._snapshot: dict[str, Tensor] = {}
 
     def due(self, step: int) -> Sequence[int]:
         """Members with a topology update at this step."""
@@ -64,7 +64,7 @@ class SparseCohort:
         for layer in self._layers:
             gradient = layer.gradient()
             if late:
-                self._held[layer.name] = gradient[late]
+                self._snapshot[layer.name] = gradient[late]
             if early:
                 self._update(layer, step, early, gradient[early])
 
@@ -89,7 +89,7 @@ class SparseCohort:
         """Update with (w_{t+1}, g_t) those whose order this is."""
         late = [i for i in due if not self._updates(i).before_step]
         for layer in self._layers if late else ():
-            self._update(layer, step, late, self._held.pop(layer.name))
+            self._update(layer, step, late, self._snapshot.pop(layer.name))
 
     def _updates(self, member: int) -> TopologyUpdates:
         updates = self._members[member].updates

@@ -98,13 +98,13 @@ class SparseTraining:
         if self.updates is not None and self.updates_topology(step):
             if not self.updates.before_step:
                 for layer in self._updated().values():
-                    layer.hold_gradients()
+                    layer.snapshot_gradients()
                 self._pending = True
                 return
             self._update(self.updates, step)
             for layer in self._updated().values():
-                layer.renew_gradients()
-        self._release()
+                layer.recompute_gradients()
+        self._free()
 
     def after_step(self, step: int) -> None:
         """Hold inactive weights at zero; update with (w_{t+1}, g_t) where that is the order."""
@@ -113,7 +113,7 @@ class SparseTraining:
         if self.updates is not None and self._pending:
             self._update(self.updates, step)
             self._pending = False
-            self._release()
+            self._free()
 
     def after_epoch(self, epoch: int) -> None:
         """Nothing to do."""
@@ -141,9 +141,9 @@ class SparseTraining:
     def _updated(self) -> dict[str, SparseLayer]:
         return {name: layer for name, layer in self.layers.items() if name not in self.exempt}
 
-    def _release(self) -> None:
+    def _free(self) -> None:
         for layer in self.layers.values():
-            layer.release()
+            layer.free()
 
     @torch.no_grad()
     def _update(self, updates: TopologyUpdates, step: int) -> None:
