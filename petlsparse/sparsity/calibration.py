@@ -17,9 +17,9 @@ from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.csr_linear import CsrLinear
 from petlsparse.sparsity.geometry import LayerGeometry
+from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.masked import Masked
-from petlsparse.sparsity.positions import positions
 
 PROBES = 0.02, 0.1
 """Densities at which a csr layer is timed."""
@@ -92,7 +92,7 @@ def layer_step(geometry: LayerGeometry, batch_size: int, density: float | None) 
             geometry = {"stride": geometry.stride, "padding": geometry.padding}
             forward = partial(functional.conv2d, weight=weight, bias=bias, **geometry)
     else:
-        active = positions(mask.flatten())
+        active = indices_of(mask.flatten())
         sparse: CsrLayer
         if geometry.image:
             sparse = CsrConv2d(weight, bias, active, stride=geometry.stride, padding=geometry.padding)

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.csr_linear import CsrLinear
-from petlsparse.sparsity.positions import marks, positions
-from petlsparse.sparsity.topology import TopologyUpdate, lasting
+from petlsparse.sparsity.indices import indices_of, mask_of
+from petlsparse.sparsity.topology import TopologyUpdate, surviving
 
 
 class Csr:
@@ -46,7 +46,7 @@ class Csr:
 
     def mask(self) -> Tensor:
         """Made for the occasion."""
-        return marks(self.active(), self.size).view(self.layer.shape)
+        return mask_of(self.active(), self.size).view(self.layer.shape)
 
     def weights(self, active: Tensor) -> Tensor:
         """The values as they are."""
@@ -70,7 +70,7 @@ class Csr:
     @torch.no_grad()
     def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Move values and optimizer state to where their owners are now."""
-        source, target = lasting(active, update, self.size, keep_regrown=keep_regrown)
+        source, target = surviving(active, update, self.size, keep_regrown=keep_regrown)
         for tensor in (self.layer.values, *self._state()):
             tensor.copy_(torch.zeros_like(tensor).index_copy_(0, target, tensor.index_select(0, source)))
         self.layer.set_active(update.active)
@@ -128,7 +128,7 @@ def convert(model: nn.Module, name: str, mask: Tensor) -> CsrLayer:
     """Put a layer with the weights under `mask` (shaped like the weight) wherever the layer `name` is in `model`."""
     dense = model.get_submodule(name)
     assert _has_counterpart(dense), name
-    bias, active = dense._parameters["bias"], positions(mask.flatten())
+    bias, active = dense._parameters["bias"], indices_of(mask.flatten())
     sparse: CsrLayer
     if isinstance(dense, nn.Linear):
         sparse = CsrLinear(dense.weight, bias, active)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from petlsparse.sparsity.positions import positions
+from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.topology import TopologyUpdate
 
 
@@ -38,7 +38,7 @@ class Masked:
 
     def active(self) -> Tensor:
         """Positions of the active weights."""
-        return positions(self._mask.flatten())
+        return indices_of(self._mask.flatten())
 
     def mask(self) -> Tensor:
         """A copy of the mask."""
@@ -71,7 +71,7 @@ class Masked:
         for factors in (mask, self._factor):
             _fill(factors, update.pruned, 0)
             _fill(factors, update.grown, 1)
-        gone = update.pruned[positions(~mask[update.pruned])] if keep_regrown else update.pruned
+        gone = update.pruned[indices_of(~mask[update.pruned])] if keep_regrown else update.pruned
         for tensor in self._owned():
             _fill(tensor, gone, 0)
 

@@ -66,13 +66,13 @@ def _column(numbers: Sequence[int], like: Tensor) -> Tensor:
     return torch.tensor(list(numbers), device=like.device)[:, None]
 
 
-def any_of(size: int, count: int, generator: torch.Generator) -> Tensor:
+def random_subset(size: int, count: int, generator: torch.Generator) -> Tensor:
     """Mark `count` of so many entries, uniformly among all such choices: a boolean (size,) on the generator's device.
 
     Takes time for what is marked, or left out if that is less, and a pass or two over a byte per entry.
     """
     if count > size // 2:
-        return ~any_of(size, size - count, generator)
+        return ~random_subset(size, size - count, generator)
     marked = torch.zeros(size, dtype=torch.bool, device=generator.device)
     missing = count
     while missing:

@@ -10,8 +10,8 @@ from torch import Tensor
 from petlsparse.slots import Slot, as_rows, unpadded
 from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.growth import Growth
+from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.masked import Masked
-from petlsparse.sparsity.positions import positions
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import drop_count, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
@@ -122,7 +122,7 @@ class SparseCohort:
                 fractions = [updates.fraction(step) for updates in settings]
                 counts = [layer.masked[member].count for member in some]
                 rows = torch.tensor([layer.row[member] for member in some], device=gradients.device)
-                active, slopes = positions(layer.active[rows].flatten()), gradients[part].flatten()
+                active, slopes = indices_of(layer.active[rows].flatten()), gradients[part].flatten()
                 update = update_topology(
                     active,
                     layer.weights[rows].flatten().index_select(0, active),

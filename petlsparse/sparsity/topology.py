@@ -13,13 +13,13 @@ from torch import Tensor
 
 from petlsparse.sparsity.criteria import ActiveWeights, Criterion
 from petlsparse.sparsity.growth import Growth
-from petlsparse.sparsity.positions import marks, positions
-from petlsparse.sparsity.selection import any_of, lowest
+from petlsparse.sparsity.indices import indices_of, mask_of
+from petlsparse.sparsity.selection import lowest, random_subset
 
 
 def initial_mask(shape: Sequence[int], count: int, generator: torch.Generator) -> Tensor:
     """A boolean mask with exactly `count` True, uniform among all such masks, on the generator's device."""
-    return any_of(math.prod(shape), count, generator).view(*shape)
+    return random_subset(math.prod(shape), count, generator).view(*shape)
 
 
 def drop_count(drop_fraction: float, active: int) -> int:
@@ -84,18 +84,18 @@ def update_topology(
     rows = len(counts)
     score = _importance(criterion, weights, gradients, counts, generators)
     chosen = criterion.select(score, drop_counts, counts)
-    pruned, kept = active[positions(chosen)], active[positions(~chosen)]
-    now = marks(kept, rows * size)
+    pruned, kept = active[indices_of(chosen)], active[indices_of(~chosen)]
+    now = mask_of(kept, rows * size)
     if growth.score is None:
-        free = [any_inactive(*each) for each in zip(now.view(rows, size), drop_counts, generators, strict=True)]
+        free = [random_inactive(*each) for each in zip(now.view(rows, size), drop_counts, generators, strict=True)]
         grown = torch.cat([row + i * size for i, row in enumerate(free)])
     else:
         slopes = gradients.new_zeros(()).expand(rows * size) if dense_gradient is None else dense_gradient
         urgency = _urgency(growth, slopes.view(rows, size), generators)
-        reluctance = urgency.neg_().index_fill_(0, kept, torch.inf)
-        grown = positions(lowest(reluctance, drop_counts, [size] * rows))
+        grow_cost = urgency.neg_().index_fill_(0, kept, torch.inf)
+        grown = indices_of(lowest(grow_cost, drop_counts, [size] * rows))
     now.index_fill_(0, grown, True)
-    return TopologyUpdate(positions(now), pruned, grown, pruned[positions(now[pruned])])
+    return TopologyUpdate(indices_of(now), pruned, grown, pruned[indices_of(now[pruned])])
 
 
 def _importance(
@@ -120,14 +120,14 @@ def _urgency(growth: Growth, gradients: Tensor, generators: Sequence[torch.Gener
     return torch.cat([growth.score(row, generator=of) for row, of in zip(gradients, generators, strict=True)])
 
 
-def any_inactive(active: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def random_inactive(active: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Positions, ascending, of `count` entries where a boolean (N,) is False, uniformly chosen."""
-    inactive = positions(~active)
-    chosen = any_of(len(inactive), count, generator).to(active.device)
-    return inactive[positions(chosen)]
+    inactive = indices_of(~active)
+    chosen = random_subset(len(inactive), count, generator).to(active.device)
+    return inactive[indices_of(chosen)]
 
 
-def lasting(before: Tensor, update: TopologyUpdate, size: int, *, keep_regrown: bool) -> tuple[Tensor, Tensor]:
+def surviving(before: Tensor, update: TopologyUpdate, size: int, *, keep_regrown: bool) -> tuple[Tensor, Tensor]:
     """Which entries keep what they hold through an update: their indices in `before`, and in `update.active`.
 
     Both are ascending and belong together entry by entry; all other entries of `update.active` start anew.
@@ -138,7 +138,7 @@ def lasting(before: Tensor, update: TopologyUpdate, size: int, *, keep_regrown: 
         size: number of weights of the layer.
         keep_regrown: whether a weight that was pruned and grown at once is among them.
     """
-    last = marks(before, size).index_fill_(0, update.pruned, False)
+    last = mask_of(before, size).index_fill_(0, update.pruned, False)
     if keep_regrown:
         last.index_fill_(0, update.regrown, True)
-    return positions(last[before]), positions(last[update.active])
+    return indices_of(last[before]), indices_of(last[update.active])
