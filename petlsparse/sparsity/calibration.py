@@ -89,8 +89,8 @@ def layer_step(geometry: LayerGeometry, batch_size: int, density: float | None) 
         layer, parameters = Masked(weight, mask, masks_state=True), [weight, bias]
         forward = partial(functional.linear, weight=weight, bias=bias)
         if geometry.image:
-            geometry = {"stride": geometry.stride, "padding": geometry.padding}
-            forward = partial(functional.conv2d, weight=weight, bias=bias, **geometry)
+            options = {"stride": geometry.stride, "padding": geometry.padding}
+            forward = partial(functional.conv2d, weight=weight, bias=bias, **options)
     else:
         active = indices_of(mask.flatten())
         sparse: CsrLayer

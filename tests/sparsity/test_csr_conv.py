@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from petlsparse.sparsity.csr import Csr, convert, convertible, dense_tensors
 from petlsparse.sparsity.csr_conv import CsrConv2d
-from petlsparse.sparsity.positions import positions
+from petlsparse.sparsity.indices import indices_of
 
 
 def sides(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
@@ -54,7 +54,7 @@ def test_value_and_gradients_are_those_of_the_masked_convolution(
     weight = drawn(outputs, inputs, *kernel)
     mask = torch.rand(weight.shape, generator=generator) < density
     bias = nn.Parameter(drawn(outputs)) if with_bias else None
-    sparse = CsrConv2d(weight, bias, positions(mask.flatten()), stride=stride, padding=padding)
+    sparse = CsrConv2d(weight, bias, indices_of(mask.flatten()), stride=stride, padding=padding)
     sparse.records = True
     x = drawn(batch, inputs, *image)
     x = (x.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2) if features_first else x).requires_grad_()
@@ -86,7 +86,7 @@ def test_a_convolution_unrolled_is_a_matrix_from_input_to_output_pixels() -> Non
 def layer_and_mask(seed: int = 0) -> tuple[CsrConv2d, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(4, 3, 3, 3, generator=generator, dtype=torch.float64)
-    mask = positions(torch.rand(weight.numel(), generator=generator) < 0.3)[:25]
+    mask = indices_of(torch.rand(weight.numel(), generator=generator) < 0.3)[:25]
     return CsrConv2d(weight, None, mask, padding=(1, 1)), weight, mask
 
 

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from petlsparse.sparsity.compressed import WIDE
 from petlsparse.sparsity.csr_linear import CsrLinear
+from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.layout import FeaturesFirstLinear
-from petlsparse.sparsity.positions import positions
 
 
 @pytest.mark.parametrize("batch", [1, 5, WIDE - 1, WIDE, WIDE + 3])
@@ -22,7 +22,7 @@ def test_value_and_gradients_are_those_of_the_masked_layer(batch: int, with_bias
     mask[2] = False  # a row without active weights
     x = torch.randn(batch, 11, generator=generator, dtype=torch.float64, requires_grad=True)
     bias = nn.Parameter(torch.randn(7, generator=generator, dtype=torch.float64)) if with_bias else None
-    sparse = CsrLinear(weight, bias, positions(mask.flatten()))
+    sparse = CsrLinear(weight, bias, indices_of(mask.flatten()))
     masked = (weight * mask).requires_grad_()
     dy = torch.randn(batch, 7, generator=generator, dtype=torch.float64)
 
@@ -37,9 +37,7 @@ def test_value_and_gradients_are_those_of_the_masked_layer(batch: int, with_bias
 
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("shape", [(5, 11), (1, 11), (2, 3, 11)])
-def test_a_features_first_layer_is_the_linear_layer_and_keeps_the_layout(
-    shape: tuple[int, ...], with_bias: bool
-) -> None:
+def test_a_features_first_layer_is_the_linear_layer_in_its_layout(shape: tuple[int, ...], with_bias: bool) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layer = FeaturesFirstLinear(11, 7, bias=with_bias, dtype=torch.float64)
