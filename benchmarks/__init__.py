@@ -18,5 +18,6 @@ BENCHMARKS = {
     "workers": "benchmarks.workers:run",
     "memory": "benchmarks.memory:run",
     "bookkeeping": "benchmarks.bookkeeping:run",
+    "bookkeeping-100k": "benchmarks.bookkeeping:run_100k",
 }
 """Benchmark name -> function (effort) yielding comparisons."""

@@ -1,26 +1,22 @@
-"""What does a study command do with a plan that is finished already, and how does it grow with the number of runs?"""
+"""What do commands do with a plan that is finished already, and how does it grow with the number of runs?
+
+A measurement is a process of its own: the command on the smallest store, which loads all libraries, then the command
+in question. The time is of the second; the peak memory is the whole process's.
+"""
 
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
-from functools import partial
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.harness import Comparison, Contestant, Effort, compare
-from petlsparse.analysis.compare import compare as compare_runs
-from petlsparse.analysis.load import load_runs
-from petlsparse.launch.plan import execute_plan
+from benchmarks.command import answered, in_fresh_process
+from benchmarks.harness import Comparison, Effort, Quantity
 from petlsparse.recipe import load_recipe
-from petlsparse.recipe.loading import Recipe
-from petlsparse.recipe.schema import Run
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import names
 from petlsparse.tracking.compaction import compact
-from petlsparse.tracking.plan import Plan
-from petlsparse.tracking.provenance import of_command
-from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
 
 RECIPE = """
@@ -38,71 +34,70 @@ optimizer = {{ name = "sgd" }}
 method = {{ kind = "static" }}
 """
 RUNS_OF_A_RATE = 20 * 5
+COMMANDS = ("dst-sweep", "plan", "compare", "status")
 
 
 def run(effort: Effort) -> Iterator[Comparison]:
-    """Stores that are full, from the recipe to the comparison; times are of one run of the plan."""
-    with TemporaryDirectory() as folder:
-        stores = {n: finished(Path(folder), n) for n in ((100, 200) if effort.quick else (1_000, 10_000, 100_000))}
-        yield compare(
-            "a finished plan is recognised and nothing is trained: recipe, records, plan, tables",
-            [Contestant(f"{n:,} runs", partial(recognised, *store), parts=n) for n, store in stores.items()],
-            rounds=effort.at_most(3),
-            by="wall",
-        )
-        yield compare(
-            "the comparison of a finished plan",
-            [Contestant(f"{n:,} runs", partial(compared, store), parts=n) for n, (_, store) in stores.items()],
-            rounds=effort.at_most(3),
-            by="wall",
-            notes=[f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:,.0f} MiB"],
-        )
+    """Of 1,000 and 10,000 runs."""
+    yield from on_stores(effort, (200,) if effort.quick else (1_000, 10_000))
 
 
-def recognised(recipe: Path, store: Store) -> None:
-    """What a study command does, from the recipe to the last look at its tables. RuntimeError unless all is done."""
-    loaded = load_recipe(recipe, names=names())
-    summary = execute_plan(loaded, store, studies=STUDIES, device="cpu")
-    if set(summary.statuses.values()) != {"done"}:
-        raise RuntimeError(f"not all runs are done: {summary.statuses}")
+def run_100k(effort: Effort) -> Iterator[Comparison]:
+    """Of 100,000 runs, in 400,000 files."""
+    yield from on_stores(effort, (300,) if effort.quick else (100_000,))
 
 
-def compared(store: Store) -> None:
-    """What its table is made of."""
-    compare_runs(load_runs([store.path]))
+def on_stores(effort: Effort, sizes: Sequence[int]) -> Iterator[Comparison]:
+    """Every command on stores of so many finished runs."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        finished(folder, RUNS_OF_A_RATE)
+        for runs in sizes:
+            finished(folder, runs)
+            rounds = [
+                [
+                    in_fresh_process([line(folder, command, size) for size in (RUNS_OF_A_RATE, runs)])
+                    for command in COMMANDS
+                ]
+                for _ in range(1 if effort.quick else effort.at_most(3))
+            ]
+            yield from comparisons(runs, rounds)
 
 
-def finished(folder: Path, runs: int) -> tuple[Path, Store]:
-    """A recipe of so many runs, and a store in which all of them are done."""
+def comparisons(runs: int, rounds: Sequence[Sequence[dict[str, float]]]) -> Iterator[Comparison]:
+    """Time and memory of the commands, measured in `rounds`."""
+
+    def samples(*quantities: Quantity) -> dict[str, dict[Quantity, list[float]]]:
+        return {
+            command: {quantity: [one[at][quantity] for one in rounds] for quantity in quantities}
+            for at, command in enumerate(COMMANDS)
+        }
+
+    about = f"{runs:,} finished runs in {runs // 20:,} arms"
+    yield Comparison(f"{about}: a whole command, without loading libraries", samples("cpu", "wall"))
+    yield Comparison(f"{about}: peak resident memory, libraries included", samples("bytes"), by="bytes")
+
+
+def line(folder: Path, command: str, runs: int) -> list[str]:
+    """A command line about the store of so many runs."""
+    recipe, store = f"{folder}/{runs}.toml", f"{folder}/{runs}"
+    return [command, *([recipe, "--out", store, "--device", "cpu"] if command in ("dst-sweep", "plan") else [store])]
+
+
+def finished(folder: Path, runs: int) -> None:
+    """A recipe of so many runs, and a store in which all of them are done: one really, the others after its model."""
     path, store = folder / f"{runs}.toml", Store.create(folder / str(runs))
-    rates = [0.001 * (1 + at) for at in range(runs // RUNS_OF_A_RATE)]
-    path.write_text(RECIPE.format(rates=rates))
-    recipe, common = load_recipe(path, names=names()), of_command()
-    for one in recipe.runs:
+    path.write_text(RECIPE.format(rates=[0.001 * (1 + at) for at in range(runs // RUNS_OF_A_RATE)]))
+    answered([*line(folder, "dst-sweep", runs), "--limit", "1", "--workers", "1"])
+    first, *others = load_recipe(path, names=names()).runs
+    record = store.run_dir(first.run_id) / "record.json"
+    trained = json.loads(record.read_text())
+    files = [file for file in record.parent.iterdir() if file != record]
+    for one in others:
         store.run_dir(one.run_id).mkdir()
-        document = made_up(one, recipe, common).to_json()
-        (store.run_dir(one.run_id) / "record.json").write_text(json.dumps(document, separators=(",", ":")))
-    store.write_plan(Plan(recipe.name, tuple(one.run_id for one in recipe.runs), recipe.text, recipe.resolved))
+        for file in files:
+            shutil.copyfile(file, store.run_dir(one.run_id) / file.name)
+        metrics = trained["metrics"] | {"test_accuracy": 90.0 + one.seed / 10}
+        changed = {"run_id": one.run_id, "settings": one.settings(), "metrics": metrics, "rows": {}}
+        (store.run_dir(one.run_id) / record.name).write_text(json.dumps(trained | changed, separators=(",", ":")))
     compact(store)
-    return path, store
-
-
-def made_up(one: Run, recipe: Recipe, common: dict[str, object]) -> Record:
-    """The record of a run of 20 epochs as it might have come out."""
-    history = [
-        [352 * epoch, epoch, split, metric, 0.5]
-        for epoch in range(1, 21)
-        for split in ("train", "val")
-        for metric in ("loss", "accuracy")
-    ]
-    return Record(
-        run_id=one.run_id,
-        study=one.study,
-        recipe=recipe.name,
-        status="done",
-        settings=one.settings(),
-        metrics={"test_accuracy": 90.0 + one.seed / 10, "test_loss": 0.25, "val_accuracy_best": 91.0, "steps": 7040},
-        history=history,
-        cost={"wall_seconds": 10.0, "train_seconds": 9.0, "total_parameters": 1610, "training_flops": 2.5e10},
-        provenance=common | {"device": "cpu", "threads": 1, "started": "2026-01-01T00:00:00.000+00:00"},
-    )

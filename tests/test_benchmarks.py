@@ -17,7 +17,7 @@ from benchmarks.mlp import TINY, Arm, split, training
 from benchmarks.trainings import Trained, as_one, contestants
 from petlsparse.registry import resolve
 
-SLOW = {"workers", "memory", "adapters", "vit"}
+SLOW = {"workers", "memory", "adapters", "vit", "bookkeeping", "bookkeeping-100k"}
 
 
 class Workshop:
