@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from petlsparse.recipe.fields import Count, Index, Name, NonNegative, Pairs, Share, Steps, Table
+from petlsparse.recipe.fields import Count, HashNeutral, Index, Name, NonNegative, Pairs, Share, Steps, Table
 
 
 class Dense(Table):
@@ -33,6 +33,8 @@ class Dst(Table):
     """How the active weights are shared out among the layers."""
     criterion: Annotated[str, AfterValidator(Name("criteria"))]
     """Which active weights are pruned at an update."""
+    scope: Annotated[Literal["layer", "neuron", "global"], HashNeutral("layer")] = "layer"
+    """Where the least important weights are looked for: in a layer, in each output neuron, in all layers."""
     growth: Annotated[str, AfterValidator(Name("growths"))]
     """Which inactive weights take their place."""
     update_period: Steps = 800

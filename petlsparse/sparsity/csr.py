@@ -17,7 +17,7 @@ from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.csr_linear import CsrLinear
 from petlsparse.sparsity.indices import indices_of, mask_of
-from petlsparse.sparsity.topology import TopologyUpdate, surviving
+from petlsparse.sparsity.topology import LayerView, TopologyUpdate, surviving
 
 
 class Csr:
@@ -40,37 +40,37 @@ class Csr:
         """Remember whose state to move."""
         self._optimizer = optimizer
 
-    def active(self) -> Tensor:
-        """Positions of the active weights."""
-        return self.layer.active()
-
     def mask(self) -> Tensor:
-        """Made for the occasion."""
-        return mask_of(self.active(), self.size).view(self.layer.shape)
+        """Made from the indices."""
+        return mask_of(self.layer.active(), self.size).view(self.layer.shape)
 
-    def weights(self, active: Tensor) -> Tensor:
-        """The values as they are."""
-        return self.layer.values.detach()
+    def view(self) -> LayerView:
+        """The values as they are, and a dense product for gradients elsewhere, from what the backward pass left."""
+        layer, gradients = self.layer, self._gradients()
+        return LayerView(
+            layer.active(),
+            layer.values.detach(),
+            gradients,
+            [self.count],
+            layer.shape[0],
+            self.size,
+            lambda: layer.dense_gradient().flatten(),
+        )
 
-    def gradients(self, active: Tensor) -> Tensor:
-        """Those of the values."""
+    def _gradients(self) -> Tensor:
         if self._snapshot is not None:
             return self._snapshot
         gradient = self.layer.values.grad
         return torch.zeros_like(self.layer.values, requires_grad=False) if gradient is None else gradient
 
-    def dense_gradient(self) -> Tensor:
-        """A dense product, from what the backward pass left behind."""
-        return self.layer.dense_gradient().flatten()
-
     def snapshot_gradients(self) -> None:
         """Copy them: some optimizers write into gradients."""
-        self._snapshot = self.gradients(self.layer.columns).clone()
+        self._snapshot = self._gradients().clone()
 
     @torch.no_grad()
-    def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
+    def replace(self, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Move values and optimizer state to where their owners are now."""
-        source, target = surviving(active, update, self.size, keep_regrown=keep_regrown)
+        source, target = surviving(self.layer.active(), update, self.size, keep_regrown=keep_regrown)
         for tensor in (self.layer.values, *self._state()):
             tensor.copy_(torch.zeros_like(tensor).index_copy_(0, target, tensor.index_select(0, source)))
         self.layer.set_active(update.active)

@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.optim import Optimizer
 
-from petlsparse.sparsity.topology import TopologyUpdate
+from petlsparse.sparsity.topology import LayerView, TopologyUpdate
 
 
 class SparseLayer(Protocol):
@@ -29,31 +29,19 @@ class SparseLayer(Protocol):
         """Remember whose state belongs to the weights."""
         ...
 
-    def active(self) -> Tensor:
-        """Positions of the active weights, int64 (n,), ascending."""
-        ...
-
     def mask(self) -> Tensor:
         """A new boolean tensor, shaped like the weight."""
         ...
 
-    def weights(self, active: Tensor) -> Tensor:
-        """The active weights, (n,). `active` is what `active()` said, here and below."""
-        ...
-
-    def gradients(self, active: Tensor) -> Tensor:
-        """Gradients of the active weights in the last backward pass, (n,); zero if there was none."""
-        ...
-
-    def dense_gradient(self) -> Tensor:
-        """Gradient of every weight in the last backward pass, were it active, (N,)."""
+    def view(self) -> LayerView:
+        """What an update sees: one row, with the gradients of the last backward pass, or zeros."""
         ...
 
     def snapshot_gradients(self) -> None:
         """Go on answering with the gradients of now, whatever the optimizer writes into them, until `free`."""
         ...
 
-    def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
+    def replace(self, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Take on a new topology. Values and optimizer state follow their owners; grown weights start from zero."""
         ...
 

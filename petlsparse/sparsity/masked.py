@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.sparsity.indices import indices_of
-from petlsparse.sparsity.topology import TopologyUpdate
+from petlsparse.sparsity.topology import LayerView, TopologyUpdate
 
 
 class Masked:
@@ -36,24 +36,18 @@ class Masked:
         """Remember whose state to mask."""
         self._optimizer = optimizer
 
-    def active(self) -> Tensor:
-        """Positions of the active weights."""
-        return indices_of(self._mask.flatten())
-
     def mask(self) -> Tensor:
         """A copy of the mask."""
         return self._mask.clone()
 
-    def weights(self, active: Tensor) -> Tensor:
-        """Gathered from the dense weight."""
-        return self.weight.detach().flatten().index_select(0, active)
+    def view(self) -> LayerView:
+        """Gathered from the dense weight and its dense gradient."""
+        active, gradient = indices_of(self._mask.flatten()), self._gradient()
+        weights = self.weight.detach().flatten().index_select(0, active)
+        slopes, outputs = gradient.index_select(0, active), len(self.weight)
+        return LayerView(active, weights, slopes, [self.count], outputs, self.size, lambda: gradient)
 
-    def gradients(self, active: Tensor) -> Tensor:
-        """Gathered from the dense gradient."""
-        return self.dense_gradient().index_select(0, active)
-
-    def dense_gradient(self) -> Tensor:
-        """Autograd's own."""
+    def _gradient(self) -> Tensor:
         if self._snapshot is not None:
             return self._snapshot
         if self.weight.grad is None:
@@ -62,10 +56,10 @@ class Masked:
 
     def snapshot_gradients(self) -> None:
         """Copy it: some optimizers write into gradients."""
-        self._snapshot = self.dense_gradient().clone()
+        self._snapshot = self._gradient().clone()
 
     @torch.no_grad()
-    def replace(self, active: Tensor, update: TopologyUpdate, *, keep_regrown: bool) -> None:
+    def replace(self, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Inactive weights are zero already, so that to erase all but the kept makes every grown weight start so."""
         mask = self._mask.view(-1)
         for factors in (mask, self._factor):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from petlsparse.slots import Slot, as_rows, unpadded
-from petlsparse.sparsity.criteria import Criterion
-from petlsparse.sparsity.growth import Growth
 from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import drop_count, update_topology
+from petlsparse.sparsity.topology import LayerView, Rules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 
 CHUNK = 2**27
@@ -50,7 +48,7 @@ class SparseCohort:
         if len(states) > 1:
             raise ValueError("members with masked and with dense optimizer state")
         self._masks_gradients = states == {True}
-        self._snapshot: dict[str, Tensor] = {}
+        self._snapshot: list[Tensor] = []
 
     def due(self, step: int) -> Sequence[int]:
         """Members with a topology update at this step."""
@@ -61,12 +59,10 @@ class SparseCohort:
         """Update with (w_t, g_t); keep g_t for the updates after the step."""
         early = [i for i in due if self._updates(i).before_step]
         late = [i for i in due if not self._updates(i).before_step]
-        for layer in self._layers:
-            gradient = layer.gradient()
-            if late:
-                self._snapshot[layer.name] = gradient[late]
-            if early:
-                self._update(layer, step, early, gradient[early])
+        if late:
+            self._snapshot = [layer.gradient()[layer.rows_of(late)] for layer in self._layers]
+        if early:
+            self._update(step, early, [layer.gradient()[layer.rows_of(early)] for layer in self._layers])
 
     @torch.no_grad()
     def before_step(self) -> None:
@@ -88,8 +84,9 @@ class SparseCohort:
     def after_step(self, step: int, due: Sequence[int]) -> None:
         """Update with (w_{t+1}, g_t) those whose order this is."""
         late = [i for i in due if not self._updates(i).before_step]
-        for layer in self._layers if late else ():
-            self._update(layer, step, late, self._snapshot.pop(layer.name))
+        if late:
+            self._update(step, late, self._snapshot)
+            self._snapshot = []
 
     def _updates(self, member: int) -> TopologyUpdates:
         updates = self._members[member].updates
@@ -104,41 +101,38 @@ class SparseCohort:
                     if isinstance(layer, Masked) and layer.weight is parameter:
                         yield owner, (name, layer)
 
-    def _update(self, layer: _Layer, step: int, members: Sequence[int], gradients: Tensor) -> None:
-        """One layer of `members`, whose gradients are (len(members), N): those with the same rules together."""
-        alike: dict[tuple[Criterion, Growth], list[int]] = {}
+    def _update(self, step: int, members: Sequence[int], gradients: Sequence[Tensor]) -> None:
+        """Of members with these gradients, (len(members), N) for every layer: those with the same rules together."""
+        alike: dict[tuple[Rules, frozenset[str]], list[int]] = {}
         for index, member in enumerate(members):
-            method = self._members[member]
-            if layer.name in method.exempt:
-                method.log.add(step, layer.name)
-            else:
-                updates = self._updates(member)
-                alike.setdefault((updates.criterion, updates.growth), []).append(index)
-        for (criterion, growth), indices in alike.items():
-            at_once = max(1, CHUNK // layer.size)
+            alike.setdefault((self._updates(member).rules, frozenset(self._members[member].exempt)), []).append(index)
+        at_once = max(1, CHUNK // max(layer.size for layer in self._layers))
+        for (rules, exempt), indices in alike.items():
             for part in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
                 some = [members[index] for index in part]
-                settings = [self._updates(member) for member in some]
-                fractions = [updates.fraction(step) for updates in settings]
-                counts = [layer.masked[member].count for member in some]
-                rows = torch.tensor([layer.row[member] for member in some], device=gradients.device)
-                active, slopes = indices_of(layer.active[rows].flatten()), gradients[part].flatten()
-                update = update_topology(
-                    active,
-                    layer.weights[rows].flatten().index_select(0, active),
-                    slopes.index_select(0, active),
-                    counts,
-                    [drop_count(fraction, count) for fraction, count in zip(fractions, counts, strict=True)],
-                    layer.size,
-                    criterion=criterion,
-                    growth=growth,
-                    generators=[updates.generator for updates in settings],
-                    dense_gradient=slopes,
-                )
-                of_rows = zip(some, fractions, settings, update.of_rows(len(some), layer.size), strict=True)
-                for member, fraction, updates, of_row in of_rows:
-                    layer.masked[member].replace(of_row.active, of_row, keep_regrown=updates.regrown == "keep")
-                    self._members[member].log.update(step, layer.name, fraction, of_row)
+                self._update_alike(step, some, rules, exempt, [of_layer[part] for of_layer in gradients])
+
+    def _update_alike(
+        self, step: int, members: Sequence[int], rules: Rules, exempt: Collection[str], gradients: Sequence[Tensor]
+    ) -> None:
+        settings = [self._updates(member) for member in members]
+        fractions = [updates.fraction(step) for updates in settings]
+        views = [
+            layer.view(members, gradient)
+            for layer, gradient in zip(self._layers, gradients, strict=True)
+            if layer.name not in exempt
+        ]
+        generators = [updates.generator for updates in settings]
+        found = update_topology(views, fractions, rules=rules, generators=generators)
+        for layer in self._layers:
+            if layer.name in exempt:
+                for member in members:
+                    self._members[member].log.add(step, layer.name)
+                continue
+            of_rows = next(found).of_rows(len(members), layer.size)
+            for member, updates, fraction, update in zip(members, settings, fractions, of_rows, strict=True):
+                layer.masked[member].replace(update, keep_regrown=updates.regrown == "keep")
+                self._members[member].log.update(step, layer.name, fraction, update)
 
 
 class _Layer:
@@ -171,12 +165,19 @@ class _Layer:
         """Weights of one member, active or not."""
         return self.active.shape[1]
 
-    @property
-    def weights(self) -> Tensor:
-        """(K, N), a view."""
-        return unpadded(self.slot.rows.detach(), (self.size,))
+    def rows_of(self, members: Sequence[int]) -> Tensor:
+        """Where these members are."""
+        return torch.tensor([self.row[member] for member in members], device=self.active.device)
+
+    def view(self, members: Sequence[int], gradients: Tensor) -> LayerView:
+        """What a topology update of some members sees, given their gradients (len(members), N)."""
+        rows, slopes = self.rows_of(members), gradients.flatten()
+        active = indices_of(self.active[rows].flatten())
+        weights = unpadded(self.slot.rows.detach(), (self.size,))[rows].flatten().index_select(0, active)
+        counts, outputs = [self.masked[member].count for member in members], len(self.slot.parameters[0])
+        return LayerView(active, weights, slopes.index_select(0, active), counts, outputs, self.size, lambda: slopes)
 
     def gradient(self) -> Tensor:
         """(K, N), a view; zeros if there was no backward pass."""
         gradient = self.slot.rows.grad
-        return torch.zeros_like(self.weights) if gradient is None else unpadded(gradient, (self.size,))
+        return unpadded(torch.zeros_like(self.slot.rows) if gradient is None else gradient, (self.size,))

@@ -14,7 +14,7 @@ from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.layout import match_layout
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
-from petlsparse.sparsity.topology import drop_count, initial_mask, update_topology
+from petlsparse.sparsity.topology import initial_mask, update_topology
 from petlsparse.sparsity.topology_log import TopologyLog
 from petlsparse.sparsity.updates import TopologyUpdates
 
@@ -147,23 +147,12 @@ class SparseTraining:
 
     @torch.no_grad()
     def _update(self, updates: TopologyUpdates, step: int) -> None:
-        fraction = updates.fraction(step)
+        fraction, views = updates.fraction(step), [layer.view() for layer in self._updated().values()]
+        found = update_topology(views, [fraction], rules=updates.rules, generators=[updates.generator])
         for name, layer in self.layers.items():
             if name in self.exempt:
                 self.log.add(step, name)
                 continue
-            active = layer.active()
-            update = update_topology(
-                active,
-                layer.weights(active),
-                layer.gradients(active),
-                [layer.count],
-                [drop_count(fraction, layer.count)],
-                layer.size,
-                criterion=updates.criterion,
-                growth=updates.growth,
-                generators=[updates.generator],
-                dense_gradient=layer.dense_gradient() if updates.growth.reads_gradient else None,
-            )
-            layer.replace(active, update, keep_regrown=updates.regrown == "keep")
+            update = next(found)
+            layer.replace(update, keep_regrown=updates.regrown == "keep")
             self.log.update(step, name, fraction, update)

@@ -5,9 +5,11 @@ run has pruned and grown is what it would have alone.
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,73 +53,133 @@ class TopologyUpdate(NamedTuple):
         ]
 
 
-def update_topology(
-    active: Tensor,
-    weights: Tensor,
-    gradients: Tensor,
-    counts: Sequence[int],
-    drop_counts: Sequence[int],
-    size: int,
-    *,
-    criterion: Criterion,
-    growth: Growth,
-    generators: Sequence[torch.Generator],
-    dense_gradient: Tensor | None = None,
-) -> TopologyUpdate:
-    """Prune so many of the active weights of every row, and grow as many inactive ones.
+class LayerView(NamedTuple):
+    """One layer of M runs as a topology update sees it."""
 
-    Pruning sees active entries only. Growth chooses among all entries that are inactive after pruning, those just
-    pruned included. Of equal scores the lowest position is pruned, or grown, first. Nothing is changed in place.
+    active: Tensor
+    """Indices of the active weights in the flattened (M, N), int64 (n,), ascending."""
+    weights: Tensor
+    """The active weights, (n,)."""
+    gradients: Tensor
+    """Their gradients, (n,)."""
+    counts: Sequence[int]
+    """Active weights of each row."""
+    outputs: int
+    """Output neurons, or channels: each has the same number of the N weights, and they follow each other."""
+    size: int
+    """Number N of weights of a row, active or not."""
+    dense_gradient: Callable[[], Tensor]
+    """Gradient at every index, (M * N,)."""
 
-    Args:
-        active: positions of the active weights in the flattened (M, N), int64 (n,), ascending.
-        weights: the active weights, (n,).
-        gradients: their gradients, (n,).
-        counts: active weights of each row.
-        drop_counts: how many of them to prune; see `drop_count`.
-        size: number N of weights of a row, active or not.
+
+@dataclass(frozen=True)
+class Rules:
+    """By what a topology is updated.
+
+    Attributes:
         criterion: decides what is pruned.
         growth: decides what is grown.
-        generators: of each row, source of randomness of both.
-        dense_gradient: gradient at every position, (M * N,); may be left out where growth does not read it.
+        scope: among which weights the least important are looked for: those of a "layer" (2306.12230), of each output
+            "neuron" of a layer, or of all layers ("global", 2306.12230, appendix). The number in all is the same. What
+            a layer loses grows in the same layer.
     """
-    rows = len(counts)
-    score = _importance(criterion, weights, gradients, counts, generators)
-    chosen = criterion.select(score, drop_counts, counts)
-    pruned, kept = active[indices_of(chosen)], active[indices_of(~chosen)]
+
+    criterion: Criterion
+    growth: Growth
+    scope: Literal["layer", "neuron", "global"] = "layer"
+
+
+def update_topology(
+    layers: Sequence[LayerView], fractions: Sequence[float], *, rules: Rules, generators: Sequence[torch.Generator]
+) -> Iterator[TopologyUpdate]:
+    """Prune a share of the active weights of every row of the layers, and grow as many inactive ones: layer by layer.
+
+    Pruning sees active entries only. Growth chooses among all entries that are inactive after pruning, those just
+    pruned included. Of equal scores the lowest index is pruned, or grown, first. Nothing is changed in place.
+
+    Args:
+        layers: all with M rows.
+        fractions: share of the active weights to prune, of each row, rounded up to a whole number in every layer.
+        rules: by which to prune and grow.
+        generators: of each row, source of randomness of both.
+    """
+    if rules.scope == "global":
+        scores = [_importance(rules.criterion, layer, generators) for layer in layers]
+        for layer, chosen in zip(layers, _globally(rules.criterion, layers, scores, fractions), strict=True):
+            yield _updated(layer, chosen, rules.growth, generators)
+        return
+    for layer in layers:
+        score = _importance(rules.criterion, layer, generators)
+        drops = [drop_count(*each) for each in zip(fractions, layer.counts, strict=True)]
+        sizes = layer.counts
+        if rules.scope == "neuron":
+            drops, sizes = _by_neuron(layer, drops)
+        yield _updated(layer, rules.criterion.select(score, drops, sizes), rules.growth, generators)
+
+
+def _importance(criterion: Criterion, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
+    """The criterion's scores, (n,): row by row where it draws, else of all at once."""
+    if not criterion.draws:
+        return criterion.score(ActiveWeights(layer.weights, layer.gradients, generators[0]))
+    rows = (torch.split(of_all, [*layer.counts]) for of_all in (layer.weights, layer.gradients))
+    return torch.cat([criterion.score(ActiveWeights(*each)) for each in zip(*rows, generators, strict=True)])
+
+
+def _globally(
+    criterion: Criterion, layers: Sequence[LayerView], scores: Sequence[Tensor], fractions: Sequence[float]
+) -> list[Tensor]:
+    """What goes of each layer, boolean (n,), where the layers of a row are looked at together."""
+    by_layer = [torch.split(score, [*layer.counts]) for score, layer in zip(scores, layers, strict=True)]
+    by_row = [torch.cat(row) for row in zip(*by_layer, strict=True)]
+    drops = [sum(drop_count(fraction, layer.counts[i]) for layer in layers) for i, fraction in enumerate(fractions)]
+    chosen = criterion.select(torch.cat(by_row), drops, [len(row) for row in by_row])
+    rows = [
+        torch.split(row, [layer.counts[i] for layer in layers])
+        for i, row in enumerate(torch.split(chosen, [len(row) for row in by_row]))
+    ]
+    return [torch.cat(layer) for layer in zip(*rows, strict=True)]
+
+
+def _by_neuron(layer: LayerView, drops: Sequence[int]) -> tuple[list[int], list[int]]:
+    """How many weights each neuron loses, in proportion to how many it has (largest remainder), and these."""
+    width = layer.size // layer.outputs
+    sizes = (
+        torch.bincount(layer.active // width, minlength=len(drops) * layer.outputs).view(len(drops), -1).cpu().numpy()
+    )
+    shares = np.asarray(drops)[:, None] * sizes  # of the row's count: whole numbers, so that ties are exact
+    lost, rest = np.divmod(shares, np.asarray(layer.counts)[:, None])
+    first = np.argsort(-rest, axis=1, kind="stable")
+    for row, order, missing in zip(lost, first, drops - lost.sum(1), strict=True):
+        row[order[:missing]] += 1
+    return lost.flatten().tolist(), sizes.flatten().tolist()
+
+
+def _updated(layer: LayerView, chosen: Tensor, growth: Growth, generators: Sequence[torch.Generator]) -> TopologyUpdate:
+    """Prune the chosen of the active weights, boolean (n,), and grow as many in each row."""
+    rows, size = len(layer.counts), layer.size
+    pruned, kept = layer.active[indices_of(chosen)], layer.active[indices_of(~chosen)]
+    missing = [len(pruned)] if rows == 1 else torch.bincount(pruned // size, minlength=rows).tolist()
     now = mask_of(kept, rows * size)
     if growth.score is None:
-        free = [random_inactive(*each) for each in zip(now.view(rows, size), drop_counts, generators, strict=True)]
+        free = [random_inactive(*each) for each in zip(now.view(rows, size), missing, generators, strict=True)]
         grown = torch.cat([row + i * size for i, row in enumerate(free)])
     else:
-        slopes = gradients.new_zeros(()).expand(rows * size) if dense_gradient is None else dense_gradient
-        urgency = _urgency(growth, slopes.view(rows, size), generators)
-        grow_cost = urgency.neg_().index_fill_(0, kept, torch.inf)
-        grown = indices_of(lowest(grow_cost, drop_counts, [size] * rows))
+        grow_cost = _urgency(growth, layer, generators).neg_().index_fill_(0, kept, torch.inf)
+        grown = indices_of(lowest(grow_cost, missing, [size] * rows))
     now.index_fill_(0, grown, True)
     return TopologyUpdate(indices_of(now), pruned, grown, pruned[indices_of(now[pruned])])
 
 
-def _importance(
-    criterion: Criterion,
-    weights: Tensor,
-    gradients: Tensor,
-    counts: Sequence[int],
-    generators: Sequence[torch.Generator],
-) -> Tensor:
-    """The criterion's scores, (n,): row by row where it draws, else of all at once."""
-    if not criterion.draws:
-        return criterion.score(ActiveWeights(weights, gradients, generators[0]))
-    parts = zip(torch.split(weights, [*counts]), torch.split(gradients, [*counts]), generators, strict=True)
-    return torch.cat([criterion.score(ActiveWeights(*part)) for part in parts])
-
-
-def _urgency(growth: Growth, gradients: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """The growth rule's scores, (M * N,), likewise."""
+def _urgency(growth: Growth, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
+    """The growth rule's scores, (M * N,): row by row where it draws, else of all at once."""
     assert growth.score is not None
+    slopes = (
+        layer.dense_gradient() if growth.reads_gradient else layer.gradients.new_zeros(len(generators) * layer.size)
+    )
     if not growth.draws:
-        return growth.score(gradients.flatten(), generator=generators[0])
-    return torch.cat([growth.score(row, generator=of) for row, of in zip(gradients, generators, strict=True)])
+        return growth.score(slopes, generator=generators[0])
+    rows = zip(slopes.view(len(generators), -1), generators, strict=True)
+    return torch.cat([growth.score(row, generator=of) for row, of in rows])
 
 
 def random_inactive(active: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -7,9 +7,8 @@ from typing import Literal
 
 import torch
 
-from petlsparse.sparsity.criteria import Criterion
-from petlsparse.sparsity.growth import Growth
 from petlsparse.sparsity.schedules import cosine
+from petlsparse.sparsity.topology import Rules
 
 
 @dataclass(frozen=True)
@@ -17,8 +16,7 @@ class TopologyUpdates:
     """Everything that makes sparse training dynamic (2306.12230). Steps count optimizer steps from 1.
 
     Attributes:
-        criterion: which active weights go.
-        growth: which inactive ones come.
+        rules: which active weights go, and which inactive ones come.
         generator: source of randomness of both; not seeded like that of the initial masks, or it draws them again.
         total_steps: length of the training.
         update_period: an update after every so many steps; the first at step `update_period`.
@@ -32,8 +30,7 @@ class TopologyUpdates:
             "keep" (value and optimizer state, as in the released code).
     """
 
-    criterion: Criterion
-    growth: Growth
+    rules: Rules
     generator: torch.Generator
     total_steps: int
     update_period: int = 800
@@ -47,7 +44,9 @@ class TopologyUpdates:
     @property
     def before_step(self) -> bool:
         """Whether updates come before the optimizer step of their iteration."""
-        return self.update_point == "before-step" or (self.update_point == "auto" and self.criterion.reads_gradient)
+        return self.update_point == "before-step" or (
+            self.update_point == "auto" and self.rules.criterion.reads_gradient
+        )
 
     @property
     def last_step(self) -> int:

@@ -28,6 +28,7 @@ from petlsparse.sparsity.geometry import geometries
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
+from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.studies.company import Company
 from petlsparse.studies.crossovers import crossover
@@ -132,7 +133,7 @@ def _method(
     if not isinstance(settings, Dst):
         return sparse(), counts, 0.0
     updates = topology_updates(settings, steps, stream(run.seed, "growth"))
-    share = updates.count / steps if updates.growth.reads_gradient else 0.0
+    share = updates.count / steps if updates.rules.growth.reads_gradient else 0.0
     return sparse(updates=updates, state=settings.state), counts, share
 
 
@@ -140,8 +141,11 @@ def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> T
     """When and how the topology changes in a training of so many steps."""
     criterion: Criterion = resolve(CRITERIA, settings.criterion, "criterion")
     return TopologyUpdates(
-        criterion=criterion.configured(**{name: getattr(settings, name) for name in criterion.setting_names}),
-        growth=resolve(GROWTHS, settings.growth, "growth rule"),
+        rules=Rules(
+            criterion.configured(**{name: getattr(settings, name) for name in criterion.setting_names}),
+            resolve(GROWTHS, settings.growth, "growth rule"),
+            settings.scope,
+        ),
         generator=generator,
         total_steps=steps,
         update_period=settings.update_period,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import permutations, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from petlsparse.sparsity.csr import dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
+from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.checkpoint import learned_tensors
 from petlsparse.training.optimizers import adam, sgd
@@ -49,7 +50,9 @@ NETWORKS = {
 }
 
 
-def method(network: str, backend: str, criterion: str, growth: str, other: str | None = None) -> SparseTraining:
+def method(
+    network: str, backend: str, criterion: str, growth: str, other: str | None = None, scope: Any = "layer"
+) -> SparseTraining:
     """All layers of one backend, or every second of another."""
     chosen = NETWORKS[network]
     with torch.random.fork_rng():
@@ -57,8 +60,7 @@ def method(network: str, backend: str, criterion: str, growth: str, other: str |
         model = nn.Sequential(*chosen.layers()).double()
     shapes = {name: tuple(weight.shape) for name, weight in maskable(model).items()}
     updates = TopologyUpdates(
-        resolve(CRITERIA, criterion, "criterion"),
-        resolve(GROWTHS, growth, "growth rule"),
+        Rules(resolve(CRITERIA, criterion, "criterion"), resolve(GROWTHS, growth, "growth rule"), scope),
         torch.Generator().manual_seed(7),
         STEPS,
         update_period=PERIOD,
@@ -80,15 +82,24 @@ OPTIMIZERS = {
 }
 
 
-CASES = [(*case, "csr", "csr") for case in product(NETWORKS, CRITERIA, GROWTHS, OPTIMIZERS)]
-CASES += [(network, "snip", "gradient", "sgd", *pair) for network in NETWORKS for pair in permutations(BACKENDS)]
+CASES = [(*case, "csr", "csr", "layer") for case in product(NETWORKS, CRITERIA, GROWTHS, OPTIMIZERS)]
+CASES += [
+    (network, "snip", "gradient", "sgd", *pair, "layer") for network in NETWORKS for pair in permutations(BACKENDS)
+]
+CASES += [
+    (network, criterion, "random", "sgd", "csr", "csr", scope)
+    for network, criterion, scope in product(NETWORKS, ("magnitude", "set", "random"), ("neuron", "global"))
+]
 
 
-@pytest.mark.parametrize(("network", "criterion", "growth", "optimizer", "backend", "other"), CASES)
+@pytest.mark.parametrize(("network", "criterion", "growth", "optimizer", "backend", "other", "scope"), CASES)
 def test_masks_are_equal_at_every_step_and_weights_within_rounding(
-    network: str, criterion: str, growth: str, optimizer: str, backend: str, other: str
+    network: str, criterion: str, growth: str, optimizer: str, backend: str, other: str, scope: str
 ) -> None:
-    twins = [method(network, "masked", criterion, growth), method(network, backend, criterion, growth, other)]
+    twins = [
+        method(network, "masked", criterion, growth, scope=scope),
+        method(network, backend, criterion, growth, other, scope),
+    ]
     shapes = {name: tuple(mask.shape) for name, mask in twins[0].masks.items()}
     optimizers = [OPTIMIZERS[optimizer](twin.parameters()) for twin in twins]
     for twin, each in zip(twins, optimizers, strict=True):

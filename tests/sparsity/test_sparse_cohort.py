@@ -23,7 +23,7 @@ from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import TopologyUpdate, drop_count, update_topology
+from petlsparse.sparsity.topology import LayerView, Rules, TopologyUpdate, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import adam, sgd
@@ -32,6 +32,7 @@ from petlsparse.training.stacked_optimizer import StackedOptimizer
 
 STEPS = 120
 RULES = [*product(CRITERIA, GROWTHS)]
+SCOPES = ("neuron", "global")
 
 
 def network() -> nn.Sequential:
@@ -51,6 +52,7 @@ def member(
     state: Any = "masked",
     distribution: str = "uniform",
     mest_lambda: float = 1.0,
+    scope: Any = "layer",
     **updates: Any,
 ) -> Method:
     with torch.random.fork_rng():
@@ -59,8 +61,7 @@ def member(
     if density is None:
         return Plain(model)
     dynamic = rules and TopologyUpdates(
-        criterion_named(rules[0], mest_lambda),
-        resolve(GROWTHS, rules[1], "growth rule"),
+        Rules(criterion_named(rules[0], mest_lambda), resolve(GROWTHS, rules[1], "growth rule"), scope),
         torch.Generator().manual_seed(100 + seed),
         STEPS,
         **{"update_period": 3, **updates},
@@ -86,6 +87,11 @@ def company(state: str = "masked") -> list[Method]:
         member(23, 0.3, ("snip", "random"), state=state, update_point="after-step", regrown="keep"),
         member(24, 1.0, ("set", "gradient"), state=state, regrown="keep"),
         member(25, 0.5, ("mest", "gradient"), state=state, distribution="erk", drop_fraction=0.2),
+        *(
+            member(seed, 0.4, rules, state=state, scope=scope, distribution="erk")
+            for seed, (rules, scope) in enumerate(product([("magnitude", "gradient"), ("set", "random")], SCOPES), 26)
+        ),
+        member(30, 0.3, ("random", "gradient"), state=state, scope="global"),
     ]
 
 
@@ -245,9 +251,9 @@ numbers = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, math.inf,
 
 
 @st.composite
-def layers(draw: Any) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Masks, weights and gradients of a few runs, with ties and oddities, and how many weights each is to lose."""
-    runs, size = draw(st.integers(1, 4)), draw(st.integers(2, 14))
+def layers(draw: Any, runs: int | None = None) -> tuple[Tensor, Tensor, Tensor, list[float]]:
+    """Masks, weights and gradients of a few runs, with ties and oddities, and the share that each is to lose."""
+    runs, size = runs or draw(st.integers(1, 4)), draw(st.integers(2, 14))
     active = torch.tensor(
         draw(st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=runs, max_size=runs))
     )
@@ -257,37 +263,42 @@ def layers(draw: Any) -> tuple[Tensor, Tensor, Tensor, list[int]]:
         drawn = st.lists(st.lists(numbers, min_size=size, max_size=size), min_size=runs, max_size=runs)
         return torch.tensor(draw(drawn), dtype=torch.float64)
 
-    counts = [drop_count(draw(st.floats(0.01, 1)), int(row.sum())) for row in active]
-    return active, tensor(), tensor(), counts
+    return active, tensor(), tensor(), [draw(st.floats(0.01, 1)) for _ in active]
 
 
 @pytest.mark.parametrize("device", ["cpu", "as on a GPU"])
-@pytest.mark.parametrize(("criterion", "growth"), RULES)
-@given(layer=layers(), mest_lambda=st.floats(0, 2))
+@pytest.mark.parametrize(
+    ("criterion", "growth", "scope"),
+    [
+        *((*rules, "layer") for rules in RULES),
+        *((*rules, scope) for rules in (("set", "gradient"), ("random", "random")) for scope in SCOPES),
+    ],
+)
+@given(data=st.data(), mest_lambda=st.floats(0, 2))
 def test_an_update_of_rows_is_that_of_each_alone(
-    criterion: str, growth: str, device: str, layer: tuple[Tensor, Tensor, Tensor, list[int]], mest_lambda: float
+    criterion: str, growth: str, scope: Any, device: str, data: st.DataObject, mest_lambda: float
 ) -> None:
-    active, weights, gradients, drop_counts = layer
+    first = data.draw(layers())
+    second = data.draw(layers(len(first[0])))
+    fractions = first[3]
+    rules = Rules(criterion_named(criterion, mest_lambda), resolve(GROWTHS, growth, "growth rule"), scope)
 
-    def updated(rows: slice) -> list[TopologyUpdate]:
-        some, size = active[rows], active.shape[1]
-        where = some.flatten().nonzero().squeeze(1)
-        return update_topology(
-            where,
-            weights[rows].flatten()[where],
-            gradients[rows].flatten()[where],
-            some.sum(1).tolist(),
-            drop_counts[rows],
-            size,
-            criterion=criterion_named(criterion, mest_lambda),
-            growth=resolve(GROWTHS, growth, "growth rule"),
-            generators=[torch.Generator().manual_seed(i) for i in range(len(active))[rows]],
-            dense_gradient=gradients[rows].flatten(),
-        ).of_rows(len(some), size)
+    def updated(rows: slice) -> list[list[TopologyUpdate]]:
+        views = []
+        for masks, weights, gradients, _ in (first, second):
+            some, slopes = masks[rows], gradients[rows].flatten()
+            where, size = some.flatten().nonzero().squeeze(1), masks.shape[1]
+            of_active = weights[rows].flatten()[where], slopes[where]
+            outputs = 2 if size % 2 == 0 else 1
+            views.append(LayerView(where, *of_active, some.sum(1).tolist(), outputs, size, slopes.clone))
+        generators = [torch.Generator().manual_seed(i) for i in range(len(fractions))[rows]]
+        found = update_topology(views, fractions[rows], rules=rules, generators=generators)
+        return [update.of_rows(len(generators), view.size) for update, view in zip(found, views, strict=True)]
 
-    alone = [updated(slice(i, i + 1))[0] for i in range(len(active))]
+    alone = [updated(slice(i, i + 1)) for i in range(len(fractions))]
     with patch.object(selection, "_by_numpy", lambda score: device == "cpu"):
         together = updated(slice(None))
-    for found, expected in zip(together, alone, strict=True):
-        for name, a, b in zip(expected._fields, found, expected, strict=True):
-            assert torch.equal(a, b), name
+    for layer, found in enumerate(together):
+        for row, update in enumerate(found):
+            for name, a, b in zip(update._fields, update, alone[row][layer][0], strict=True):
+                assert torch.equal(a, b), name

@@ -23,7 +23,7 @@ from petlsparse.sparsity.criteria import (
 )
 from petlsparse.sparsity.growth import random as random_growth
 from petlsparse.sparsity.growth import steepest
-from petlsparse.sparsity.topology import drop_count, initial_mask, update_topology
+from petlsparse.sparsity.topology import LayerView, Rules, drop_count, initial_mask, update_topology
 
 ALL_CRITERIA = {name: resolve(CRITERIA, name, "criterion") for name in CRITERIA}
 ALL_GROWTHS = {name: resolve(GROWTHS, name, "growth rule") for name in GROWTHS}
@@ -43,19 +43,16 @@ class Outcome(NamedTuple):
     regrown: Tensor
 
 
-def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0) -> Outcome:
+def view(weight: Tensor, mask: Tensor, gradient: Tensor) -> LayerView:
     active = mask.flatten().nonzero().squeeze(1)
-    result = update_topology(
-        active,
-        weight.flatten()[active],
-        gradient.flatten()[active],
-        [len(active)],
-        [drop_count(fraction, len(active))],
-        weight.numel(),
-        criterion=criterion,
-        growth=growth,
-        generators=[seeded(seed)],
-        dense_gradient=gradient.flatten(),
+    slopes = gradient.flatten()
+    counts, outputs = [len(active)], len(weight)
+    return LayerView(active, weight.flatten()[active], slopes[active], counts, outputs, weight.numel(), slopes.clone)
+
+
+def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0, scope="layer") -> Outcome:
+    (result,) = update_topology(
+        [view(weight, mask, gradient)], [fraction], rules=Rules(criterion, growth, scope), generators=[seeded(seed)]
     )
     kept, now = mask.flatten().clone(), torch.zeros(mask.numel(), dtype=torch.bool)
     kept[result.pruned] = False
@@ -115,6 +112,29 @@ def test_gradient_growth_takes_the_steepest_inactive_entries_just_pruned_ones_in
     assert result.grown.tolist() == [2, 5]
     assert result.regrown.tolist() == [2]
     assert positions(result.mask) == {1, 2, 3, 4, 5}
+
+
+def test_each_neuron_loses_in_proportion_to_what_it_has():
+    weight = torch.tensor([[5.0, 6.0, 7.0, 8.0], [1.0, 2.0, 0.0, 0.0], [9.0, 3.0, 0.0, 0.0]])
+    # Of 8 active weights 4 go: 2, 1 and 1. In the whole layer they would be 1, 2, 3 and 5.
+    result = update(weight, weight != 0, weight, 0.5, magnitude, scope="neuron")
+    assert result.pruned.tolist() == [0, 1, 4, 9]
+    # Of 3 to go: 1.5, 0.75 and 0.75, so one each, of which the largest remainders are the last two.
+    assert update(weight, weight != 0, weight, 0.375, magnitude, scope="neuron").pruned.tolist() == [0, 4, 9]
+
+
+def test_the_least_important_of_all_layers_go_and_each_grows_what_it_lost():
+    first, second = torch.tensor([[1.0, 2.0, 9.0, 0.0]]), torch.tensor([[3.0, 8.0, 0.0], [7.0, 0.0, 0.0]])
+    layers = [view(weight, weight != 0, -weight.abs()) for weight in (first, second)]
+    # Half of 3 and half of 3, rounded up, are 4 in all.
+    rules = Rules(magnitude, random_growth, "global")
+    one, other = update_topology(layers, [0.5], rules=rules, generators=[seeded()])
+    assert (one.pruned.tolist(), other.pruned.tolist()) == ([0, 1], [0, 3])
+    assert (len(one.grown), len(other.grown)) == (2, 2)
+    # A third: 2 in all, both of the first layer.
+    one, other = update_topology(layers, [0.3], rules=rules, generators=[seeded()])
+    assert (one.pruned.tolist(), other.pruned.tolist()) == ([0, 1], [])
+    assert (len(one.grown), len(other.grown)) == (2, 0)
 
 
 def test_equal_scores_are_taken_by_position():
@@ -211,6 +231,20 @@ def test_every_pair_of_rules_keeps_the_number_of_active_weights(layer, fraction,
     assert not grown & positions(result.kept)
     assert positions(result.mask) == positions(result.kept) | grown
     assert int(result.mask.sum()) == len(before)
+
+
+@pytest.mark.parametrize("scope", ["neuron", "global"])
+@given(layers(numel=24), fractions, st.sampled_from(sorted(CRITERIA)), st.sampled_from(sorted(GROWTHS)))
+def test_every_scope_prunes_and_grows_exactly_the_fraction(scope, layer, fraction, criterion, growth):
+    rules = ALL_CRITERIA[criterion], ALL_GROWTHS[growth]
+    folded = [tensor.view(4, 6) for tensor in layer]
+    result = update(*folded, fraction, *rules, scope=scope)
+    before = positions(layer[1])
+    assert set(result.pruned.tolist()) <= before
+    assert len(result.pruned) == len(result.grown) == math.ceil(Fraction(str(fraction)) * len(before))
+    assert int(result.mask.sum()) == len(before)
+    if scope == "global":  # of one layer that is the layer
+        assert torch.equal(result.mask, update(*folded, fraction, *rules).mask)
 
 
 @given(layers(), layers(), fractions, st.sampled_from(sorted(CRITERIA)))

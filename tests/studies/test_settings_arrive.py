@@ -73,6 +73,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
             "density": 0.4, "distribution": "uniform", "criterion": "snip", "growth": "gradient", "update_period": 4,
             "drop_fraction": 0.5, "drop_schedule": "constant", "update_stop": 0.75, "update_last_step": True,
             "update_point": "after-step", "state": "dense", "regrown": "keep", "mest_lambda": 2.0,
+            "scope": "global",
         },
     ),
     ("adapter-search", "method", "linear-probe"): ({"kind": "linear-probe"}, {}),
