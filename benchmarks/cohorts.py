@@ -12,16 +12,16 @@ from torch import nn
 from benchmarks.harness import Comparison, Effort, compare_on
 from benchmarks.mlp import MEAN, SHAPE, STD, Arm, method_of, optimizer
 from benchmarks.trainings import Trained, as_one, called, contestants, endless, here, noise
+from petlsparse.cohorts.models import Stack
 from petlsparse.data.augment import crop_flip
 from petlsparse.networks import build_network
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.training.arithmetic import reference_arithmetic
-from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.feeds import Images
-from petlsparse.training.loop import Training
+from petlsparse.training.loop import Loop
+from petlsparse.training.member import Member
 from petlsparse.training.method import Method
 from petlsparse.training.seeding import seeded
-from petlsparse.training.stack import Stack
 
 STEPS = 100
 """Per measurement, and between topology updates: each measurement has one."""
@@ -108,12 +108,12 @@ def table(net: Net, device: torch.device, effort: Effort) -> Comparison:
     return replace(measured, notes=[*measured.notes, f"runs of {RUN:,} steps in an hour: {', '.join(rates)}"])
 
 
-def trainings(net: Net, feed: Images, device: torch.device, update_period: int, count: int) -> list[Training]:
+def trainings(net: Net, feed: Images, device: torch.device, update_period: int, count: int) -> list[Member]:
     """The first runs of a study: methods and seeds take turns."""
     return [training(net, feed, device, ARMS[i % len(ARMS)], i % SEEDS, update_period) for i in range(count)]
 
 
-def training(net: Net, feed: Images, device: torch.device, arm: Arm, seed: int, update_period: int) -> Training:
+def training(net: Net, feed: Images, device: torch.device, arm: Arm, seed: int, update_period: int) -> Member:
     """One run."""
     if arm.update_period is not None:
         arm = replace(arm, update_period=update_period)
@@ -121,7 +121,7 @@ def training(net: Net, feed: Images, device: torch.device, arm: Arm, seed: int, 
     return endless(method, feed, optimizer(method.parameters()), batch_size=net.batch, seed=seed, device=device)
 
 
-def cohorts(build: Callable[[int], Sequence[Training]], size: int) -> list[CohortTraining]:
+def cohorts(build: Callable[[int], Sequence[Member]], size: int) -> list[Loop]:
     """Cohorts of a size, as many as it takes for every method to take part."""
     runs = build(max(size, len(ARMS)))
     return [as_one(runs[i : i + size], method=sparse_as_one) for i in range(0, len(runs), size)]

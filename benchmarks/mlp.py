@@ -22,7 +22,7 @@ from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.feeds import Augmentation, Images
-from petlsparse.training.loop import Training
+from petlsparse.training.member import Member
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import sgd
 from petlsparse.training.seeding import seeded, stream
@@ -110,7 +110,7 @@ def optimizer(parameters: list[nn.Parameter]) -> Optimizer:
 
 def training(
     arm: Arm, widths: tuple[int, ...], *, train: Split, val: Split, augment: Augmentation | None = crop_flip
-) -> Training:
+) -> Member:
     """A training without end, with validation after every epoch."""
     chosen = method(arm, widths)
     return endless(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, Literal
 
@@ -12,18 +11,20 @@ import torch
 from torch.optim import Optimizer
 
 from benchmarks.harness import Contestant, counted
+from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
-from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.feeds import Feed, Images
-from petlsparse.training.loop import Training
+from petlsparse.training.loop import Loop
+from petlsparse.training.member import Member
 from petlsparse.training.method import Method
 from petlsparse.training.settings import Settings, steps_per_epoch
+from petlsparse.training.strategy import Single
 
 NEVER = 10**9
 NOTHING = Images(Split(torch.empty(0), torch.empty(0)), (), ())
 CPU = torch.device("cpu")
 
-Trained = Training | CohortTraining
+Trained = Member | Loop
 
 
 def here() -> torch.device:
@@ -53,9 +54,9 @@ def endless(
     seed: int = 0,
     device: torch.device = CPU,
     precision: Literal["float32", "bf16"] = "float32",
-) -> Training:
+) -> Member:
     """A training without end at a constant learning rate, with validation, if there is any, after every epoch."""
-    return Training(
+    return Member(
         method,
         train=train,
         val=val,
@@ -79,19 +80,20 @@ def constant(step: int) -> float:
     return 1.0
 
 
-def as_one(trainings: Sequence[Training], **how: Any) -> CohortTraining:
+def as_one(trainings: Sequence[Member], **how: Any) -> Loop:
     """A cohort without end; `how` are its `stack` and `method`."""
-    return CohortTraining(trainings, done=lambda *_: None, **how)
+    return Loop(Stacked(trainings, **how), done=lambda *_: None)
 
 
 def steps_of(trained: Trained) -> Callable[[int], None]:
     """`go(n)`: the next n steps, everything included that `run` does on the way."""
-    stream = own_stream(trained.device) if isinstance(trained, CohortTraining) else nullcontext()
+    loop = Loop(Single(trained), done=lambda *_: None) if isinstance(trained, Member) else trained
+    stream = loop.strategy.context()
 
     def forever() -> Iterator[None]:
-        (trained.model if isinstance(trained, Training) else trained.stack).train(True)
-        for epoch, batch in trained.batches():
-            trained.advance(epoch, batch)
+        loop.strategy.train(True)
+        for epoch, batch in loop.batches():
+            loop.advance(epoch, batch)
             yield
 
     going = forever()
@@ -102,15 +104,6 @@ def steps_of(trained: Trained) -> Callable[[int], None]:
                 pass
 
     return go
-
-
-def own_stream(device: torch.device) -> AbstractContextManager[Any]:
-    """What a cohort's steps run in, to be entered any number of times: on CUDA a stream that can be recorded."""
-    if device.type != "cuda":
-        return nullcontext()
-    own = torch.cuda.Stream(device)
-    own.wait_stream(torch.cuda.current_stream(device))
-    return torch.cuda.stream(own)
 
 
 def contestants(
@@ -139,14 +132,8 @@ def contestants(
         except torch.cuda.OutOfMemoryError:
             notes.append(f"{name}: more than the memory of the device")
             continue
-        cohorts = [one for one in trained if isinstance(one, CohortTraining)]
-        notes += sorted(
-            {
-                f"{name}: not recorded as a CUDA graph: {one.captured.failure}"
-                for one in cohorts
-                if one.captured is not None and one.captured.failure
-            }
-        )
+        cohorts = [one for one in trained if isinstance(one, Loop)]
+        notes += sorted({f"{name}: {warning}" for one in cohorts for warning in one.strategy.warnings()})
         runs = len(trained) - len(cohorts) + sum(len(one.members) for one in cohorts)
         found.append(Contestant(name, call, flops, parts=runs * steps * examples))
     return found, notes

@@ -21,7 +21,7 @@ from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.backbones import load_backbone
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.feeds import Feed, FrozenValues, Images
-from petlsparse.training.loop import Training
+from petlsparse.training.member import Member
 from petlsparse.training.method import Plain
 from petlsparse.training.optimizers import adam
 
@@ -133,7 +133,7 @@ class Bench:
             f"{len(placements)} {what}, as one": partial(self.cohort, placements, feed),
         }
 
-    def alone(self, placements: Sequence[Edges], feed: Callable[[Sequence[PlacedAdapters]], Feed]) -> list[Training]:
+    def alone(self, placements: Sequence[Edges], feed: Callable[[Sequence[PlacedAdapters]], Feed]) -> list[Member]:
         """Each by itself."""
         models = [self.placed(edges) for edges in placements]
         return [self.training(model, feed([model])) for model in models]
@@ -144,7 +144,7 @@ class Bench:
         shared = feed(models)
         return [as_one([self.training(model, shared) for model in models], stack=stacked)]
 
-    def training(self, model: PlacedAdapters, feed: Feed) -> Training:
+    def training(self, model: PlacedAdapters, feed: Feed) -> Member:
         """As the study trains it."""
         method = Plain(model)
         optimizer = adam(

@@ -23,9 +23,10 @@ ALLOWED = {
     "adapters": {"backbones"},
     "tracking": {"recipe"},
     "training": {"data", "tracking"},
+    "cohorts": {"recipe", "training"},
     "analysis": {"tracking", "recipe"},
-    "launch": {"recipe", "tracking", "studies", "training"},
-    "studies": {"adapters", "backbones", "data", "networks", "recipe", "sparsity", "tracking", "training"},
+    "launch": {"cohorts", "recipe", "tracking", "studies", "training"},
+    "studies": {"adapters", "backbones", "cohorts", "data", "networks", "recipe", "sparsity", "tracking", "training"},
 }
 OPEN = {"errors", "homes", "registry", "slots"}
 

@@ -100,7 +100,7 @@ def test_a_cohort_counts_as_many_runs_as_it_has_members() -> None:
     runs = [training(Arm(), TINY, train=split(300), val=split(0)) for _ in range(3)]
     (found,), _ = contestants({"three": lambda: [as_one(runs)]}, steps=5, examples=128)
     assert found.parts == 3 * 5 * 128
-    assert [run.journey.step for run in runs] == [5, 5, 5]
+    assert [run.state.step for run in runs] == [5, 5, 5]
 
 
 def test_quartiles_lie_between_the_values() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 
+from petlsparse.cohorts.grouping import cohorts
 from petlsparse.launch.cache import shared_cache
-from petlsparse.launch.cohorts import cohorts
 from petlsparse.launch.crew import hire
 from petlsparse.launch.devices import resolve_device
 from petlsparse.launch.dispatch import Dispatch

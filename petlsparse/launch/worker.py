@@ -11,8 +11,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,43 +38,21 @@ def initialise(environment: Mapping[str, str]) -> None:
 
 
 def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> dict[str, Outcome]:
-    """What a worker is handed: one run, or several to be trained as one. Outcomes by run id."""
-    if len(jobs) > 1:
-        return run_together(jobs, listener)
-    (job,) = jobs
-    return {job.run_id: run_one(job, listener)}
+    """Execute a run from its checkpoint, or from the start, or several as one; each record is written with its result.
 
+    Each run has its evaluations in its own log; that of the first gets what is printed, its progress file the progress
+    of all. What goes wrong with one run is its result. What goes wrong with several says nothing about any one of
+    them: those without a result are "pending" in what is returned, and nothing is recorded.
 
-def run_one(job: Job, listener: Listener = lambda _: None) -> Outcome:
-    """Execute a run from its checkpoint, or from the start, and write its record, whatever comes of it.
+    Returns:
+        Outcomes by run id.
 
-    Raises UserError when the store cannot be written. What goes wrong in the study is not raised but recorded.
-    """
-    store, started, clock = Store(Path(job.store)), provenance.utc_now(), time.perf_counter()
-    with _begun(job, store), _reporting([job], listener) as report:
-        try:
-            run = validate_run(job.settings)
-            result = resolve(job.studies, run.study, "study")(
-                run, run_dir=job.folder, progress=partial(report, 0), **_circumstances(job, store)
-            )
-            return _recorded(job, store, result, started, time.perf_counter() - clock)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is this run's result
-            reason = _reason(error)
-            job.note(reason)
-            store.write_record(failure(job, reason, _about(job, started)))
-            return Outcome("failed", reason[-ERROR_CHARACTERS:], passing=_may_pass(error))
-
-
-def run_together(jobs: Sequence[Job], listener: Listener = lambda _: None) -> dict[str, Outcome]:
-    """Train runs as one, from the start; each has its record as soon as it comes to a result.
-
-    Each has its evaluations in its own log; that of the first gets what is printed, its progress file the progress of
-    all. What goes wrong says nothing about any one of the runs: those without a result are "pending" in what is
-    returned, and nothing is recorded.
+    Raises:
+        UserError: the store cannot be written. What goes wrong in the study is not raised.
     """
     first, store, started, clock = jobs[0], Store(Path(jobs[0].store)), provenance.utc_now(), time.perf_counter()
     outcomes: dict[str, Outcome] = {}
-    reason = "its company ended without a result for it"
+    pending = Outcome(PENDING, "those that it was trained with ended without a result for it")
 
     def done(index: int, result: Any) -> None:
         seconds = (time.perf_counter() - clock) / len(jobs)  # for a result that does not say what was booked on it
@@ -85,22 +61,26 @@ def run_together(jobs: Sequence[Job], listener: Listener = lambda _: None) -> di
     with ExitStack() as begun:
         for job in jobs:
             begun.enter_context(_begun(job, store))
-            job.note(f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}")
+            if len(jobs) > 1:
+                job.note(f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}")
         report = begun.enter_context(_reporting(jobs, listener))
         try:
             runs = [validate_run(job.settings) for job in jobs]
-            module = import_module(first.studies[runs[0].study].partition(":")[0])
-            module.execute_together(
+            resolve(first.studies, runs[0].study, "study")(
                 runs,
                 run_dirs=[job.folder for job in jobs],
                 progress=report,
                 done=done,
-                **_circumstances(first, store),
+                **_options(first, store),
             )
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, each of them may do without the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the next runs are to be executed
             reason = _reason(error)
             first.note(reason)
-    return {job.run_id: outcomes.get(job.run_id, Outcome(PENDING, reason)) for job in jobs}
+            pending = Outcome(PENDING, reason)
+            if len(jobs) == 1:
+                store.write_record(failure(first, reason, _about(first, started)))
+                outcomes[first.run_id] = Outcome("failed", reason[-ERROR_CHARACTERS:], passing=_may_pass(error))
+    return {job.run_id: outcomes.get(job.run_id, pending) for job in jobs}
 
 
 @contextmanager
@@ -139,7 +119,7 @@ def _reporting(jobs: Sequence[Job], listener: Listener) -> Iterator[Callable[[in
             first.beat.unlink(missing_ok=True)
 
 
-def _circumstances(job: Job, store: Store) -> dict[str, Any]:
+def _options(job: Job, store: Store) -> dict[str, Any]:
     """What a study is told besides the run: the same for all jobs of a command on one device."""
     device: Any = job.device
     # Launching needs no torch. A study that does has imported it by now, and expects a torch.device.

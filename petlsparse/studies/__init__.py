@@ -21,8 +21,7 @@ STUDIES = {
     "dst-sweep": "petlsparse.studies.dst_sweep:execute",
 }
 
-"""Study name -> "module:execute"; the module has `assemble` and `check_method` too, and `execute_together` where runs
-can be trained as one."""
+"""Study name -> "module:execute"; the module has `assemble`, `check_method`, `cohort_key` and a `SPEC` too."""
 
 
 def names() -> Mapping[str, Collection[str]]:
@@ -101,7 +100,7 @@ def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool =
     the arithmetic they ask for. Without `weights` backbones have random ones, so that none are looked for; the
     fingerprints are of no use then.
     """
-    from petlsparse.studies.execution import forget_data
+    from petlsparse.studies.assembly import forget_data
 
     forget_data()
     # Runs on the same data follow each other, so that these are loaded once for all models.
@@ -169,10 +168,11 @@ def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
 def probe_seconds(run: Run, device: torch.device) -> float:
     """Seconds the whole run would take by itself on this device, extrapolated from a few real steps."""
     from petlsparse.recipe.execution import Execution
-    from petlsparse.studies.execution import arithmetic_of, extrapolated_seconds
+    from petlsparse.studies.assembly import arithmetic_of
+    from petlsparse.studies.probe import extrapolated_seconds
 
     with arithmetic_of(run, device):
-        return extrapolated_seconds(_module(run).assemble, run, device, Execution())
+        return extrapolated_seconds(_module(run).SPEC, run, device, Execution())
 
 
 def _module(run: Run) -> Any:

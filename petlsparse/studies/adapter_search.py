@@ -19,20 +19,19 @@ from petlsparse.adapters.placements import select_edges
 from petlsparse.adapters.stacked import StackedPlacements, difference
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
+from petlsparse.cohorts.models import Incompatible
 from petlsparse.data.types import Dataset
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
 from petlsparse.recipe.schema import AdapterRun, Run
-from petlsparse.studies.company import Company
-from petlsparse.studies.execution import Assembly, examples_of, shared_data
+from petlsparse.studies.assembly import Assembly, examples_of, shared_data
+from petlsparse.studies.execution import execute as execute_runs
 from petlsparse.studies.frozen_feeds import frozen_feeds
-from petlsparse.studies.together import execute as execute_one
-from petlsparse.studies.together import execute_together as execute_many
+from petlsparse.studies.members import CohortSpec
 from petlsparse.training.method import Plain
 from petlsparse.training.result import Row
 from petlsparse.training.seeding import stream
-from petlsparse.training.stack import Incompatible
 
 FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None, "bf16": torch.bfloat16})
 """`backbone.frozen_precision` -> what frozen values are rounded to."""
@@ -183,6 +182,5 @@ def _stack(models: Sequence[nn.Module]) -> StackedPlacements:
     return StackedPlacements(placed)
 
 
-COMPANY = Company(key=cohort_key, assemble=assemble_together, shares_feeds=True, stack=_stack)
-execute = partial(execute_one, COMPANY)
-execute_together = partial(execute_many, COMPANY)
+SPEC = CohortSpec(key=cohort_key, assemble=assemble_together, shares_feeds=True, stack=_stack)
+execute = partial(execute_runs, SPEC)

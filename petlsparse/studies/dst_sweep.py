@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from petlsparse.cohorts.models import Stack
 from petlsparse.errors import Problem, UserError
 from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
@@ -30,15 +31,13 @@ from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates
-from petlsparse.studies.company import Company
+from petlsparse.studies.assembly import Assembly, examples_of, shared_data, total_steps
 from petlsparse.studies.crossovers import crossover
-from petlsparse.studies.execution import Assembly, examples_of, shared_data, total_steps
-from petlsparse.studies.together import execute as execute_one
-from petlsparse.studies.together import execute_together as execute_many
-from petlsparse.training.cohort_method import CohortMethod
+from petlsparse.studies.execution import execute as execute_runs
+from petlsparse.studies.members import CohortSpec
+from petlsparse.training.hooks import Hooks
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.seeding import seeded, stream
-from petlsparse.training.stack import Stack
 
 
 def assemble(
@@ -199,7 +198,7 @@ def _weights(data: Data, network: Network) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _methods_as_one(methods: Sequence[Method], stack: Stack) -> CohortMethod:
+def _methods_as_one(methods: Sequence[Method], stack: Stack) -> Hooks:
     return SparseCohort(methods, stack.slots)
 
 
@@ -209,6 +208,5 @@ def _assemble_all(
     return [assemble(run, device, execution, manner) for run, manner in zip(runs, earlier, strict=True)]
 
 
-COMPANY = Company(key=cohort_key, assemble=_assemble_all, method=_methods_as_one)
-execute = partial(execute_one, COMPANY)
-execute_together = partial(execute_many, COMPANY)
+SPEC = CohortSpec(key=cohort_key, assemble=_assemble_all, method=_methods_as_one)
+execute = partial(execute_runs, SPEC)

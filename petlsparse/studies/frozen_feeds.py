@@ -16,7 +16,7 @@ from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset, Split
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.schema import AdapterRun
-from petlsparse.studies.execution import examples_of
+from petlsparse.studies.assembly import examples_of
 from petlsparse.studies.frozen_cache import Entry, FrozenCache, NoRoom
 from petlsparse.training.feeds import FrozenValues, Images
 

@@ -1,19 +1,16 @@
-"""Loss and accuracy of a model over a whole split."""
+"""Loss and accuracy of models over a whole split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from petlsparse.training.feeds import Feed
 
-EVALUATION_BATCH = 500
-"""Examples per evaluation batch (own choice). Fixed, so that a run's numbers do not depend on its training batch."""
+if TYPE_CHECKING:
+    from petlsparse.training.strategy import Strategy
 
 
 class Score(NamedTuple):
@@ -22,23 +19,33 @@ class Score(NamedTuple):
     loss: float
     accuracy: float
 
+    @property
+    def finite(self) -> bool:
+        """Whether the loss is a number that training can go on from."""
+        return math.isfinite(self.loss)
+
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, feed: Feed, *, autocast: Callable[[], AbstractContextManager[None]] = nullcontext
-) -> Score:
-    """Score `model` on every example of `feed` in evaluation mode; the model's own mode is restored."""
-    was_training = model.training
-    model.eval()
-    count, device = len(feed.labels), feed.labels.device
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    for start in range(0, count, EVALUATION_BATCH):
-        part = slice(start, start + EVALUATION_BATCH)
-        labels = feed.labels[part]
-        with autocast():
-            logits: Tensor = model(feed.batch(part))
-        loss += functional.cross_entropy(logits.float(), labels, reduction="sum")
-        correct += (logits.argmax(1) == labels).sum()
-    model.train(was_training)
-    return Score(loss.item() / count, 100 * correct.item() / count)
+def evaluate(strategy: Strategy, feed: Feed) -> list[Score]:
+    """Every member's score on all examples of `feed`, in evaluation mode; training mode is restored."""
+    strategy.train(False)
+    members, count, device = len(strategy.members), len(feed.labels), feed.labels.device
+    first = torch.zeros(members, dtype=torch.int64, device=device)
+    loss = torch.zeros(members, dtype=torch.float64, device=device)
+    correct = torch.zeros(members, dtype=torch.int64, device=device)
+    for start in range(0, count, strategy.evaluation_batch):
+        part = slice(start, start + strategy.evaluation_batch)
+        labels = feed.labels[part].expand(members, -1)
+        with strategy.members[0].autocast():
+            logits = strategy.logits(batched(feed.batch(part), 1), first)
+        loss += strategy.summed_losses(logits, labels)
+        correct += (logits.argmax(2) == labels).sum(1)
+    strategy.train(True)
+    return [Score(a / count, 100 * b / count) for a, b in zip(loss.tolist(), correct.tolist(), strict=True)]
+
+
+def batched(inputs: Any, batches: int) -> Any:
+    """Inputs of `batches` batches on end, (U * B, ...), as (U, B, ...); of each value if they are a dict."""
+    if isinstance(inputs, dict):
+        return {key: batched(value, batches) for key, value in inputs.items()}
+    return inputs.unflatten(0, (batches, -1))

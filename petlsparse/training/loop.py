@@ -1,346 +1,225 @@
-"""The training loop that both studies share.
+"""The training loop, of one run as of many that are trained as one.
 
-batch -> forward -> loss -> backward -> method's hook -> optimizer -> method's hook -> every so often: evaluate on
-validation, remember the best weights, write a checkpoint. The test split is read once, at the end.
+batch -> forward -> loss -> backward -> methods' hooks -> optimizer -> methods' hooks -> every so often: evaluate on
+validation, remember the best weights, write checkpoints. The test split is read once, at the end.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim import Optimizer
+from torch import Tensor
 
-from petlsparse.tracking.fingerprints import FINGERPRINTS
-from petlsparse.tracking.progress import Progress
-from petlsparse.training import checkpoint as ckpt
-from petlsparse.training.evaluation import Score, evaluate
-from petlsparse.training.feeds import Feed
-from petlsparse.training.journey import Journey
-from petlsparse.training.method import Method
+from petlsparse.training.evaluation import Score, batched, evaluate
+from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
-from petlsparse.training.schedules import Schedule
 from petlsparse.training.seeding import derived_seed, stream
-from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
+from petlsparse.training.strategy import Strategy
 from petlsparse.training.timer import Timer
 
-Report = Callable[[Progress], None]
+Done = Callable[[Member, RunResult], None]
+"""Told a member and its result, as soon as there is one."""
 
 
-class Training:
-    """One run of one method: `run()` trains to the end, or until asked to stop, from where the checkpoint stands.
+class Loop:
+    """Trains members in lockstep, `run()` to the end or until asked to stop.
+
+    Each keeps its own state, best weights and checkpoint, and could go on by itself at any time. One that diverges has
+    its result; what becomes of its numbers touches no other. Time is booked in equal parts on those still training.
 
     Args:
-        method: what to train; its model is on `device` already.
-        train, val: on `device`; `val` may be empty.
-        read_test: called once, at the end.
-        optimizer: over the method's parameters; the learning rate of each of its groups is that group's base of
-            `schedule`. The history tells the first group's.
-        schedule: optimizer step (from 1) -> factor on the base learning rate.
-        settings: lengths and arithmetic.
-        seed: of the streams "order", "augment" and "dropout".
-        device: where everything happens.
-        fingerprints: of what the run's result rests on besides its settings, by column of the runs table; a checkpoint
-            made with others is not continued.
-        manner: how the run is executed, kept in its checkpoint so that it is continued in the same manner.
-        checkpoint: file to continue from and to save to; None does neither.
-        run_id: whose checkpoint it is; that of another run is not continued.
-        timer: measures since the run was taken up; now, unless given.
-        report: told after every evaluation and after every step.
+        strategy: computes for its members, who are all at the same step. The first one's feeds serve all.
+        done: told each result; "interrupted" right after a checkpoint when asked to stop.
         should_stop: asked after every step.
+        warn: told what went wrong without harm.
+        timer: measures since the runs were taken up; now, unless given.
     """
 
     def __init__(
         self,
-        method: Method,
+        strategy: Strategy,
         *,
-        train: Feed,
-        val: Feed,
-        read_test: Callable[[], Feed],
-        optimizer: Optimizer,
-        schedule: Schedule,
-        settings: Settings,
-        seed: int,
-        device: torch.device,
-        checkpoint: Path | None = None,
-        run_id: str = "",
-        timer: Timer | None = None,
-        fingerprints: Mapping[str, str] = MappingProxyType({}),
-        manner: Mapping[str, str] = MappingProxyType({}),
-        report: Report = lambda _: None,
+        done: Done,
         should_stop: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = lambda _: None,
+        timer: Timer | None = None,
     ) -> None:
-        self.method, self.model = method, method.model
-        self.train, self.val, self.read_test = train, val, read_test
-        self.optimizer, self.schedule = optimizer, schedule
-        self.settings, self.seed, self.device = settings, seed, device
-        self.checkpoint, self.run_id = checkpoint, run_id
-        self.fingerprints, self.manner = dict(fingerprints), dict(manner)
-        self.report, self.should_stop = report, should_stop
-        self.examples = len(train.labels)
-        self.epoch_steps = steps_per_epoch(self.examples, settings.batch_size)
-        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
-        self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
-        self.journey = Journey()
+        self.strategy, self.members, self.hooks = strategy, strategy.members, strategy.hooks
+        self.done, self.should_stop, self.warn = done, should_stop, warn
+        self.working = list(range(len(self.members)))
         self.timer = timer or Timer()
-        self.timer.share([self])
+        self.timer.share(self.members)
         self.saved_at = self.timer.clock()
-        self.best_tensors: dict[str, Tensor] = {}
-        self.last_tensors: dict[str, Tensor] = {}
-        # Sums since the last evaluation stay on the device: reading them at every step would make it wait.
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=device)
-        self.seen = 0
-        method.bind(optimizer)
+        first = self.members[0]
+        self.settings, self.feed, self.epoch_steps = first.settings, first.train, first.epoch_steps
+        self.loss_sum = torch.stack([member.loss_sum for member in self.members])
+        self.correct = torch.stack([member.correct for member in self.members])
+        for member, loss_sum, correct in zip(self.members, self.loss_sum, self.correct, strict=True):
+            member.loss_sum, member.correct = loss_sum, correct
+        self.leaders = list({member.seed: member for member in self.members}.values())
+        """One for each seed: those with the same seed see the same batches."""
+        seeds = [member.seed for member in self.leaders]
+        self.of = torch.tensor([seeds.index(member.seed) for member in self.members], device=first.device)
 
-    def run(self) -> RunResult:
-        """Train to the end. Returns status "interrupted" right after a checkpoint when asked to stop.
-
-        Raises BrokenCheckpoint when the checkpoint cannot be used.
-        """
-        self.resume()
+    def run(self) -> None:
+        """Train to the end; every member's result is handed to `done`."""
         self.timer.lap()
-        self.model.train()
-        for epoch, chosen in self.batches():
-            if not self.advance(epoch, chosen):
-                self.timer.lap()
-                return self.result("diverged")
-            if self.journey.step < self.settings.total_steps and self.should_stop():
-                self.save()
-                return RunResult(status="interrupted")
-        return self.finish()
+        self.strategy.train(True)
+        with self.strategy.context():
+            for epoch, chosen in self.batches():
+                self.advance(epoch, chosen)
+                if not self.working:
+                    return
+                if self.now < self.settings.total_steps and self.should_stop():
+                    self.save()
+                    for i in self.working:
+                        self.done(self.members[i], RunResult(status="interrupted"))
+                    return
+            self.finish()
+
+    @property
+    def now(self) -> int:
+        """Optimizer steps done."""
+        return self.members[self.working[0]].state.step
 
     def batches(self) -> Iterator[tuple[int, Tensor]]:
-        """(epoch, examples of the batch) up to the last step. The order depends on seed and epoch alone."""
-        journey, total = self.journey, self.settings.total_steps
-        while journey.step < total:
-            epoch, within = divmod(journey.step, self.epoch_steps)
-            chunks = torch.split(self.order(epoch), self.settings.batch_size)
-            for chunk in chunks[within : within + total - journey.step]:
-                yield epoch + 1, chunk
+        """(epoch, examples of the batch of each seed (U, B)) up to the last step."""
+        size, of_epoch = self.settings.batch_size, -1
+        for step in range(self.now, self.settings.total_steps):
+            epoch, within = divmod(step, self.epoch_steps)
+            if epoch != of_epoch:
+                orders, of_epoch = torch.stack([leader.order(epoch) for leader in self.leaders]), epoch
+            yield epoch + 1, orders[:, within * size : (within + 1) * size]
 
-    def order(self, epoch: int) -> Tensor:
-        """The training examples in the order of an epoch, counted from 0."""
-        return torch.randperm(self.examples, generator=stream(self.seed, "order", epoch)).to(self.device)
-
-    def advance(self, epoch: int, chosen: Tensor) -> bool:
-        """A step and what is due before and after it. False once the training has diverged."""
-        if self.evaluates_early() and not self.evaluate(self.epochs()):
-            return False
-        self.step(epoch, chosen)
-        return self.milestone(epoch)
+    def advance(self, epoch: int, chosen: Tensor) -> None:
+        """A step of all and what is due before and after it."""
+        if self.members[0].evaluation_due(self.now + 1):
+            early = [i for i in self.working if self.members[i].evaluates_early()]
+            self.evaluate(self.members[self.working[0]].epochs(), early)
+        if self.working:
+            self.step(epoch, chosen)
+            self.milestone(epoch)
 
     def step(self, epoch: int, chosen: Tensor) -> None:
-        """One optimizer step, on the chosen training examples, with the method's hooks around it."""
-        index = self.journey.step + 1
-        inputs = self.train.batch(chosen, stream(self.seed, "augment", index) if self.train.random else None)
-        labels = self.train.labels[chosen]
-        if self.has_dropout:
-            torch.manual_seed(derived_seed(self.seed, "dropout", index))
-        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = base_lr * self.schedule(index)
-        with self.autocast():
-            logits: Tensor = self.model(inputs)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.method.after_backward(index)
-        self.optimizer.step()
-        self.method.after_step(index)
+        """One optimizer step of all, on the chosen examples, with the methods' hooks around it."""
+        index, count = self.now + 1, chosen.shape[1]
+        inputs, labels = self.batch(index, chosen)
+        if self.members[0].has_dropout:
+            torch.manual_seed(derived_seed(self.members[0].seed, "dropout", index))
+        self.strategy.set_lrs(index)
+        due = [i for i in self.hooks.due(index) if i in self.working]
+        if due:
+            self.backward(inputs, labels)
+            self.strategy.lend_gradients(due)
+            self.hooks.after_backward(index, due)
+            self.update()
+            self.hooks.after_step(index, due)
+            self.strategy.take_gradients(due)
+        else:
+            self.strategy.run(self.compute, inputs, labels)
+        for i in self.working:
+            self.members[i].seen += count
+            self.members[i].state.step = index
         if index % self.epoch_steps == 0:
-            self.method.after_epoch(epoch)
-        self.journey.collect(self.method.rows())
-        self.loss_sum += loss.detach() * len(chosen)
-        self.correct += (logits.detach().argmax(1) == labels).sum()
-        self.seen += len(chosen)
-        self.journey.step = index
+            due = self.working
+            for i in due:
+                self.members[i].method.after_epoch(epoch)
+        self.collect(due)
 
-    def milestone(self, epoch: int) -> bool:
-        """Evaluate, checkpoint and report where due. False once the training has diverged."""
-        step = self.journey.step
-        if self.evaluation_due(step) and not self.early(step) and not self.evaluate(epoch):
-            return False
-        if self.checkpoint_due():
-            self.save()
-        self.tell(epoch)
-        return True
+    def batch(self, index: int, chosen: Tensor) -> tuple[Any, Tensor]:
+        """Inputs and labels of a batch for each seed, (U, B, ...)."""
+        feed, labels = self.feed, self.feed.labels[chosen]
+        if not feed.random:
+            return batched(feed.batch(chosen.flatten()), len(chosen)), labels
+        each = [
+            feed.batch(examples, stream(leader.seed, "augment", index))
+            for examples, leader in zip(chosen, self.leaders, strict=True)
+        ]
+        return (torch.stack(each) if len(each) > 1 else batched(each[0], 1)), labels
 
-    def tell(self, epoch: int, *, evaluated: bool = False) -> None:
-        """Report how far the training is; where it was just evaluated, with that evaluation's metrics alone."""
-        journey, total = self.journey, self.settings.total_steps
-        metrics = journey.here() if evaluated else journey.latest
-        self.report(Progress(journey.step, total, epoch, metrics, evaluated))
+    def compute(self, inputs: Any, labels: Tensor) -> None:
+        """Everything of a step that the device does by itself."""
+        self.backward(inputs, labels)
+        self.update()
 
-    def evaluation_due(self, step: int) -> bool:
-        """Whether validation belongs to this step."""
-        return step % self.settings.evaluate_every == 0 or step == self.settings.total_steps
+    def backward(self, inputs: Any, labels: Tensor) -> None:
+        """Gradients of all, and the sums that training accuracy and loss are read from."""
+        self.strategy.zero_grad()
+        labels = labels.expand(len(self.members), -1) if len(labels) == 1 else labels.index_select(0, self.of)
+        with self.members[0].autocast():
+            logits = self.strategy.logits(inputs, self.of)
+        losses = self.strategy.losses(logits, labels, self.settings.label_smoothing)
+        losses.sum().backward()  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
+        self.loss_sum += losses.detach() * labels.shape[1]
+        self.correct += (logits.detach().argmax(2) == labels).sum(1)
 
-    def early(self, step: int) -> bool:
-        """Whether the evaluation that belongs to a step comes before it.
+    def update(self) -> None:
+        """The optimizer step, with what methods do at every one."""
+        self.hooks.before_step()
+        self.strategy.optimizer_step()
+        self.hooks.apply()
 
-        So it does where weights are pruned: right after that a network is at its worst, and one that is never pruned
-        would be compared with it, and weights selected, unfairly. The last weights are scored as they are.
-        """
-        return step < self.settings.total_steps and self.method.updates_topology(step)
+    def collect(self, of: Sequence[int]) -> None:
+        """Add the rows that members' methods recorded to theirs."""
+        for i in of:
+            self.members[i].state.collect(self.members[i].method.rows())
 
-    def evaluates_early(self) -> bool:
-        """Whether to evaluate now, before the next step; not if nothing was trained since the last time."""
-        following = self.journey.step + 1
-        return self.seen > 0 and self.evaluation_due(following) and self.early(following)
+    def milestone(self, epoch: int) -> None:
+        """Evaluate, checkpoint and report where due."""
+        step = self.now
+        if self.members[0].evaluation_due(step):
+            self.evaluate(epoch, [i for i in self.working if not self.members[i].early(step)])
+        if self.working:
+            if self.checkpoint_due():
+                self.save()
+            self.members[self.working[0]].tell(epoch)
+
+    def evaluate(self, epoch: int, members: Sequence[int]) -> None:
+        """Close the training sums of these, score them on validation; those whose loss is not a number are done."""
+        if not members:
+            return
+        train = {i: self.members[i].close_sums() for i in members}
+        self.timer.lap(training=True)
+        feed, val = self.members[0].val, cast("Sequence[Score | None]", [None] * len(self.members))
+        if len(feed.labels) and any(score.finite for score in train.values()):
+            val = evaluate(self.strategy, feed)
+        diverged = [i for i in members if not self.members[i].judge(epoch, train[i], val[i])]
+        self.timer.lap()
+        self.collect(diverged)
+        for i in diverged:
+            self.working.remove(i)
+            self.done(self.members[i], self.members[i].result("diverged"))
+        self.timer.share([self.members[i] for i in self.working])
 
     def checkpoint_due(self) -> bool:
-        """Whether to write a checkpoint at this step, though nobody asks to stop."""
-        step, settings = self.journey.step, self.settings
-        if step % settings.checkpoint_every or step == settings.total_steps:
+        """Whether to write checkpoints at this step, though nobody asks to stop."""
+        if self.now % self.settings.checkpoint_every or self.now == self.settings.total_steps:
             return False
-        return self.timer.clock() - self.saved_at >= settings.checkpoint_seconds
-
-    def evaluate(self, epoch: int) -> bool:
-        """Close the training sums, score the validation split, remember the best weights. False if not a number."""
-        train = self.close_sums(epoch)
-        val = self.score(self.val) if math.isfinite(train.loss) and len(self.val.labels) else None
-        return self.judge(epoch, train, val)
-
-    def close_sums(self, epoch: int) -> Score:
-        """Loss and accuracy in training since the last time; the sums start again."""
-        train = Score(self.loss_sum.item() / self.seen, 100 * self.correct.item() / self.seen)
-        self.timer.lap(training=True)
-        lr = self.base_lrs[0] * self.schedule(self.journey.step)
-        self.journey.note(epoch, "train", lr=lr, **train._asdict())
-        self.loss_sum.zero_()
-        self.correct.zero_()
-        self.seen = 0
-        return train
-
-    def judge(self, epoch: int, train: Score, val: Score | None) -> bool:
-        """Note and report the scores, and remember the best weights on validation. False if not a number."""
-        finite = math.isfinite(train.loss)
-        if finite and val is not None:
-            self.journey.note(epoch, "val", **val._asdict())
-            finite = math.isfinite(val.loss)
-        self.tell(epoch, evaluated=True)
-        if not finite:
-            return False
-        if val is not None and self.journey.improves(val):
-            self.journey.crown(epoch, val)
-            self.best_tensors = self.snapshot()
-        self.timer.lap()
-        return True
-
-    def finish(self) -> RunResult:
-        """Read the test split, once, and score it with the last weights and with the best ones on validation."""
-        test = self.read_test()
-        last = best = self.score(test)
-        if self.recall_best():
-            best = self.score(test)
-        self.timer.lap()
-        return self.conclude(last, best)
-
-    def recall_best(self) -> bool:
-        """Keep the last weights and put the best ones in their place. False if they are the same."""
-        self.last_tensors = self.snapshot()
-        if not self.best_tensors or self.journey.best_step == self.journey.step:
-            return False
-        ckpt.load_learned_tensors(self.model, self.best_tensors)
-        return True
-
-    def conclude(self, last: Score, best: Score) -> RunResult:
-        """The result of a finished run, from its scores on the test split; the model gets its last weights back."""
-        ckpt.load_learned_tensors(self.model, self.last_tensors)
-        self.journey.note(self.epochs(), "test", **last._asdict())
-        of_best = {"test_accuracy": best.accuracy, "test_loss": best.loss}
-        of_last = {"test_accuracy_last": last.accuracy, "test_loss_last": last.loss}
-        return self.result("done", **of_best, **of_last)
-
-    def result(self, status: Literal["done", "diverged"], **test: float) -> RunResult:
-        """What the run hands back, as it stands now."""
-        return RunResult(
-            status=status,
-            metrics={**self.journey.metrics(self.epochs()), **test},
-            history=self.journey.history,
-            rows=self.journey.rows,
-            cost=self.journey.cost(examples_seen(self.journey.step, self.examples, self.settings.batch_size)),
-        )
-
-    def epochs(self) -> int:
-        """Epochs begun so far."""
-        return -(-self.journey.step // self.epoch_steps)
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """bf16 autocast when asked for; float32 is the reference."""
-        if self.settings.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
-    def score(self, feed: Feed) -> Score:
-        """Loss and accuracy of the current weights on a split."""
-        return evaluate(self.model, feed, autocast=self.autocast)
-
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of what training changed so far."""
-        return {name: tensor.clone() for name, tensor in ckpt.learned_tensors(self.model).items()}
+        return self.timer.clock() - self.saved_at >= self.settings.checkpoint_seconds
 
     def save(self) -> None:
-        """Write everything needed to continue bit-identically."""
-        if self.checkpoint is None:
-            return
-        self.loss_sum.item()  # waits for the device
+        """Write every member's checkpoint."""
+        self.loss_sum.tolist()  # waits for the device
         self.timer.lap(training=True)
-        groups = {
-            "model": ckpt.learned_tensors(self.model),
-            "optimizer": ckpt.optimizer_tensors(self.optimizer),
-            "method": self.method.state(),
-            "best": self.best_tensors,
-            "sums": {"loss": self.loss_sum, "correct": self.correct},
-        }
-        facts = {
-            "run_id": self.run_id,
-            "journey": self.journey.facts(),
-            "seen": self.seen,
-            "fingerprints": self.fingerprints,
-            "manner": self.manner,
-        }
-        ckpt.save_checkpoint(self.checkpoint, ckpt.pack(groups), facts)
+        self.collect(self.working)
+        for i in self.working:
+            self.members[i].save()
         self.timer.lap()
         self.saved_at = self.timer.clock()
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one. Raises BrokenCheckpoint when it cannot be used."""
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return
-        packed, facts = ckpt.load_checkpoint(self.checkpoint, self.device)
-        if facts.get("run_id") != self.run_id:
-            raise ckpt.BrokenCheckpoint(f"it is of another run, {facts.get('run_id')}")
-        made_with = facts.get("fingerprints", {})
-        others = [name for name, value in self.fingerprints.items() if made_with.get(name) != value]
-        if others:
-            words = ", ".join(FINGERPRINTS[name].words for name in others)
-            raise ckpt.BrokenCheckpoint(f"it was made with others than there are now: {words}")
-        try:
-            self.restore(ckpt.unpack(packed), facts)
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise ckpt.BrokenCheckpoint(f"its content does not fit the run: {error!r}") from error
-
-    def restore(self, tensors: Mapping[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
-        """Put a checkpoint's content in place. May raise where it does not fit."""
-        ckpt.load_learned_tensors(self.model, tensors["model"])
-        ckpt.load_optimizer_tensors(self.optimizer, tensors["optimizer"])
-        self.method.load_state(tensors["method"])
-        self.method.rows()  # what construction recorded is among the checkpoint's rows already
-        if tensors["best"]:
-            ckpt.check_fits(ckpt.learned_tensors(self.model), tensors["best"])
-        self.best_tensors = tensors["best"]
-        self.loss_sum.copy_(tensors["sums"]["loss"])
-        self.correct.copy_(tensors["sums"]["correct"])
-        self.seen = int(facts["seen"])
-        journey = Journey.from_facts(facts["journey"])
-        if not 0 < journey.step < self.settings.total_steps:
-            raise ValueError(f"step {journey.step} of {self.settings.total_steps}")
-        self.journey = journey
+    def finish(self) -> None:
+        """Read the test split, once for all, and score it with the last weights and with the best ones."""
+        for warning in self.strategy.warnings():
+            self.warn(warning)
+        test = self.members[0].read_test()
+        last = best = evaluate(self.strategy, test)
+        recalled = [self.members[i].recall_best() for i in self.working]
+        if any(recalled):
+            best = evaluate(self.strategy, test)
+        self.collect(self.working)
+        self.timer.lap()
+        results = [(self.members[i], self.members[i].conclude(last[i], best[i])) for i in self.working]
+        for member, result in results:
+            self.done(member, result)

@@ -1,4 +1,4 @@
-"""The time that passes, booked on those who train: in equal parts where several do so as one."""
+"""The time that passes, booked on the runs in training: in equal parts where several are trained as one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from petlsparse.training.journey import Journey
+from petlsparse.training.state import TrainState
 
 
 class Timed(Protocol):
-    """A training: its journey keeps the seconds."""
+    """A run in training: its state keeps the seconds."""
 
-    journey: Journey
+    state: TrainState
 
 
 class Timer:
@@ -37,6 +37,6 @@ class Timer:
         passed = (now - self._last) / len(self._among)
         self._last = now
         for one in self._among:
-            one.journey.seconds += passed
+            one.state.seconds += passed
             if training:
-                one.journey.train_seconds += passed
+                one.state.train_seconds += passed

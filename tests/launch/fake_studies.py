@@ -90,28 +90,6 @@ class Walk:
 
 
 def execute(
-    run: SparseRun,
-    *,
-    run_dir: Path,
-    device: str,
-    progress: Callable[[Progress], None],
-    checkpoint_every: object,
-    keep: str,
-    should_stop: Callable[[], bool],
-    execution: object,
-) -> Result:
-    walk = Walk(run, run_dir)
-    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-    threads = os.environ["OMP_NUM_THREADS"]
-    os.write(1, f"on {device} of GPU {gpu} with {threads} thread from step {walk.state['step']}\n".encode())
-    while (result := walk.result()) is None:
-        walk.take_step(progress, should_stop)
-        if walk.result() is None and should_stop():
-            return Result("interrupted")
-    return result
-
-
-def execute_together(
     runs: Sequence[SparseRun],
     *,
     run_dirs: Sequence[Path],
@@ -123,16 +101,26 @@ def execute_together(
     execution: object,
     done: Callable[[int, Result], None],
 ) -> None:
-    """The same walks, a step of each at a time."""
-    os.write(1, f"{len(runs)} as one on {device}\n".encode())
+    """A step of each run at a time."""
     walks = {index: Walk(run, run_dirs[index]) for index, run in enumerate(runs)}
-    assert all(walk.state["step"] == 0 for walk in walks.values())
-    while walks:
+    steps = {walk.state["step"] for walk in walks.values()}
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+    threads = os.environ["OMP_NUM_THREADS"]
+    if len(runs) > 1:
+        os.write(1, f"{len(runs)} as one on {device}\n".encode())
+        assert steps == {0}
+    else:
+        os.write(1, f"on {device} of GPU {gpu} with {threads} thread from step {walks[0].state['step']}\n".encode())
+    while True:
         for index, walk in list(walks.items()):
-            walk.take_step(partial(progress, index), should_stop)
-            if (result := walk.result()) is not None:
+            if (result := walk.result()) is None:
+                walk.take_step(partial(progress, index), should_stop)
+                result = walk.result()
+            if result is not None:
                 done(index, result)
                 del walks[index]
+        if not walks:
+            return
         if should_stop():
             for index in walks:
                 done(index, Result("interrupted"))

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petlsparse.cohorts.grouping import cohorts
 from petlsparse.errors import UserError
-from petlsparse.launch.cohorts import cohorts
 from petlsparse.launch.crew import InProcessWorker, Outcomes
 from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import Event, Failed, Finished, Planned, Progressed, Retried, Separated, Started

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from petlsparse.cohorts.models import StackedModels, member_losses
+from petlsparse.cohorts.optimizer import StackedOptimizer
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, GROWTHS, selection, sparse_cohort
 from petlsparse.sparsity.criteria import Criterion
@@ -27,8 +29,6 @@ from petlsparse.sparsity.topology import LayerView, Rules, TopologyUpdate, updat
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import adam, sgd
-from petlsparse.training.stack import StackedModels, member_losses
-from petlsparse.training.stacked_optimizer import StackedOptimizer
 
 STEPS = 120
 RULES = [*product(CRITERIA, GROWTHS)]

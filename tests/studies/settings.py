@@ -55,17 +55,19 @@ def execute(
     execution: Execution = PLAIN,
 ) -> RunResult:
     folder.mkdir(parents=True, exist_ok=True)
-    result: RunResult = resolve(STUDIES, run.study, "study")(
-        run,
-        run_dir=folder,
+    results: list[RunResult] = []
+    resolve(STUDIES, run.study, "study")(
+        [run],
+        run_dirs=[folder],
         device=torch.device("cpu"),
-        progress=lambda _: None,
+        progress=lambda *_: None,
+        done=lambda _, result: results.append(result),
         checkpoint_every=Duration.parse(every),
         keep=keep,
         should_stop=stop,
         execution=execution,
     )
-    return result
+    return results[0]
 
 
 def lasting(result: RunResult) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from petlsparse.data import load_data
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe import Run
-from petlsparse.studies import check, describe, execution, probe_seconds
+from petlsparse.studies import assembly, check, describe, probe, probe_seconds
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 METHODS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -131,7 +131,7 @@ def test_a_probe_says_a_plausible_time_without_reading_the_test_split(monkeypatc
 def test_a_probe_extrapolates_start_steps_and_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     # 7 s to start, a first step that does not count, 2 s for each of five more, 4 s for a validation pass.
     readings = iter([0.0, 7.0, 10.0, 20.0, 20.0, 24.0])
-    monkeypatch.setattr(execution, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
     lengths = {"duration": "30 steps", "evaluate_every": "20 steps"}
     run = make(SPARSE, training={**SPARSE["training"], **lengths})
     assert probe_seconds(run, torch.device("cpu")) == 7 + 30 * 2 + 2 * 4
@@ -139,10 +139,10 @@ def test_a_probe_extrapolates_start_steps_and_evaluations(monkeypatch: pytest.Mo
 
 def test_data_are_read_anew_once_they_were_forgotten() -> None:
     data = make(SPARSE).data
-    before = execution.shared_data(data)
-    assert execution.shared_data(data) is before
-    execution.forget_data()
-    assert execution.shared_data(data) is not before
+    before = assembly.shared_data(data)
+    assert assembly.shared_data(data) is before
+    assembly.forget_data()
+    assert assembly.shared_data(data) is not before
 
 
 def test_adapters_refuse_an_image_size_that_is_not_the_backbones() -> None:
@@ -187,7 +187,7 @@ def test_a_check_loads_each_data_set_once_and_says_what_it_and_the_backbone_are_
         loaded.append(settings["train_examples"])
         return load_data(**settings)
 
-    monkeypatch.setattr("petlsparse.studies.execution.load_data", counted)
+    monkeypatch.setattr("petlsparse.studies.assembly.load_data", counted)
     networks = ({"name": "mlp", "widths": [4]}, {"name": "mlp", "widths": [8]})
     sizes = (330, 340, 350)
     runs = {

@@ -16,8 +16,8 @@ from PIL import Image
 from petlsparse.recipe.execution import PLAIN
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, validate_run
 from petlsparse.studies import STUDIES, adapter_search, dst_sweep, names
-from petlsparse.studies.execution import arithmetic_of, prepare
-from petlsparse.training.timer import Timer
+from petlsparse.studies.assembly import arithmetic_of
+from petlsparse.studies.members import prepare
 from tests.studies.walk import described
 
 CPU = torch.device("cpu")
@@ -149,7 +149,7 @@ def put_together(run: Run) -> Any:
     with arithmetic_of(run, CPU):
         arithmetic = torch.are_deterministic_algorithms_enabled()
         assembly = study.assemble(run, CPU, PLAIN)
-        training = prepare(run, assembly, CPU, timer=Timer(lambda: 0.0))
+        training = prepare(run, assembly, CPU)
     training.run_id = ""
     factors = [training.schedule(step) for step in range(1, training.settings.total_steps + 1)]
     test = training.read_test()

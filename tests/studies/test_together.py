@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from petlsparse.cohorts import size
+from petlsparse.cohorts.size import even_parts
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import adapter_search, cohort_key, cohort_size, company, dst_sweep, together
-from petlsparse.studies.cohort_size import fitting
-from petlsparse.studies.dst_sweep import COMPANY
-from petlsparse.studies.together import even_parts
+from petlsparse.studies import adapter_search, cohort_key, dst_sweep, execution, members
+from petlsparse.studies.execution import cohort_size
 from petlsparse.training.checkpoint import manner_of
 from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
@@ -50,7 +50,7 @@ def execute_all(
     folders = [folder / run.run_id for run in runs]
     for each in folders:
         each.mkdir(parents=True, exist_ok=True)
-    study.execute_together(
+    study.execute(
         runs,
         run_dirs=folders,
         device=CPU,
@@ -147,12 +147,12 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_again(by_themselve
 def test_other_data_under_a_checkpoint_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter([False, False, False, True])
     execute(RUNS[0], tmp_path, stop=lambda: next(calls), execution=AUTO)
-    loaded = company.prepare
+    loaded = members.prepare
 
     def otherwise(run: Run, assembly: Any, *args: Any, **kwargs: Any) -> Any:
         return loaded(run, replace(assembly, provenance={"backbone_fingerprint": "other"}), *args, **kwargs)
 
-    monkeypatch.setattr(company, "prepare", otherwise)
+    monkeypatch.setattr(members, "prepare", otherwise)
     result = execute(RUNS[0], tmp_path, execution=AUTO)
     assert result.status == "done"
     assert "started again" in result.provenance_extra["warnings"][0]
@@ -173,14 +173,14 @@ def test_rows_say_how_many_trained_as_one_and_weights_are_kept(tmp_path: Path) -
 def test_what_does_not_fit_into_memory_is_trained_in_parts(
     by_themselves: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "fitting", lambda *_: 3)
+    monkeypatch.setattr(execution, "fitting", lambda *_, **__: 3)
     results = execute_all(RUNS, tmp_path)
     assert lasting_of(results) == by_themselves
     assert [result.provenance_extra["cohort"] for result in results if result] == [2, 2, 2, 2, 3, 3, 3]
 
 
 def test_parts_that_were_not_begun_have_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "fitting", lambda *_: 4)
+    monkeypatch.setattr(execution, "fitting", lambda *_, **__: 4)
     calls = iter([False, False, True, True])
     results = execute_all(RUNS, tmp_path, stop=lambda: next(calls))
     assert [result and result.status for result in results] == ["interrupted"] * 3 + [None] * 4
@@ -198,21 +198,21 @@ def test_parts_that_were_not_begun_have_no_result(tmp_path: Path, monkeypatch: p
 def test_size_comes_from_what_cohorts_of_one_and_two_take(
     free: int, takes: tuple[int, int], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: free)
-    monkeypatch.setattr(cohort_size, "used_memory_bytes", lambda device: 5_000_000)
-    monkeypatch.setattr(cohort_size, "_measured", lambda company, runs, count, *_: 5_000_000 + takes[count - 1])
-    assert fitting(COMPANY, RUNS, CPU, AUTO) == expected
-    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: 3 * free)
-    assert fitting(COMPANY, RUNS, CPU, replace(AUTO, sharers=3)) == expected
+    monkeypatch.setattr(size, "free_memory_bytes", lambda device: free)
+    monkeypatch.setattr(size, "used_memory_bytes", lambda device: 5_000_000)
+    monkeypatch.setattr(execution, "peak_bytes", lambda members, **_: 5_000_000 + takes[len(members) - 1])
+    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, AUTO) == expected
+    monkeypatch.setattr(size, "free_memory_bytes", lambda device: 3 * free)
+    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, replace(AUTO, sharers=3)) == expected
 
 
 def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held = 5 * 4 * (64 * 40 + 40 + 40 * 20 + 20 + 20 * 10 + 10)
-    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: 10**12)
-    assert fitting(COMPANY, RUNS, CPU, AUTO) == len(RUNS)
-    monkeypatch.setattr(cohort_size, "peak_memory_bytes", lambda device: 0)
-    monkeypatch.setattr(cohort_size, "free_memory_bytes", lambda device: 3.5 * held / cohort_size.SHARE_OF_MEMORY)
-    assert fitting(COMPANY, RUNS, CPU, AUTO) == 4
+    monkeypatch.setattr(size, "free_memory_bytes", lambda device: 10**12)
+    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, AUTO) == len(RUNS)
+    monkeypatch.setattr(size, "peak_memory_bytes", lambda device: 0)
+    monkeypatch.setattr(size, "free_memory_bytes", lambda device: 3.5 * held / size.SHARE_OF_MEMORY)
+    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, AUTO) == 4
 
 
 def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(tmp_path: Path) -> None:
@@ -224,8 +224,8 @@ def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(
         seen.extend(set(assembly.feeds[0].values) for assembly in assemblies if assembly.feeds)
         return assemblies
 
-    observed = replace(adapter_search.COMPANY, assemble=assemble)
-    assert fitting(observed, PLACED, CPU, asked) == 3
+    observed = replace(adapter_search.SPEC, assemble=assemble)
+    assert cohort_size(observed, PLACED, CPU, asked) == 3
     assert seen[:6] == [{0, 1, 2, 8, 11, 12}] * 6  # of cohorts of one and of two, and those that are only thought of
 
 

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from petlsparse.cohorts.stacked import Stacked
 from petlsparse.training.arithmetic import reference_arithmetic
-from petlsparse.training.cohort import CohortTraining
-from petlsparse.training.loop import Training
+from petlsparse.training.loop import Loop
+from petlsparse.training.member import Member
 from petlsparse.training.method import Plain
-from tests.training.test_cohort import adamw, convolutional, member, slow_sgd
-from tests.training.toys import Pruned, toy_training
+from tests.cohorts.test_stacked import adamw, convolutional, member, slow_sgd
+from tests.training.toys import Pruned, toy_training, train
 
 pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")
@@ -25,12 +26,11 @@ CUDA = torch.device("cuda")
 def test_strict_mode_resumes_bit_identically(tmp_path: Path) -> None:
     with reference_arithmetic(deterministic=True):
         whole = toy_training(device=CUDA)
-        expected = whole.run()
+        expected = train(whole)
         cut = toy_training(device=CUDA, checkpoint=tmp_path / "checkpoint.safetensors")
-        cut.should_stop = lambda: cut.journey.step == 5
-        assert cut.run().status == "interrupted"
+        assert train(cut, should_stop=lambda: cut.state.step == 5).status == "interrupted"
         resumed = toy_training(device=CUDA, checkpoint=tmp_path / "checkpoint.safetensors")
-        result = resumed.run()
+        result = train(resumed)
     assert result.history == expected.history
     for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -39,8 +39,8 @@ def test_strict_mode_resumes_bit_identically(tmp_path: Path) -> None:
 def test_cuda_trains_what_the_cpu_trains_within_rounding() -> None:
     """Same data order, same augmentation draws: only the arithmetic differs."""
     on_cuda, on_cpu = toy_training(device=CUDA), toy_training()
-    on_cuda.run()
-    on_cpu.run()
+    train(on_cuda)
+    train(on_cpu)
     for ours, theirs in zip(on_cuda.model.parameters(), on_cpu.model.parameters(), strict=True):
         torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-3, atol=1e-4)
 
@@ -65,17 +65,17 @@ def test_products_are_rounded_to_tf32_only_where_asked_for() -> None:
 def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone(
     optimizer: Callable[..., Optimizer], network: Callable[[int], nn.Module] | None, method: Callable[..., Any]
 ) -> None:
-    def made(seed: int) -> Training:
+    def made(seed: int) -> Member:
         options = {"network": network, "optimizer": optimizer, "method": method}
         return member(seed=seed, steps=40, evaluate_every=6, device=CUDA, **options)
 
     company, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
     with reference_arithmetic(deterministic=True):
-        cohort = CohortTraining(company, done=lambda *_: None)
-        assert cohort.captured is not None
-        cohort.run()
-        assert cohort.captured.failure == ""
+        stacked = Stacked(company)
+        assert stacked.captured is not None
+        Loop(stacked, done=lambda *_: None).run()
+        assert stacked.captured.failure == ""
         for ours, theirs in zip(company, alone, strict=True):
-            theirs.run()
+            train(theirs)
             for one, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -8,12 +8,24 @@ import pytest
 import torch
 from torch.nn import functional
 
+from petlsparse.cohorts.models import Incompatible
+from petlsparse.cohorts.stacked import Stacked
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.cohort import CohortTraining
+from petlsparse.training.evaluation import evaluate
 from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import stream
-from petlsparse.training.stack import Incompatible
-from tests.training.toys import MEAN, STD, CountingTest, Plain, Pruned, toy_dataset, toy_network, toy_training
+from tests.training.toys import (
+    MEAN,
+    STD,
+    CountingTest,
+    Plain,
+    Pruned,
+    looped,
+    toy_dataset,
+    toy_network,
+    toy_training,
+    train,
+)
 
 
 def twin_weights(steps: int, batch: int) -> list[torch.Tensor]:
@@ -43,14 +55,14 @@ def twin_weights(steps: int, batch: int) -> list[torch.Tensor]:
 
 def test_the_loop_trains_like_a_naive_twin_with_partial_last_batches() -> None:
     training = toy_training(steps=11, batch=16)  # 50 examples: three full batches and one of 2
-    training.run()
+    train(training)
     for ours, theirs in zip(training.model.parameters(), twin_weights(11, 16), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_hooks_come_in_order_around_every_step_and_after_every_epoch() -> None:
     training = toy_training(steps=5, batch=25)
-    training.run()
+    train(training)
     assert isinstance(training.method, Plain)
     assert training.method.calls == [
         ("backward", 1), ("step", 1), ("backward", 2), ("step", 2), ("epoch", 1),
@@ -60,7 +72,7 @@ def test_hooks_come_in_order_around_every_step_and_after_every_epoch() -> None:
 
 
 def test_rows_of_the_method_are_collected_once_each() -> None:
-    result = toy_training(steps=5).run()
+    result = train(toy_training(steps=5))
     assert result.rows == {"topology": [{"step": step} for step in range(1, 6)]}
 
 
@@ -70,13 +82,13 @@ def test_the_test_split_is_read_exactly_once_and_only_at_the_end() -> None:
     training = toy_training(
         dataset=toy_dataset(read_test=read_test), report=lambda _: reads_seen.append(read_test.reads)
     )
-    training.run()
+    train(training)
     assert set(reads_seen) == {0}
     assert read_test.reads == 1
 
 
 def test_history_has_training_and_validation_rows_at_each_evaluation_and_one_test_row() -> None:
-    result = toy_training(steps=10, evaluate_every=4).run()
+    result = train(toy_training(steps=10, evaluate_every=4))
     assert [(row[0], row[2], row[3]) for row in result.history if row[3] == "loss"] == [
         (4, "train", "loss"), (4, "val", "loss"), (8, "train", "loss"), (8, "val", "loss"),
         (10, "train", "loss"), (10, "val", "loss"), (10, "test", "loss"),
@@ -85,30 +97,32 @@ def test_history_has_training_and_validation_rows_at_each_evaluation_and_one_tes
 
 def test_best_is_the_first_of_the_highest_validation_accuracies_and_is_what_the_test_reports() -> None:
     training = toy_training(steps=40, evaluate_every=2, lr=0.4)
-    result = training.run()
+    result = train(training)
     accuracies = [(row[0], row[4]) for row in result.history if row[2:4] == ("val", "accuracy")]
     top = max(value for _, value in accuracies)
     first = next(step for step, value in accuracies if value == top)
     assert (result.metrics["best_step"], result.metrics["val_accuracy_best"]) == (first, top)
     assert first < 40, "the toy must not peak at its last step, or this test shows nothing"
     again = toy_training(steps=40, evaluate_every=2, lr=0.4)
-    for epoch, batch in again.batches():
-        again.step(epoch, batch)
-        if again.journey.step == first:
+    loop = looped(again)
+    for epoch, batch in loop.batches():
+        loop.step(epoch, batch)
+        if again.state.step == first:
             break
-    assert again.score(again.read_test()).accuracy == result.metrics["test_accuracy"]
-    assert again.score(again.read_test()).loss == result.metrics["test_loss"]
+    (score,) = evaluate(loop.strategy, again.read_test())
+    assert score.accuracy == result.metrics["test_accuracy"]
+    assert score.loss == result.metrics["test_loss"]
 
 
 def test_without_validation_data_the_last_weights_are_reported() -> None:
-    result = toy_training(dataset=toy_dataset(val=0)).run()
+    result = train(toy_training(dataset=toy_dataset(val=0)))
     assert result.metrics["test_accuracy"] == result.metrics["test_accuracy_last"]
     assert "val_accuracy_best" not in result.metrics
 
 
 def test_reported_training_loss_is_the_mean_over_the_examples_seen() -> None:
     training = toy_training(steps=4, batch=16, evaluate_every=4, lr=1e-12)  # weights do not move
-    result = training.run()
+    result = train(training)
     data, model = toy_dataset().train, toy_network()
     pixels = (data.images.float() / 255 - MEAN[0]) / STD[0]
     expected = functional.cross_entropy(model(pixels), data.labels).item()
@@ -117,7 +131,7 @@ def test_reported_training_loss_is_the_mean_over_the_examples_seen() -> None:
 
 def test_divergence_is_a_result_that_keeps_its_history_and_never_reads_the_test_split() -> None:
     read_test = CountingTest()
-    result = toy_training(steps=400, lr=1e12, dataset=toy_dataset(read_test=read_test)).run()
+    result = train(toy_training(steps=400, lr=1e12, dataset=toy_dataset(read_test=read_test)))
     assert result.status == "diverged"
     assert result.history
     assert read_test.reads == 0
@@ -125,8 +139,8 @@ def test_divergence_is_a_result_that_keeps_its_history_and_never_reads_the_test_
 
 
 def test_bf16_autocast_stays_close_to_the_float32_reference() -> None:
-    exact = toy_training(steps=20).run().metrics["train_loss_last"]
-    rounded = toy_training(steps=20, precision="bf16").run().metrics["train_loss_last"]
+    exact = train(toy_training(steps=20)).metrics["train_loss_last"]
+    rounded = train(toy_training(steps=20, precision="bf16")).metrics["train_loss_last"]
     assert rounded != exact
     assert math.isclose(rounded, exact, rel_tol=0.05)
 
@@ -138,7 +152,7 @@ def test_augmentation_gets_its_own_stream_for_every_step() -> None:
         draws.append(int(torch.randint(10**9, (), generator=generator)))
         return images
 
-    toy_training(steps=6, augment=augment).run()
+    train(toy_training(steps=6, augment=augment))
     expected = [int(torch.randint(10**9, (), generator=stream(7, "augment", step))) for step in range(1, 7)]
     assert draws == expected
     assert len(set(draws)) == 6
@@ -155,7 +169,7 @@ def val_rows(result: RunResult) -> dict[int, tuple[float, ...]]:
 def test_an_evaluation_due_where_weights_are_pruned_comes_right_before_that_step() -> None:
     seldom = toy_training(method=Pruned, steps=14, evaluate_every=4)
     often = toy_training(method=Pruned, steps=14, evaluate_every=1)
-    rows, every = val_rows(seldom.run()), val_rows(often.run())
+    rows, every = val_rows(train(seldom)), val_rows(train(often))
     assert list(rows) == [3, 7, 11, 14]
     assert list(every) == [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14]  # step 4's would have been a second one after step 3
     assert rows == {step: every[step] for step in rows}
@@ -165,7 +179,7 @@ def test_an_evaluation_due_where_weights_are_pruned_comes_right_before_that_step
 
 def test_every_evaluation_is_reported_when_it_is_made_with_its_own_step() -> None:
     told: list[Progress] = []
-    result = toy_training(method=Pruned, steps=14, evaluate_every=4, report=told.append).run()
+    result = train(toy_training(method=Pruned, steps=14, evaluate_every=4, report=told.append))
     evaluations = [each for each in told if each.evaluated]
     assert [(each.step, each.epoch) for each in evaluations] == [(3, 1), (7, 2), (11, 3), (14, 4)]
     assert {each.step: (each.metrics["val_loss"], each.metrics["val_accuracy"]) for each in evaluations} == val_rows(
@@ -176,7 +190,7 @@ def test_every_evaluation_is_reported_when_it_is_made_with_its_own_step() -> Non
 
 def test_an_evaluation_that_ends_a_training_is_reported_too() -> None:
     told: list[Progress] = []
-    result = toy_training(steps=400, lr=1e30, schedule=lambda step: float(step > 4), report=told.append).run()
+    result = train(toy_training(steps=400, lr=1e30, schedule=lambda step: float(step > 4), report=told.append))
     assert result.status == "diverged"
     assert told[-1].evaluated
     assert told[-1].step == result.metrics["steps"]
@@ -187,7 +201,7 @@ def test_an_evaluation_that_ends_a_training_is_reported_too() -> None:
 
 def test_the_best_weights_are_never_just_pruned_ones_but_the_last_are_scored_as_they_are() -> None:
     training = toy_training(method=Pruned, steps=8, evaluate_every=4)
-    result = training.run()
+    result = train(training)
     assert list(val_rows(result)) == [3, 8]
     assert result.metrics["best_step"] in (3, 8)
     pruned = [parameter.view(-1)[3:] for parameter in training.model.parameters()]
@@ -204,7 +218,7 @@ def test_every_parameter_group_follows_the_schedule_from_its_own_learning_rate()
     before = [parameter.detach().clone() for parameter in training.model.parameters()]
     used: list[tuple[float, ...]] = []
     training.report = lambda _: used.append(tuple(group["lr"] for group in training.optimizer.param_groups))
-    result = training.run()
+    result = train(training)
     assert used[:4] == [(0.1, 0.0), (0.05, 0.0), (0.1 / 3, 0.0), (0.025, 0.0)]
     moved = [not torch.equal(old, new) for old, new in zip(before, training.model.parameters(), strict=True)]
     assert moved == [True] * (len(moved) - 1) + [False]
@@ -216,4 +230,4 @@ def test_runs_with_several_parameter_groups_are_not_trained_as_one() -> None:
         return torch.optim.SGD([{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.5}], lr=0.1)
 
     with pytest.raises(Incompatible, match="several parameter groups"):
-        CohortTraining([toy_training(optimizer=two_groups)], done=lambda *_: None)
+        Stacked([toy_training(optimizer=two_groups)])

@@ -11,11 +11,12 @@ import torch
 
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, save_checkpoint
-from petlsparse.training.loop import Training
+from petlsparse.training.evaluation import evaluate
+from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
 from petlsparse.training.settings import examples_seen
 from petlsparse.training.timer import Timer
-from tests.training.toys import Plain, Pruned, toy_dataset, toy_training
+from tests.training.toys import Plain, Pruned, toy_dataset, toy_training, train
 
 TIMES = {"wall_seconds", "train_seconds", "examples_per_second"}
 
@@ -26,11 +27,10 @@ def run_with_interruptions(
     """Stop after each given step, start afresh from the checkpoint alone, and go on to the end."""
     for stop in [*stops, 10**9]:
         training = toy_training(checkpoint=checkpoint, **settings)  # type: ignore[arg-type]
-        training.should_stop = lambda training=training, stop=stop: training.journey.step >= stop  # type: ignore[misc]
-        result = training.run()
+        result = train(training, should_stop=lambda training=training, stop=stop: training.state.step >= stop)
         if result.status != "interrupted":
             return result, list(training.model.parameters())
-        assert training.journey.step == stop
+        assert training.state.step == stop
     raise AssertionError("never finished")
 
 
@@ -41,7 +41,7 @@ def test_a_run_stopped_anywhere_ends_bit_identically(
 ) -> None:
     settings = {"steps": 12, "batch": 16, "evaluate_every": 4, "dropout": dropout, "method": method}
     undisturbed = toy_training(**settings)  # type: ignore[arg-type]
-    expected = undisturbed.run()
+    expected = train(undisturbed)
     result, weights = run_with_interruptions(tmp_path / "checkpoint.safetensors", stops, **settings)
     assert result.metrics == expected.metrics
     assert result.history == expected.history
@@ -61,18 +61,18 @@ def test_a_killed_run_repeats_only_what_came_after_its_last_checkpoint(tmp_path:
             raise Killed
 
     with pytest.raises(Killed):
-        toy_training(checkpoint=checkpoint, checkpoint_every=4, report=kill_at_nine).run()
+        train(toy_training(checkpoint=checkpoint, checkpoint_every=4, report=kill_at_nine))
     resumed = toy_training(checkpoint=checkpoint, checkpoint_every=4)
-    result = resumed.run()
+    result = train(resumed)
     assert isinstance(resumed.method, Plain)
     assert resumed.method.calls[0] == ("backward", 9)
-    assert result.metrics == toy_training().run().metrics
+    assert result.metrics == train(toy_training()).metrics
     assert [row["step"] for row in result.rows["topology"]] == list(range(1, 13))
 
 
 def test_the_methods_own_state_travels_through_the_checkpoint(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
-    toy_training(checkpoint=checkpoint, should_stop=lambda: True).run()
+    train(toy_training(checkpoint=checkpoint), should_stop=lambda: True)
     training = toy_training(checkpoint=checkpoint)
     training.resume()
     assert isinstance(training.method, Plain)
@@ -81,12 +81,12 @@ def test_the_methods_own_state_travels_through_the_checkpoint(tmp_path: Path) ->
 
 def test_seconds_add_up_over_interruptions(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
-    first = toy_training(checkpoint=checkpoint, should_stop=lambda: True)
-    first.run()
+    first = toy_training(checkpoint=checkpoint)
+    train(first, should_stop=lambda: True)
     second = toy_training(checkpoint=checkpoint)
     second.resume()
-    assert 0 < second.journey.seconds <= first.journey.seconds
-    assert 0 < second.journey.train_seconds == first.journey.train_seconds
+    assert 0 < second.state.seconds <= first.state.seconds
+    assert 0 < second.state.train_seconds == first.state.train_seconds
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other format"])
@@ -111,7 +111,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     facts = {"run_id": "", "journey": {}, "seen": 0, "fingerprints": {"data_fingerprint": toy_dataset().fingerprint}}
     save_checkpoint(path, {"model/0.weight": torch.zeros(2)}, facts)
     with pytest.raises(BrokenCheckpoint, match="other tensors"):
-        toy_training(checkpoint=path).run()
+        train(toy_training(checkpoint=path))
 
 
 def test_a_checkpoint_survives_shared_and_strided_tensors(tmp_path: Path) -> None:
@@ -126,18 +126,18 @@ def test_a_checkpoint_survives_shared_and_strided_tensors(tmp_path: Path) -> Non
 
 def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    toy_training(checkpoint=path, should_stop=lambda: True).run()
+    train(toy_training(checkpoint=path), should_stop=lambda: True)
     with pytest.raises(BrokenCheckpoint, match="others than there are now: the training or validation data"):
-        toy_training(checkpoint=path, fingerprints={"data_fingerprint": "f" * 12}).run()
+        train(toy_training(checkpoint=path, fingerprints={"data_fingerprint": "f" * 12}))
 
 
 def test_a_checkpoint_with_facts_from_another_version_is_not_continued(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    toy_training(checkpoint=path, should_stop=lambda: True).run()
+    train(toy_training(checkpoint=path), should_stop=lambda: True)
     tensors, facts = load_checkpoint(path)
     save_checkpoint(path, tensors, {**facts, "journey": {**facts["journey"], "of_the_future": 1}})
     with pytest.raises(BrokenCheckpoint, match="of_the_future"):
-        toy_training(checkpoint=path).run()
+        train(toy_training(checkpoint=path))
 
 
 class Clock:
@@ -162,15 +162,14 @@ def test_wall_seconds_begin_before_the_model_is_there_and_hold_everything_traini
     clock = Clock()
     timer = Timer(clock)
     clock.takes(100)()  # data and model
-    training = toy_training(steps=4, evaluate_every=2, checkpoint=tmp_path / "c", checkpoint_every=1, timer=timer)
+    training = toy_training(steps=4, evaluate_every=2, checkpoint=tmp_path / "c", checkpoint_every=1)
     monkeypatch.setattr("petlsparse.training.checkpoint.save_checkpoint", clock.takes(7))
     training.method.after_step = clock.takes(1)  # type: ignore[method-assign]
-    score = training.score
-    monkeypatch.setattr(training, "score", lambda feed: (clock.takes(20)(), score(feed))[1])
-    cost = training.run().cost
+    monkeypatch.setattr("petlsparse.training.loop.evaluate", lambda *args: (clock.takes(20)(), evaluate(*args))[1])
+    cost = train(training, timer=timer).cost
     assert cost["train_seconds"] == 4 * 1
     # three checkpoints, two validations, one or two passes over the test split
-    tests = 2 if training.journey.best_step != 4 else 1
+    tests = 2 if training.state.best_step != 4 else 1
     assert cost["wall_seconds"] == 100 + 4 + 3 * 7 + 2 * 20 + tests * 20
     assert cost["examples_per_second"] == examples_seen(4, training.examples, 16) / 4
 
@@ -179,16 +178,16 @@ def test_no_checkpoint_is_written_within_so_many_seconds_of_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, saved = Clock(), []
-    training = toy_training(steps=12, checkpoint=tmp_path / "c", checkpoint_every=2, timer=Timer(clock))
+    training = toy_training(steps=12, checkpoint=tmp_path / "c", checkpoint_every=2)
     training.settings = replace(training.settings, checkpoint_seconds=10)
     training.method.after_step = clock.takes(3)  # type: ignore[method-assign]
-    monkeypatch.setattr(training, "save", lambda: (saved.append(training.journey.step), Training.save(training))[1])
-    training.run()
+    monkeypatch.setattr(training, "save", lambda: (saved.append(training.state.step), Member.save(training))[1])
+    train(training, timer=Timer(clock))
     assert saved == [4, 8]  # at 6 s too early, 12 s; 18 s too early, 24 s; 30 s too early; 36 s is the end
 
 
 def test_when_asked_to_stop_a_checkpoint_is_written_however_recent_the_last(tmp_path: Path) -> None:
-    training = toy_training(checkpoint=tmp_path / "c", should_stop=lambda: True, timer=Timer(Clock()))
+    training = toy_training(checkpoint=tmp_path / "c")
     training.settings = replace(training.settings, checkpoint_seconds=1e9)
-    assert training.run().status == "interrupted"
+    assert train(training, should_stop=lambda: True, timer=Timer(Clock())).status == "interrupted"
     assert (tmp_path / "c").exists()

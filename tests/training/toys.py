@@ -13,10 +13,13 @@ from torch.optim import Optimizer
 
 from petlsparse.data.types import Dataset, Split
 from petlsparse.training.feeds import Images
-from petlsparse.training.loop import Training
+from petlsparse.training.loop import Loop
+from petlsparse.training.member import Member
 from petlsparse.training.optimizers import sgd
+from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule, with_warmup
 from petlsparse.training.settings import Settings
+from petlsparse.training.strategy import Single
 
 MEAN, STD = (0.5,), (0.25,)
 
@@ -129,12 +132,12 @@ def toy_training(
     seed: int = 7,
     checkpoint: Path | None = None,
     **extra: Any,
-) -> Training:
+) -> Member:
     device = extra.pop("device", torch.device("cpu"))
     method = extra.pop("method", Plain)((network or toy_network(dropout)).to(device))
     precision = extra.pop("precision", "float32")
     dataset = dataset or toy_dataset()
-    return Training(
+    return Member(
         method,
         train=Images(dataset.train.to(device), MEAN, STD, extra.pop("augment", None)),
         val=Images(dataset.val.to(device), MEAN, STD),
@@ -150,3 +153,16 @@ def toy_training(
         fingerprints=extra.pop("fingerprints", {"data_fingerprint": dataset.fingerprint}),
         **extra,
     )
+
+
+def looped(member: Member, **options: Any) -> Loop:
+    """The loop over one member by itself."""
+    return Loop(Single(member), **{"done": lambda *_: None} | options)
+
+
+def train(member: Member, **options: Any) -> RunResult:
+    """The member's result, by itself, from its checkpoint or from the start."""
+    results: list[RunResult] = []
+    member.resume()
+    looped(member, done=lambda _, result: results.append(result), **options).run()
+    return results[0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,14 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
+from petlsparse.cohorts.linear import stacked_linear
 from petlsparse.slots import ALIGNMENT, Slot, share_rows
-from petlsparse.training.evaluation import Score
-from petlsparse.training.feeds import Feed
-from petlsparse.training.stacked_linear import stacked_linear
-
-EVALUATION_BATCH = 128
-"""Examples per evaluation batch of each member (own choice). Fixed, so that company does not change a number, and no
-larger than training batches are, so that memory and caches bear with many members."""
 
 
 class Incompatible(Exception):
@@ -132,31 +125,3 @@ def member_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
         logits.flatten(0, 1).float(), labels.flatten(), reduction="none", label_smoothing=label_smoothing
     )
     return losses.view(labels.shape).mean(1)
-
-
-@torch.no_grad()
-def evaluate_stack(
-    stack: Stack, members: int, feed: Feed, *, autocast: Callable[[], AbstractContextManager[None]] = nullcontext
-) -> list[Score]:
-    """`evaluate` for all members at once; the stack is left in training mode."""
-    stack.train(False)
-    count, device = len(feed.labels), feed.labels.device
-    first = torch.zeros(members, dtype=torch.int64, device=device)
-    loss = torch.zeros(members, dtype=torch.float64, device=device)
-    correct = torch.zeros(members, dtype=torch.int64, device=device)
-    for start in range(0, count, EVALUATION_BATCH):
-        part = slice(start, start + EVALUATION_BATCH)
-        labels = feed.labels[part].expand(members, -1)
-        with autocast():
-            logits = stack(batched(feed.batch(part), 1), first)
-        loss += member_losses(logits, labels) * labels.shape[1]
-        correct += (logits.argmax(2) == labels).sum(1)
-    stack.train(True)
-    return [Score(a / count, 100 * b / count) for a, b in zip(loss.tolist(), correct.tolist(), strict=True)]
-
-
-def batched(inputs: Any, batches: int) -> Any:
-    """Inputs of `batches` batches on end, (U * B, ...), as (U, B, ...); of each value if they are a dict."""
-    if isinstance(inputs, dict):
-        return {key: batched(value, batches) for key, value in inputs.items()}
-    return inputs.unflatten(0, (batches, -1))

@@ -1,4 +1,4 @@
-"""Where a training stands: step, seconds, history, best evaluation. Plain data that a checkpoint stores as JSON."""
+"""How far a run is: step, seconds, history, best evaluation. Plain data that a checkpoint stores as JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from petlsparse.training.result import HistoryRow, Row
 
 
 @dataclass
-class Journey:
-    """Progress of one run, complete enough to go on from any step."""
+class TrainState:
+    """Of one run, complete enough to go on from any step."""
 
     step: int = 0
     seconds: float = 0.0
@@ -30,26 +30,26 @@ class Journey:
         """The newest value of every metric, as "val_accuracy"; a new mapping whenever there are new ones."""
 
     @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Journey:
-        """Rebuild from a checkpoint's JSON."""
-        journey = cls(**facts)
-        journey.history = []
-        for step, epoch, split, metric, value in facts["history"]:
-            journey.history.append((step, epoch, split, metric, value))
-            journey.latest[f"{split}_{metric}"] = value
-        return journey
+    def from_json(cls, fields: dict[str, Any]) -> TrainState:
+        """The inverse of `to_json`. Raises TypeError for other fields than there are."""
+        state = cls(**fields)
+        state.history = []
+        for step, epoch, split, metric, value in fields["history"]:
+            state.history.append((step, epoch, split, metric, value))
+            state.latest[f"{split}_{metric}"] = value
+        return state
 
-    def facts(self) -> dict[str, Any]:
-        """The JSON form."""
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as a checkpoint stores them."""
         return asdict(self)
 
-    def note(self, epoch: int, split: str, **metrics: float) -> None:
+    def log(self, epoch: int, split: str, **metrics: float) -> None:
         """Add one history row per metric at the current step."""
         self.history += [(self.step, epoch, split, name, value) for name, value in metrics.items()]
         self.latest = self.latest | {f"{split}_{name}": value for name, value in metrics.items()}
 
-    def here(self) -> dict[str, float]:
-        """The metrics noted at the current step, as "val_accuracy"."""
+    def logged_now(self) -> dict[str, float]:
+        """The metrics logged at the current step, as "val_accuracy"."""
         rows = [*takewhile(lambda row: row[0] == self.step, reversed(self.history))]
         return {f"{split}_{name}": value for _, _, split, name, value in reversed(rows)}
 
@@ -58,11 +58,11 @@ class Journey:
         for table, new in rows.items():
             self.rows.setdefault(table, []).extend(new)
 
-    def improves(self, score: Score) -> bool:
-        """Strictly better validation accuracy than every evaluation before (the first one wins ties)."""
+    def is_best(self, score: Score) -> bool:
+        """Whether its validation accuracy is strictly better than all before (the first one wins ties)."""
         return not self.best or score.accuracy > self.best[1]
 
-    def crown(self, epoch: int, score: Score) -> None:
+    def mark_best(self, epoch: int, score: Score) -> None:
         """Remember the current step as the best one."""
         self.best_step, self.best_epoch, self.best = self.step, epoch, [score.loss, score.accuracy]
 

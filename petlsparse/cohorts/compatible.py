@@ -1,36 +1,36 @@
-"""Which trainings can be trained as one, and in what order: those with the same optimizer settings side by side."""
+"""Which members can be trained as one, and in what order: those with the same optimizer settings side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from petlsparse.training.loop import Training
-from petlsparse.training.stack import Incompatible
+from petlsparse.cohorts.models import Incompatible
+from petlsparse.training.member import Member
 
 
-def check_alike(trainings: Sequence[Training]) -> None:
+def check_compatible(members: Sequence[Member]) -> None:
     """Raises Incompatible, saying why, unless all do the same number of the same steps on the same data."""
-    first = trainings[0]
+    first = members[0]
     for what, differs in {
         "lengths, batches or arithmetic": lambda one: one.settings != first.settings,
         "devices": lambda one: one.device != first.device,
-        "steps done": lambda one: one.journey.step != first.journey.step,
+        "steps done": lambda one: one.state.step != first.state.step,
         "data": lambda one: one.fingerprints != first.fingerprints or one.examples != first.examples,
         "augmentations": lambda one: one.train.random != first.train.random,
         "optimizers": lambda one: type(one.optimizer) is not type(first.optimizer),
     }.items():
-        if any(map(differs, trainings)):
+        if any(map(differs, members)):
             raise Incompatible(f"their {what} differ")
-    if any(len(one.base_lrs) > 1 for one in trainings):
+    if any(len(one.base_lrs) > 1 for one in members):
         raise Incompatible("an optimizer of several parameter groups steps for one run at a time")
 
 
-def by_optimizer(trainings: Sequence[Training]) -> list[list[int]]:
+def by_optimizer(members: Sequence[Member]) -> list[list[int]]:
     """Members by optimizer settings and schedule, each group in order."""
     groups: dict[object, list[int]] = {}
-    for i, training in enumerate(trainings):
-        settings = tuple(sorted((name, str(value)) for name, value in training.optimizer.defaults.items()))
-        groups.setdefault((training.base_lrs[0], settings, id(training.schedule)), []).append(i)
+    for i, member in enumerate(members):
+        settings = tuple(sorted((name, str(value)) for name, value in member.optimizer.defaults.items()))
+        groups.setdefault((member.base_lrs[0], settings, id(member.schedule)), []).append(i)
     return list(groups.values())
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlsparse.training.capture import CapturedStep
+from petlsparse.cohorts.capture import CapturedStep
 
 BATCH = torch.zeros(2), torch.zeros(2, dtype=torch.int64)
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.models import PlacedAdapters, frozen_values
 from petlsparse.adapters.stacked import StackedPlacements
+from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
-from petlsparse.training.cohort import CohortTraining
 from petlsparse.training.feeds import Feed, FrozenValues, Images
-from petlsparse.training.loop import Training
+from petlsparse.training.loop import Loop
+from petlsparse.training.member import Member
 from petlsparse.training.method import Plain
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import RunResult
@@ -25,6 +26,7 @@ from petlsparse.training.schedules import cosine, with_warmup
 from petlsparse.training.seeding import stream as numbers
 from petlsparse.training.settings import Settings
 from tests.adapters.toys import CLASSES, tiny_stream
+from tests.training.toys import train
 
 NODES, STEPS = 7, 12
 STREAM = tiny_stream()
@@ -80,7 +82,7 @@ def model_of(edges: list[tuple[int, int]], seed: int) -> PlacedAdapters:
     return PlacedAdapters(STREAM, edges, CLASSES, rank=3, **sources).double()
 
 
-def trainings(kind: str, *, folder: Path | None = None, lrs: Sequence[float] = (), **settings: Any) -> list[Training]:
+def trainings(kind: str, *, folder: Path | None = None, lrs: Sequence[float] = (), **settings: Any) -> list[Member]:
     """Of RUNS; the feeds serve all of them."""
     models = [model_of(edges, seed) for edges, seed in RUNS]
     feeds: tuple[Feed, Feed]
@@ -96,10 +98,10 @@ def trainings(kind: str, *, folder: Path | None = None, lrs: Sequence[float] = (
 
 def training(
     model: PlacedAdapters, feeds: tuple[Feed, Feed], seed: int, checkpoint: Path | None, *, lr: float, **settings: Any
-) -> Training:
+) -> Member:
     method = Plain(model)
     lengths = {"batch_size": 16, "total_steps": STEPS, "evaluate_every": 2, "checkpoint_every": 100}
-    return Training(
+    return Member(
         method,
         train=feeds[0],
         val=feeds[1],
@@ -117,13 +119,13 @@ def stack(models: Sequence[nn.Module]) -> StackedPlacements:
     return StackedPlacements([model for model in models if isinstance(model, PlacedAdapters)])
 
 
-def trained_as_one(members: Sequence[Training], should_stop: Callable[[], bool] = lambda: False) -> list[RunResult]:
-    results: dict[int, RunResult] = {}
-    CohortTraining(members, stack=stack, done=results.__setitem__, should_stop=should_stop).run()
-    return [results[i] for i in range(len(members))]
+def trained_as_one(members: Sequence[Member], should_stop: Callable[[], bool] = lambda: False) -> list[RunResult]:
+    results: dict[Member, RunResult] = {}
+    Loop(Stacked(members, stack=stack), done=results.__setitem__, should_stop=should_stop).run()
+    return [results[member] for member in members]
 
 
-def assert_alike(ours: Training, got: RunResult, theirs: Training, expected: RunResult) -> None:
+def assert_alike(ours: Member, got: RunResult, theirs: Member, expected: RunResult) -> None:
     assert got.status == expected.status
     assert [row[:4] for row in got.history] == [row[:4] for row in expected.history]
     assert [row[4] for row in got.history] == pytest.approx([row[4] for row in expected.history], rel=1e-5, nan_ok=True)
@@ -138,7 +140,7 @@ def assert_alike(ours: Training, got: RunResult, theirs: Training, expected: Run
 @pytest.mark.parametrize("kind", ["images", "augmented images", "frozen values"])
 def test_each_member_becomes_what_it_becomes_alone(kind: str, lrs: tuple[float, ...]) -> None:
     alone, together = trainings(kind, lrs=lrs), trainings(kind, lrs=lrs)
-    expected = [member.run() for member in alone]
+    expected = [train(member) for member in alone]
     got = trained_as_one(together)
     for i in range(len(RUNS)):
         assert_alike(together[i], got[i], alone[i], expected[i])
@@ -155,13 +157,13 @@ def test_values_of_the_union_serve_as_well_as_each_ones_own() -> None:
     for i, (edges, seed) in enumerate(RUNS):
         model = model_of(edges, seed)
         alone = training(model, (frozen_of(TRAIN, [model]), frozen_of(VAL, [model])), seed, None, lr=0.02)
-        assert_alike(together[i], got[i], alone, alone.run())
+        assert_alike(together[i], got[i], alone, train(alone))
 
 
 @pytest.mark.parametrize("company", [True, False], ids=["as one again", "each alone"])
 def test_an_interrupted_cohort_goes_on(tmp_path: Path, company: bool) -> None:
     alone = trainings("frozen values")
-    expected = [member.run() for member in alone]
+    expected = [train(member) for member in alone]
     asked = iter([False] * 4 + [True])
     first = trained_as_one(trainings("frozen values", folder=tmp_path), should_stop=lambda: next(asked))
     assert {result.status for result in first} == {"interrupted"}
@@ -169,10 +171,10 @@ def test_an_interrupted_cohort_goes_on(tmp_path: Path, company: bool) -> None:
     if company:
         for member in rest:
             member.resume()
-            assert member.journey.step == 5
+            assert member.state.step == 5
         got = trained_as_one(rest)
     else:
-        got = [member.run() for member in rest]
+        got = [train(member) for member in rest]
     for i in range(len(RUNS)):
         assert_alike(rest[i], got[i], alone[i], expected[i])
 
@@ -182,7 +184,7 @@ def test_one_that_diverges_takes_no_one_along() -> None:
     for members in (alone, together):
         with torch.no_grad():
             members[3].model.get_parameter("adapters.1->2.alpha").fill_(math.nan)
-    expected = [member.run() for member in alone]
+    expected = [train(member) for member in alone]
     got = trained_as_one(together)
     assert [result.status for result in got] == ["done"] * 3 + ["diverged"] + ["done"] * 2
     for i in range(len(RUNS)):

@@ -1,4 +1,4 @@
-"""What a cohort knows of its members' methods: hooks of all of them at once, in place of every one's own."""
+"""The hooks of several methods as the loop calls them: of all at once, or one method after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from petlsparse.training.method import Method, Plain
 
 
-class CohortMethod(Protocol):
+class Hooks(Protocol):
     """The methods of all members around the optimizer step, in the order of what follows.
 
     `before_step` and `apply` run at every step and may be recorded as a CUDA graph: they work on the same tensors every
@@ -48,7 +48,7 @@ class OneByOne:
         return self._due
 
     def after_backward(self, step: int, due: Sequence[int]) -> None:
-        """Theirs, in order."""
+        """Each one's own, in order."""
         for i in due:
             self._methods[i].after_backward(step)
 
@@ -59,6 +59,6 @@ class OneByOne:
         """Nothing to do."""
 
     def after_step(self, step: int, due: Sequence[int]) -> None:
-        """Theirs, in order."""
+        """Each one's own, in order."""
         for i in due:
             self._methods[i].after_step(step)

@@ -16,18 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from petlsparse.cohorts.capture import CapturedStep
+from petlsparse.cohorts.models import Incompatible, StackedModels
+from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.augment import crop_flip
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.capture import CapturedStep
 from petlsparse.training.checkpoint import load_checkpoint
-from petlsparse.training.cohort import CohortTraining
-from petlsparse.training.loop import Training
+from petlsparse.training.loop import Loop
+from petlsparse.training.member import Member
 from petlsparse.training.method import Plain
 from petlsparse.training.optimizers import adam, sgd
 from petlsparse.training.result import RunResult
-from petlsparse.training.stack import Incompatible, StackedModels
 from petlsparse.training.timer import Timer
-from tests.training.toys import CountingTest, Pruned, toy_dataset, toy_network, toy_split, toy_training
+from tests.training.toys import CountingTest, Pruned, looped, toy_dataset, toy_network, toy_split, toy_training, train
 
 
 def decay(step: int) -> float:
@@ -65,27 +66,27 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-def member(*, network_seed: int = 0, network: Callable[[int], nn.Module] | None = None, **options: Any) -> Training:
+def member(*, network_seed: int = 0, network: Callable[[int], nn.Module] | None = None, **options: Any) -> Member:
     made = toy_network(seed=network_seed) if network is None else network(network_seed)
     return toy_training(**{"schedule": decay, "method": Plain} | options, network=made)
 
 
-def train_together(trainings: Sequence[Training], **options: Any) -> list[RunResult]:
-    results: dict[int, RunResult] = {}
+def train_together(trainings: Sequence[Member], **options: Any) -> list[RunResult]:
+    results: dict[Member, RunResult] = {}
 
-    def done(index: int, result: RunResult) -> None:
-        assert index not in results
-        results[index] = result
+    def done(training: Member, result: RunResult) -> None:
+        assert training not in results
+        results[training] = result
 
-    CohortTraining(trainings, done=done, **options).run()
-    return [results[index] for index in range(len(trainings))]
+    Loop(Stacked(trainings), done=done, **options).run()
+    return [results[training] for training in trainings]
 
 
 def numbers(result: RunResult) -> list[Any]:
     return [*result.metrics.values(), *(row[4] for row in result.history)]
 
 
-def weights(training: Training) -> list[Tensor]:
+def weights(training: Member) -> list[Tensor]:
     return [tensor.clone() for tensor in training.model.state_dict().values()]
 
 
@@ -106,7 +107,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def smoothed(training: Training, amount: float) -> Training:
+def smoothed(training: Member, amount: float) -> Member:
     training.settings = replace(training.settings, label_smoothing=amount)
     return training
 
@@ -117,7 +118,7 @@ def test_every_member_has_the_result_it_has_alone(variant: str) -> None:
     amount = options.pop("label_smoothing", 0.0)
     alone = [smoothed(member(**one, **options), amount) for one in SETTINGS]
     company = [smoothed(member(**one, **options), amount) for one in SETTINGS]
-    apart = [training.run() for training in alone]
+    apart = [train(training) for training in alone]
     together = train_together(company)
     tolerance = 2e-2 if variant == "bf16" else 1e-4
     for one, other in zip(apart, together, strict=True):
@@ -135,7 +136,7 @@ def test_adam_too(kind: tuple[Callable[..., Optimizer], ...]) -> None:
     alone = [member(seed=seed, optimizer=kind[seed % 2]) for seed in (1, 2, 3)]
     company = [member(seed=seed, optimizer=kind[seed % 2]) for seed in (1, 2, 3)]
     for training in alone:
-        training.run()
+        train(training)
     train_together(company)
     for one, other in zip(alone, company, strict=True):
         assert_close(weights(one), weights(other))
@@ -148,7 +149,7 @@ def test_optimizers_may_differ_in_anything_but_their_type() -> None:
     alone = [member(seed=1, optimizer=kind) for kind in kinds]
     company = [member(seed=1, optimizer=kind) for kind in kinds]
     for training in alone:
-        training.run()
+        train(training)
     train_together(company)
     for one, other in zip(alone, company, strict=True):
         assert_close(weights(one), weights(other))
@@ -168,7 +169,7 @@ def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimize
         torch.manual_seed(seed)
         return nn.Sequential(nn.Flatten(), nn.Linear(16, width), nn.ReLU(), nn.Linear(width, 3))
 
-    def made(seed: int) -> Training:
+    def made(seed: int) -> Member:
         return member(seed=seed, network_seed=seed, network=odd, optimizer=optimizer, batch=batch)
 
     expected = {seed: (made_alone := made(seed), *train_together([made_alone])) for seed in range(6)}
@@ -181,7 +182,7 @@ def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimize
 
 
 def test_who_diverges_has_a_result_and_touches_nobody(tmp_path: Path) -> None:
-    def made() -> list[Training]:
+    def made() -> list[Member]:
         fine = [member(seed=seed, evaluate_every=3) for seed in (1, 2)]
         wild = member(seed=3, evaluate_every=3, optimizer=partial(sgd, **WILD))
         return [fine[0], wild, fine[1]]
@@ -211,7 +212,7 @@ def test_nobody_is_left_when_all_diverge() -> None:
 def test_members_go_on_bit_identically_alone_or_together(
     optimizer: Callable[..., Optimizer], steps_before: int, tmp_path: Path
 ) -> None:
-    def made(name: str | None, seed: int) -> Training:
+    def made(name: str | None, seed: int) -> Member:
         checkpoint = tmp_path / f"{name}-{seed}" if name else None
         return member(seed=seed, optimizer=optimizer, checkpoint=checkpoint)
 
@@ -220,10 +221,10 @@ def test_members_go_on_bit_identically_alone_or_together(
     stopped = train_together([made("cut", seed) for seed in (1, 2, 3)], should_stop=lambda: next(calls))
     assert [result.status for result in stopped] == ["interrupted"] * 3
 
-    def resumed(seed: int) -> Training:
+    def resumed(seed: int) -> Member:
         training = made("cut", seed)
         training.resume()
-        assert training.journey.step == steps_before
+        assert training.state.step == steps_before
         return training
 
     results = [*train_together([resumed(1), resumed(2)]), *train_together([resumed(3)])]
@@ -233,7 +234,7 @@ def test_members_go_on_bit_identically_alone_or_together(
 def test_checkpoints_are_those_of_runs_alone_in_form(tmp_path: Path) -> None:
     alone = member(seed=1, checkpoint=tmp_path / "alone", checkpoint_every=4)
     company = [member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=4) for seed in (1, 2)]
-    alone.run()
+    train(alone)
     train_together(company)
     ours, facts = load_checkpoint(tmp_path / "1")
     theirs, expected = load_checkpoint(tmp_path / "alone")
@@ -254,7 +255,7 @@ def test_the_test_split_is_read_once_for_all() -> None:
 
 def test_hooks_of_every_member_are_called_as_alone() -> None:
     alone, company = toy_training(), [toy_training(seed=seed) for seed in (7, 8)]
-    alone.run()
+    train(alone)
     results = train_together(company)
     for training, result in zip(company, results, strict=True):
         assert training.method.calls == alone.method.calls  # type: ignore[attr-defined]
@@ -293,7 +294,8 @@ def test_what_cannot_be_trained_as_one_is_told(other: dict[str, Any], why: str) 
 
 def test_members_at_different_steps_are_refused() -> None:
     ahead = member(seed=1)
-    ahead.step(*next(ahead.batches()))
+    loop = looped(ahead)
+    loop.step(*next(loop.batches()))
     with pytest.raises(Incompatible, match="steps done"):
         train_together([ahead, member(seed=2)])
 
@@ -307,17 +309,18 @@ def test_dropout_and_layers_of_width_one_are_refused() -> None:
 
 
 def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
-    cohort = CohortTraining([member(seed=seed) for seed in (1, 2)], done=lambda *_: None)
-    cohort.captured = CapturedStep()
+    stacked = Stacked([member(seed=seed) for seed in (1, 2)])
+    stacked.captured = CapturedStep()
+    cohort = Loop(stacked, done=lambda *_: None)
     cohort.step(1, next(cohort.batches())[1])
-    gradients = [weakref.ref(slot.rows.grad) for slot in cohort.stack.slots]
-    for slot in cohort.stack.slots:
+    gradients = [weakref.ref(slot.rows.grad) for slot in stacked.stack.slots]
+    for slot in stacked.stack.slots:
         slot.rows.grad = None
     assert all(gradient() is None for gradient in gradients)
     whole = weakref.ref(cohort)
     gc.disable()
     try:
-        del cohort
+        del cohort, stacked
         assert whole() is None  # without waiting for the collector, which knows nothing of a GPU's memory
     finally:
         gc.enable()
@@ -326,30 +329,32 @@ def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
 def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
     told: list[str] = []
     company = [member(seed=seed) for seed in (1, 2)]
-    cohort = CohortTraining(company, done=lambda *_: told.append("done"), warn=told.append)
-    cohort.captured = CapturedStep()
-    cohort.captured.failure = "no reason"
-    cohort.run()
+    stacked = Stacked(company)
+    stacked.captured = CapturedStep()
+    stacked.captured.failure = "no reason"
+    Loop(stacked, done=lambda *_: told.append("done"), warn=told.append).run()
     assert told == ["steps were not recorded as a CUDA graph: no reason", "done", "done"]
 
 
 def test_only_full_batches_without_anything_due_are_recorded() -> None:
     """A record is of one shape, and of the same work every time."""
     company = [member(seed=seed, batch=16) for seed in (1, 2)]  # 50 examples: the last batch of an epoch has 2
-    cohort = CohortTraining(company, done=lambda *_: None)
+    stacked = Stacked(company)
     sizes: list[int] = []
 
     def captured(step: Callable[..., None], inputs: Tensor, labels: Tensor) -> None:
         sizes.append(labels.shape[1])
         step(inputs, labels)
 
-    cohort.captured = captured  # type: ignore[assignment]
+    stacked.captured = captured  # type: ignore[assignment]
+    cohort = Loop(stacked, done=lambda *_: None)
     for epoch, chosen in cohort.batches():
         cohort.step(epoch, chosen)
     assert sizes == [16] * 9
     hooks = [toy_training(seed=seed) for seed in (1, 2)]  # their hooks are called at every step
-    cohort = CohortTraining(hooks, done=lambda *_: None)
-    cohort.captured = captured  # type: ignore[assignment]
+    stacked = Stacked(hooks)
+    stacked.captured = captured  # type: ignore[assignment]
+    cohort = Loop(stacked, done=lambda *_: None)
     cohort.step(*next(cohort.batches()))
     assert len(sizes) == 9
 
@@ -365,7 +370,7 @@ def test_equal_members_have_equal_times_and_together_they_have_the_cohorts(tmp_p
     company = [
         member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=2, evaluate_every=3) for seed in range(16)
     ]
-    CohortTraining(company, done=lambda _, result: results.append(result), timer=timer).run()
+    Loop(Stacked(company), done=lambda _, result: results.append(result), timer=timer).run()
     for name in ("wall_seconds", "train_seconds", "examples_per_second"):
         assert len({result.cost[name] for result in results}) == 1
     assert results[0].cost["train_seconds"] > 0
@@ -375,9 +380,9 @@ def test_equal_members_have_equal_times_and_together_they_have_the_cohorts(tmp_p
 
 def test_after_a_divergence_time_is_shared_by_those_who_go_on() -> None:
     company = [member(seed=1), member(seed=2, optimizer=partial(sgd, **WILD))]
-    cohort = CohortTraining(company, done=lambda *_: None, timer=ticking())
+    cohort = Loop(Stacked(company), done=lambda *_: None, timer=ticking())
     cohort.run()
-    survivor = company[0].journey
+    survivor = company[0].state
     before = survivor.seconds
     cohort.timer.lap()
     assert survivor.seconds - before >= 1.0  # all of the time that passed, not half of it
@@ -398,7 +403,7 @@ def test_models_are_views_of_the_stack() -> None:
 
 def test_members_that_prune_are_evaluated_before_and_the_others_after_the_step_as_they_are_alone() -> None:
     methods = (Pruned, Plain, Pruned)
-    alone = [member(seed=seed, method=method).run() for seed, method in enumerate(methods)]
+    alone = [train(member(seed=seed, method=method)) for seed, method in enumerate(methods)]
     results = train_together([member(seed=seed, method=method) for seed, method in enumerate(methods)])
     for ours, theirs in zip(results, alone, strict=True):
         assert [row[:4] for row in ours.history] == [row[:4] for row in theirs.history]
@@ -407,7 +412,7 @@ def test_members_that_prune_are_evaluated_before_and_the_others_after_the_step_a
 
 
 def test_every_member_reports_its_own_evaluations_as_it_does_alone() -> None:
-    def made() -> list[tuple[Training, list[Progress]]]:
+    def made() -> list[tuple[Member, list[Progress]]]:
         kinds: list[dict[str, Any]] = [{"method": Pruned}, {}, {"optimizer": partial(sgd, **WILD)}]
         told: list[list[Progress]] = [[] for _ in kinds]
         return [(member(seed=seed, report=told[seed].append, **kind), told[seed]) for seed, kind in enumerate(kinds)]
@@ -418,7 +423,7 @@ def test_every_member_reports_its_own_evaluations_as_it_does_alone() -> None:
     company, alone = made(), made()
     train_together([training for training, _ in company])
     for (_, together), (training, apart) in zip(company, alone, strict=True):
-        training.run()
+        train(training)
         for (*where, values), (*place, expected) in zip(evaluations(together), evaluations(apart), strict=True):
             assert where == place
             assert values == pytest.approx(expected, rel=1e-4, nan_ok=True)

@@ -1,0 +1,136 @@
+"""Several members computed as one, each with the result it would have alone, up to the rounding of floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from petlsparse.cohorts.capture import CapturedStep
+from petlsparse.cohorts.compatible import by_optimizer, check_compatible, consecutive
+from petlsparse.cohorts.models import Stack, StackedModels, member_losses
+from petlsparse.cohorts.optimizer import StackedOptimizer
+from petlsparse.slots import Slot
+from petlsparse.training.hooks import Hooks, OneByOne
+from petlsparse.training.member import Member
+from petlsparse.training.method import Method
+from petlsparse.training.strategy import Compute
+
+
+class Stacked:
+    """A `training.strategy.Strategy`: the members' weights and optimizer states become views of common tensors.
+
+    They may differ in seed, initial weights, method, learning rate and schedule, weight decay and momentum. On CUDA a
+    step without hooks is recorded as a graph and replayed.
+
+    Args:
+        members: where their checkpoints stand, all at the same step.
+        stack: models as one; they are given in the order of `self.members`, which is another than that of `members`.
+        method: hooks of methods given in that order.
+
+    Raises:
+        Incompatible: they cannot be trained as one; says why.
+    """
+
+    evaluation_batch = 128
+    """Own choice: no larger than training batches are, so that memory and caches bear with many members."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        *,
+        stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels,
+        method: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: OneByOne(methods),
+    ) -> None:
+        check_compatible(members)
+        grouped = by_optimizer(members)
+        self.members: Sequence[Member] = [members[i] for group in grouped for i in group]
+        self.device = members[0].device
+        self.stack = stack([member.model for member in self.members])
+        self.hooks = method([member.method for member in self.members], self.stack)
+        on_cuda = self.device.type == "cuda"
+        self._groups = consecutive(grouped)
+        optimizers = [member.optimizer for member in self.members]
+        self._optimizer = StackedOptimizer(optimizers, self._groups, self.stack.slots, captured=on_cuda)
+        self.captured = CapturedStep() if on_cuda else None
+        self._owned = _owned(self.stack, len(self.members))
+
+    def context(self) -> AbstractContextManager[Any]:
+        """On CUDA, a stream that can be recorded."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        own = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        own.wait_stream(torch.cuda.current_stream(self.device))
+        return torch.cuda.stream(own)
+
+    def train(self, mode: bool) -> None:
+        """Training or evaluation mode of all."""
+        self.stack.train(mode)
+
+    def zero_grad(self) -> None:
+        """Free all gradients."""
+        for slot in self.stack.slots:
+            slot.rows.grad = None
+
+    def logits(self, inputs: Any, of: Tensor) -> Tensor:
+        """(M, B, classes)."""
+        return self.stack(inputs, of)
+
+    def losses(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        """Mean cross-entropy of every member, (M,)."""
+        return member_losses(logits, labels, label_smoothing)
+
+    def summed_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum over the batch of the cross-entropy of every member, (M,)."""
+        return member_losses(logits, labels) * labels.shape[1]
+
+    def set_lrs(self, step: int) -> None:
+        """Every member's learning rate of a step."""
+        lrs = []
+        for group in self._groups:
+            leader = self.members[group.start]
+            lrs.append(leader.base_lrs[0] * leader.schedule(step))
+            for i in group:
+                self.members[i].optimizer.param_groups[0]["lr"] = lrs[-1]
+        self._optimizer.set_lrs(lrs)
+
+    def optimizer_step(self) -> None:
+        """Of all members."""
+        self._optimizer.step()
+
+    def run(self, compute: Compute, inputs: Any, labels: Tensor) -> None:
+        """A step without hooks; of a full batch, since records are of one shape, recorded on CUDA."""
+        if self.captured is not None and labels.shape[1] == self.members[0].settings.batch_size:
+            self.captured(compute, inputs, labels)
+        else:
+            compute(inputs, labels)
+
+    def lend_gradients(self, to: Sequence[int]) -> None:
+        """Let members' parameters hold their gradients."""
+        for i in to:
+            for parameter, slot, k in self._owned[i]:
+                gradient = slot.gradient()
+                parameter.grad = None if gradient is None else gradient[k]
+
+    def take_gradients(self, back: Sequence[int]) -> None:
+        """The inverse: they would be memory held for nothing."""
+        for i in back:
+            for parameter, _, _ in self._owned[i]:
+                parameter.grad = None
+
+    def warnings(self) -> list[str]:
+        """Why steps were not recorded, though they could have been."""
+        failure = self.captured.failure if self.captured is not None else ""
+        return [f"steps were not recorded as a CUDA graph: {failure}"] if failure else []
+
+
+def _owned(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, Slot, int]]]:
+    """For every member: its parameters, each with its slot and its row in it."""
+    found: list[list[tuple[nn.Parameter, Slot, int]]] = [[] for _ in range(members)]
+    for slot in stack.slots:
+        for k, owner in enumerate(slot.owners):
+            found[owner].append((slot.parameters[k], slot, k))
+    return found

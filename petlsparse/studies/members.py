@@ -1,0 +1,168 @@
+"""From runs to members of a training loop: each assembled, with one set of feeds for all where they are stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from petlsparse.cohorts.models import Stack, StackedModels
+from petlsparse.data import AUGMENTATIONS
+from petlsparse.data.types import Split
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import Execution
+from petlsparse.recipe.optimization import Schedule as ScheduleSettings
+from petlsparse.recipe.schema import Run
+from petlsparse.registry import resolve
+from petlsparse.studies.assembly import Assembly
+from petlsparse.tracking.progress import Progress
+from petlsparse.training.checkpoint import manner_of
+from petlsparse.training.feeds import Augmentation, Feed, Images
+from petlsparse.training.hooks import Hooks, OneByOne
+from petlsparse.training.member import Member
+from petlsparse.training.method import Method
+from petlsparse.training.optimizers import OPTIMIZERS
+from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
+from petlsparse.training.settings import Settings, steps_per_epoch
+
+
+@dataclass(frozen=True)
+class CohortSpec:
+    """How a study's runs are assembled and become one."""
+
+    key: Callable[[Run, str, Execution], Hashable | None]
+    """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
+    assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
+    """(runs, device, execution, manner of each one's checkpoint) -> their assemblies, with one set of feeds, if any."""
+    shares_feeds: bool = False
+    """Whether the feeds hold more, the more runs there are."""
+    stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
+    method: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: OneByOne(methods)
+
+
+@dataclass
+class Prepared:
+    """A run and the member that it became."""
+
+    run: Run
+    folder: Path | None
+    assembly: Assembly
+    member: Member
+    warnings: list[str] = field(default_factory=list)
+
+
+def checkpoint_in(folder: Path) -> Path:
+    """Where a run's checkpoint is."""
+    return folder / "checkpoint.safetensors"
+
+
+def build_members(
+    spec: CohortSpec,
+    runs: Sequence[Run],
+    folders: Sequence[Path | None],
+    *,
+    device: torch.device,
+    execution: Execution,
+    stacked: bool,
+    checkpoint_every: Duration | None = None,
+    progress: Callable[[int, Progress], None] = lambda *_: None,
+    beside: Sequence[Run] = (),
+) -> list[Prepared]:
+    """Runs assembled and prepared, in the manner that their checkpoints tell of; not resumed yet.
+
+    Args:
+        spec: of the study.
+        runs: one, or several that are to be stacked.
+        folders: theirs; None keeps no checkpoint.
+        device: where everything happens.
+        execution: choices of the command.
+        stacked: whether they are to be stacked: masked, whatever the machine would choose for one run by itself, and
+            with one set of feeds.
+        checkpoint_every: time between checkpoints.
+        progress: told the index of a run and how far it is.
+        beside: other runs that the feeds are to serve as well.
+    """
+    if stacked:
+        execution = replace(execution, backend="masked")
+    checkpoints = [folder and checkpoint_in(folder) for folder in folders]
+    earlier = [
+        (checkpoint and manner_of(checkpoint, run.run_id)) or {}
+        for checkpoint, run in zip(checkpoints, runs, strict=True)
+    ]
+    assemblies = spec.assemble([*runs, *beside], device, execution, [*earlier, *({} for _ in beside)])[: len(runs)]
+    feeds = assemblies[0].feeds
+    found = []
+    for i, (run, folder, assembly) in enumerate(zip(runs, folders, assemblies, strict=True)):
+        if stacked:
+            assembly = replace(assembly, feeds=feeds, manner={**assembly.manner, "cohort": str(len(runs))})
+        member = prepare(
+            run,
+            assembly,
+            device,
+            checkpoint=checkpoints[i],
+            checkpoint_every=checkpoint_every,
+            checkpoint_seconds=execution.checkpoint_seconds,
+            progress=partial(progress, i),
+        )
+        feeds = feeds or (member.train, member.val)
+        found.append(Prepared(run, folder, assembly, member))
+    return found
+
+
+def prepare(
+    run: Run,
+    assembly: Assembly,
+    device: torch.device,
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_every: Duration | None = None,
+    checkpoint_seconds: float = 0.0,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Member:
+    """A run ready to be trained. Optimizer and schedule settings become plain arguments here."""
+    epoch_steps = steps_per_epoch(len(assembly.dataset.train), run.training.batch_size)
+    steps = run.training.duration.steps(epoch_steps)
+    optimizer = run.optimizer.model_dump(exclude={"name"})
+    data = assembly.dataset
+    mean, std = assembly.pixel_mean or data.mean, assembly.pixel_std or data.std
+    augment = None if run.data.augment == "none" else resolve(AUGMENTATIONS, run.data.augment, "augmentation")
+
+    def images(split: Split, augment: Augmentation | None = None) -> Feed:
+        return Images(split.to(device), mean, std, augment)
+
+    train, val = assembly.feeds or (images(data.train, augment), images(data.val))
+    return Member(
+        assembly.method,
+        train=train,
+        val=val,
+        read_test=lambda: images(data.test()),
+        optimizer=OPTIMIZERS[run.optimizer.name](assembly.method.parameters(), **optimizer),
+        schedule=_schedule(run.schedule, steps, epoch_steps),
+        settings=Settings(
+            batch_size=run.training.batch_size,
+            total_steps=steps,
+            evaluate_every=run.training.evaluate_every.steps(epoch_steps),
+            checkpoint_every=checkpoint_every.steps(epoch_steps) if checkpoint_every else steps,
+            precision=run.training.precision,
+            label_smoothing=run.training.label_smoothing,
+            checkpoint_seconds=checkpoint_seconds,
+        ),
+        seed=run.seed,
+        device=device,
+        checkpoint=checkpoint,
+        run_id=run.run_id,
+        fingerprints=assembly.fingerprints,
+        manner=assembly.manner,
+        report=progress,
+    )
+
+
+@lru_cache(maxsize=64)
+def _schedule(settings: ScheduleSettings, steps: int, epoch_steps: int) -> Schedule:
+    """One object for equal settings: that is how runs trained as one are seen to share a learning rate."""
+    shape = SCHEDULES[settings.name](**settings.model_dump(exclude={"name", "warmup"}))
+    return with_warmup(shape, total_steps=steps, warmup_steps=settings.warmup.steps(epoch_steps))

@@ -1,0 +1,42 @@
+"""How long a run would take, from a few real steps."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.schema import Run
+from petlsparse.studies.assembly import total_steps
+from petlsparse.studies.members import CohortSpec, prepare
+from petlsparse.training.loop import Loop
+from petlsparse.training.settings import steps_per_epoch
+from petlsparse.training.strategy import Single
+
+
+def extrapolated_seconds(
+    spec: CohortSpec, run: Run, device: torch.device, execution: Execution = PLAIN, steps: int = 5
+) -> float:
+    """The run's `wall_seconds`, extrapolated from its start, a few real steps and one validation pass."""
+    clock = time.perf_counter()
+    (assembly,) = spec.assemble([run], device, execution, [{}])
+    examples = len(assembly.dataset.train)
+    brief = run.training.model_copy(update={"duration": Duration(count=steps + 1, unit="steps")})
+    member = prepare(run.model_copy(update={"training": brief}), assembly, device)
+    loop = Loop(Single(member), done=lambda *_: None)
+    start_seconds = time.perf_counter() - clock
+    for epoch, chosen in loop.batches():
+        loop.step(epoch, chosen)
+        if member.state.step == 1:  # the first step pays for allocations and kernel choice
+            member.loss_sum.item()
+            clock = time.perf_counter()
+    member.loss_sum.item()  # waits for the device
+    step_seconds = (time.perf_counter() - clock) / steps
+    clock = time.perf_counter()
+    loop.evaluate(epoch=1, members=[0])
+    evaluation_seconds = time.perf_counter() - clock
+    every = run.training.evaluate_every.steps(steps_per_epoch(examples, run.training.batch_size))
+    full = total_steps(run, examples)
+    return start_seconds + step_seconds * full + evaluation_seconds * -(-full // every)

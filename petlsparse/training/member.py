@@ -1,0 +1,245 @@
+"""One run in training: what is trained and on what, how far it is, its best weights, its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from petlsparse.tracking.fingerprints import FINGERPRINTS
+from petlsparse.tracking.progress import Progress
+from petlsparse.training import checkpoint as ckpt
+from petlsparse.training.evaluation import Score
+from petlsparse.training.feeds import Feed
+from petlsparse.training.method import Method
+from petlsparse.training.result import RunResult
+from petlsparse.training.schedules import Schedule
+from petlsparse.training.seeding import stream
+from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
+from petlsparse.training.state import TrainState
+
+Report = Callable[[Progress], None]
+
+
+class Member:
+    """One of the runs that `training.loop.Loop` trains as one, or the only one.
+
+    Args:
+        method: what to train; its model is on `device` already.
+        train, val: on `device`; `val` may be empty.
+        read_test: called once, at the end, of the first member only.
+        optimizer: over the method's parameters; the learning rate of each of its groups is that group's base of
+            `schedule`. The history tells the first group's.
+        schedule: optimizer step (from 1) -> factor on the base learning rate.
+        settings: lengths and arithmetic.
+        seed: of the streams "order", "augment" and "dropout".
+        device: where everything happens.
+        fingerprints: of what the run's result rests on besides its settings, by column of the runs table; a checkpoint
+            made with others is not continued.
+        manner: how the run is executed, kept in its checkpoint so that it is continued in the same manner.
+        checkpoint: file to continue from and to save to; None does neither.
+        run_id: whose checkpoint it is; that of another run is not continued.
+        report: told after every evaluation, and of the first member after every step.
+
+    Attributes:
+        loss_sum, correct: float64 and int64 scalars over the `seen` examples trained on since the last evaluation.
+            They stay on the device: reading them at every step would make it wait.
+        best_tensors: what training changed of the model, at the best evaluation; empty before the first.
+        last_tensors: the same at the end of the training; empty before.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        *,
+        train: Feed,
+        val: Feed,
+        read_test: Callable[[], Feed],
+        optimizer: Optimizer,
+        schedule: Schedule,
+        settings: Settings,
+        seed: int,
+        device: torch.device,
+        checkpoint: Path | None = None,
+        run_id: str = "",
+        fingerprints: Mapping[str, str] = MappingProxyType({}),
+        manner: Mapping[str, str] = MappingProxyType({}),
+        report: Report = lambda _: None,
+    ) -> None:
+        self.method, self.model = method, method.model
+        self.train, self.val, self.read_test = train, val, read_test
+        self.optimizer, self.schedule = optimizer, schedule
+        self.settings, self.seed, self.device = settings, seed, device
+        self.checkpoint, self.run_id = checkpoint, run_id
+        self.fingerprints, self.manner = dict(fingerprints), dict(manner)
+        self.report = report
+        self.examples = len(train.labels)
+        self.epoch_steps = steps_per_epoch(self.examples, settings.batch_size)
+        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
+        self.state = TrainState()
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.seen = 0
+        self.best_tensors: dict[str, Tensor] = {}
+        self.last_tensors: dict[str, Tensor] = {}
+        method.bind(optimizer)
+
+    def order(self, epoch: int) -> Tensor:
+        """The training examples in the order of an epoch, counted from 0: int64 (N,) by seed and epoch alone."""
+        return torch.randperm(self.examples, generator=stream(self.seed, "order", epoch)).to(self.device)
+
+    def epochs(self) -> int:
+        """Epochs begun so far."""
+        return -(-self.state.step // self.epoch_steps)
+
+    def set_lrs(self, step: int) -> None:
+        """The learning rate of a step, in every group of the optimizer."""
+        factor = self.schedule(step)
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base_lr * factor
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bf16 autocast when asked for; float32 is the reference."""
+        if self.settings.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    # -- evaluation ----------------------------------------------------------------------------------------------------
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether validation belongs to this step."""
+        return step % self.settings.evaluate_every == 0 or step == self.settings.total_steps
+
+    def early(self, step: int) -> bool:
+        """Whether the evaluation that belongs to a step comes before it.
+
+        So it does where weights are pruned: right after that a network is at its worst, and one that is never pruned
+        would be compared with it, and weights selected, unfairly. The last weights are scored as they are.
+        """
+        return step < self.settings.total_steps and self.method.updates_topology(step)
+
+    def evaluates_early(self) -> bool:
+        """Whether to evaluate now, before the next step; not if nothing was trained since the last time."""
+        following = self.state.step + 1
+        return self.seen > 0 and self.evaluation_due(following) and self.early(following)
+
+    def close_sums(self) -> Score:
+        """Loss and accuracy in training since the last time; the sums start again. Waits for the device."""
+        train = Score(self.loss_sum.item() / self.seen, 100 * self.correct.item() / self.seen)
+        self.loss_sum.zero_()
+        self.correct.zero_()
+        self.seen = 0
+        return train
+
+    def judge(self, epoch: int, train: Score, val: Score | None) -> bool:
+        """Log and report the scores, and remember the best weights on validation. False if not a number."""
+        self.state.log(epoch, "train", lr=self.base_lrs[0] * self.schedule(self.state.step), **train._asdict())
+        finite = train.finite
+        if finite and val is not None:
+            self.state.log(epoch, "val", **val._asdict())
+            finite = val.finite
+        self.tell(epoch, evaluated=True)
+        if finite and val is not None and self.state.is_best(val):
+            self.state.mark_best(epoch, val)
+            self.best_tensors = self.snapshot()
+        return finite
+
+    def tell(self, epoch: int, *, evaluated: bool = False) -> None:
+        """Report how far the training is; where it was just evaluated, with that evaluation's metrics alone."""
+        metrics = self.state.logged_now() if evaluated else self.state.latest
+        self.report(Progress(self.state.step, self.settings.total_steps, epoch, metrics, evaluated))
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of what training changed so far."""
+        return {name: tensor.clone() for name, tensor in ckpt.learned_tensors(self.model).items()}
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def recall_best(self) -> bool:
+        """Keep the last weights and put the best ones in their place. False if they are the same."""
+        self.last_tensors = self.snapshot()
+        if not self.best_tensors or self.state.best_step == self.state.step:
+            return False
+        ckpt.load_learned_tensors(self.model, self.best_tensors)
+        return True
+
+    def conclude(self, last: Score, best: Score) -> RunResult:
+        """The result of a finished run, from its scores on the test split; the model gets its last weights back."""
+        ckpt.load_learned_tensors(self.model, self.last_tensors)
+        self.state.log(self.epochs(), "test", **last._asdict())
+        of_best = {"test_accuracy": best.accuracy, "test_loss": best.loss}
+        of_last = {"test_accuracy_last": last.accuracy, "test_loss_last": last.loss}
+        return self.result("done", **of_best, **of_last)
+
+    def result(self, status: Literal["done", "diverged"], **test: float) -> RunResult:
+        """What the run hands back, as it stands now."""
+        return RunResult(
+            status=status,
+            metrics={**self.state.metrics(self.epochs()), **test},
+            history=self.state.history,
+            rows=self.state.rows,
+            cost=self.state.cost(examples_seen(self.state.step, self.examples, self.settings.batch_size)),
+        )
+
+    # -- the checkpoint ------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write everything needed to continue bit-identically, if there is a place for it."""
+        if self.checkpoint is None:
+            return
+        groups = {
+            "model": ckpt.learned_tensors(self.model),
+            "optimizer": ckpt.optimizer_tensors(self.optimizer),
+            "method": self.method.state(),
+            "best": self.best_tensors,
+            "sums": {"loss": self.loss_sum, "correct": self.correct},
+        }
+        facts = {
+            "run_id": self.run_id,
+            "journey": self.state.to_json(),
+            "seen": self.seen,
+            "fingerprints": self.fingerprints,
+            "manner": self.manner,
+        }
+        ckpt.save_checkpoint(self.checkpoint, ckpt.pack(groups), facts)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one. Raises BrokenCheckpoint when it cannot be used."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        packed, facts = ckpt.load_checkpoint(self.checkpoint, self.device)
+        if facts.get("run_id") != self.run_id:
+            raise ckpt.BrokenCheckpoint(f"it is of another run, {facts.get('run_id')}")
+        made_with = facts.get("fingerprints", {})
+        others = [name for name, value in self.fingerprints.items() if made_with.get(name) != value]
+        if others:
+            words = ", ".join(FINGERPRINTS[name].words for name in others)
+            raise ckpt.BrokenCheckpoint(f"it was made with others than there are now: {words}")
+        try:
+            self._restore(ckpt.unpack(packed), facts)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise ckpt.BrokenCheckpoint(f"its content does not fit the run: {error!r}") from error
+
+    def _restore(self, tensors: Mapping[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
+        """Put a checkpoint's content in place. May raise where it does not fit."""
+        ckpt.load_learned_tensors(self.model, tensors["model"])
+        ckpt.load_optimizer_tensors(self.optimizer, tensors["optimizer"])
+        self.method.load_state(tensors["method"])
+        self.method.rows()  # what construction recorded is among the checkpoint's rows already
+        if tensors["best"]:
+            ckpt.check_fits(ckpt.learned_tensors(self.model), tensors["best"])
+        self.best_tensors = tensors["best"]
+        self.loss_sum.copy_(tensors["sums"]["loss"])
+        self.correct.copy_(tensors["sums"]["correct"])
+        self.seen = int(facts["seen"])
+        state = TrainState.from_json(facts["journey"])
+        if not 0 < state.step < self.settings.total_steps:
+            raise ValueError(f"step {state.step} of {self.settings.total_steps}")
+        self.state = state

@@ -1,0 +1,141 @@
+"""What computes for the members of a loop; for one member, the model and the optimizer that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.nn import functional
+
+from petlsparse.training.hooks import Hooks, OneByOne
+from petlsparse.training.member import Member
+
+Compute = Callable[[Any, Tensor], None]
+"""(inputs, labels) -> nothing: all that the device does by itself in a step without hooks."""
+
+
+class Strategy(Protocol):
+    """M members as the loop sees them: their models, loss functions and optimizers, each as one.
+
+    Attributes:
+        members: in the order of the rows of all tensors.
+        hooks: of their methods.
+        evaluation_batch: examples per evaluation batch of each member. Fixed, so that a run's numbers depend neither
+            on its training batch nor on the other members.
+    """
+
+    members: Sequence[Member]
+    hooks: Hooks
+    evaluation_batch: int
+
+    def context(self) -> AbstractContextManager[Any]:
+        """What steps are computed in."""
+        ...
+
+    def train(self, mode: bool) -> None:
+        """Training or evaluation mode of all."""
+        ...
+
+    def zero_grad(self) -> None:
+        """Free all gradients."""
+        ...
+
+    def logits(self, inputs: Any, of: Tensor) -> Tensor:
+        """(M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), is the index of each member's batch."""
+        ...
+
+    def losses(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        """Mean cross-entropy of every member, (M,), from logits (M, B, classes) and labels (M, B)."""
+        ...
+
+    def summed_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum over the batch of the cross-entropy of every member, (M,)."""
+        ...
+
+    def set_lrs(self, step: int) -> None:
+        """Every member's learning rates of a step."""
+        ...
+
+    def optimizer_step(self) -> None:
+        """Of all members."""
+        ...
+
+    def run(self, compute: Compute, inputs: Any, labels: Tensor) -> None:
+        """A step without hooks: call `compute`, or replay what an earlier call did."""
+        ...
+
+    def lend_gradients(self, to: Sequence[int]) -> None:
+        """Let members' parameters hold their gradients."""
+        ...
+
+    def take_gradients(self, back: Sequence[int]) -> None:
+        """The inverse."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """What went wrong without harm."""
+        ...
+
+
+class Single:
+    """One member: its model is called, its optimizer steps, its method's hooks are called at every step."""
+
+    evaluation_batch = 500
+    """Own choice."""
+
+    def __init__(self, member: Member) -> None:
+        self.members: Sequence[Member] = [member]
+        self.hooks: Hooks = OneByOne([member.method])
+        self._model, self._optimizer = member.model, member.optimizer
+
+    def context(self) -> AbstractContextManager[Any]:
+        """None of its own."""
+        return nullcontext()
+
+    def train(self, mode: bool) -> None:
+        """Of the model."""
+        self._model.train(mode)
+
+    def zero_grad(self) -> None:
+        """Free all gradients."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def logits(self, inputs: Any, of: Tensor) -> Tensor:
+        """(1, B, classes)."""
+        inputs = {key: value[0] for key, value in inputs.items()} if isinstance(inputs, dict) else inputs[0]
+        logits: Tensor = self._model(inputs)
+        return logits.unsqueeze(0)
+
+    def losses(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        """(1,), of torch's own mean: that of a row of losses rounds otherwise."""
+        return functional.cross_entropy(
+            logits.squeeze(0).float(), labels.squeeze(0), label_smoothing=label_smoothing
+        ).unsqueeze(0)
+
+    def summed_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(1,)."""
+        return functional.cross_entropy(logits.squeeze(0).float(), labels.squeeze(0), reduction="sum").unsqueeze(0)
+
+    def set_lrs(self, step: int) -> None:
+        """Of every group of the optimizer."""
+        self.members[0].set_lrs(step)
+
+    def optimizer_step(self) -> None:
+        """The member's own."""
+        self._optimizer.step()
+
+    def run(self, compute: Compute, inputs: Any, labels: Tensor) -> None:
+        """Call it."""
+        compute(inputs, labels)
+
+    def lend_gradients(self, to: Sequence[int]) -> None:
+        """Nothing to do: its parameters hold them anyway."""
+
+    def take_gradients(self, back: Sequence[int]) -> None:
+        """Nothing to do."""
+
+    def warnings(self) -> list[str]:
+        """None."""
+        return []
