@@ -75,9 +75,9 @@ def lowest_written_node(edges: Collection[Edge], nodes: int) -> int:
     return min((edge.target for edge in edges), default=nodes - 1)
 
 
-def highest_read_node(edges: Collection[Edge]) -> int | None:
-    """The last node the base pass has to reach; None without recurrent edges, when no base pass is needed."""
-    return max((edge.source for edge in edges if edge.kind == "recurrent"), default=None)
+def reads_frozen(edge: Edge, start: int) -> bool:
+    """Whether an edge of a placement that starts at node `start` reads the frozen network: from below or from above."""
+    return edge.source < start or edge.kind == "recurrent"
 
 
 def frozen_nodes(edges: Collection[Edge], nodes: int) -> tuple[int, ...]:
@@ -87,5 +87,4 @@ def frozen_nodes(edges: Collection[Edge], nodes: int) -> tuple[int, ...]:
     these nodes depend on backbone and image alone, so a cache of them replaces the images.
     """
     start = lowest_written_node(edges, nodes)
-    sources = {edge.source for edge in edges if edge.source < start or edge.kind == "recurrent"}
-    return tuple(sorted({start, *sources}))
+    return tuple(sorted({start, *(edge.source for edge in edges if reads_frozen(edge, start))}))

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from petlsparse.adapters.adapter import Adapter, classification_head
 from petlsparse.adapters.edges import Edge, check_edges, frozen_nodes, lowest_written_node
+from petlsparse.adapters.forward_schedule import NodeStep, forward_schedule
+from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.backbones.stream import ResidualStream
 
 
@@ -81,10 +83,7 @@ class PlacedAdapters(nn.Module):
         self.frozen_nodes = frozen_nodes(self.edges, stream.nodes)
         # Only recurrent edges read the last node as a whole, and they write, and start, below it.
         self.pooled = self.start == stream.nodes - 1
-        self.incoming = {
-            j: tuple(edge for edge in self.edges if edge.target == j) for j in {edge.target for edge in self.edges}
-        }
-        self.reread = {edge.source for edge in self.edges if edge.source < edge.target}
+        self.schedule = forward_schedule([self.edges], stream.nodes)
 
     def forward(self, inputs: Tensor | Mapping[int, Tensor]) -> Tensor:
         """Normalised images (B, C, H, W), or their values at `frozen_nodes`, to logits (B, classes)."""
@@ -96,28 +95,18 @@ class PlacedAdapters(nn.Module):
 
     def adapted(self, frozen: Mapping[int, Tensor]) -> Tensor:
         """Main pass from the lowest written node: frozen node values, as `frozen` returns them, to logits."""
-        dtype, last = self.head.weight.dtype, self.stream.nodes - 1
-        frozen = {k: p.to(dtype) for k, p in frozen.items()}
-        values = {k: p for k, p in frozen.items() if k < self.start}
-        x = frozen[self.start]
-        for j in range(self.start, last + 1):
-            # Adapters and the last MLP treat every token by itself: there what pooling does not read is left out.
-            needed = self.stream.read_by_pool if j == last else _all
-            x = needed(x)
-            u = x if j == self.start else x + self.stream.subblock(j, x)
-            x = u
-            for edge in self.incoming.get(j, ()):
-                i = edge.source
-                source = u if i == j else needed(values[i] if i < j else frozen[i])
-                x = x + self.adapters[str(edge)](source)
-            if j in self.reread:
-                values[j] = x
-        logits: Tensor = self.head(self.stream.pool(x))
+        context, dtype = self.stream.context(), self.head.weight.dtype
+        values = {k: frozen[k].to(dtype) for k in self.frozen_nodes}
+        x = main_pass(self.stream, self.schedule, values, context, write=self._write)
+        logits: Tensor = self.head(self.stream.pool(x, context))
         return logits
 
-
-def _all(x: Tensor) -> Tensor:
-    return x
+    def _write(self, x: Tensor, step: NodeStep, values: Values) -> Tensor:
+        """One adapter after another, in the order of edges."""
+        for source in sorted(step.sources, key=lambda source: source.ref.node):
+            read = self.stream.needed(step.node, values[source.ref])
+            x = x + self.adapters[f"{source.ref.node}->{step.node}"](read)
+        return x
 
 
 def frozen_values(
@@ -141,11 +130,10 @@ def frozen_values(
     """
     kept: dict[int, Tensor] = {}
     with torch.no_grad():
-        x = stream.embed(images)
+        x, context = stream.embed(images)
         for k in range(max(nodes) + 1):
             if k > 0:
-                x = stream.read_by_pool(x) if pooled and k == stream.nodes - 1 else x
-                x = x + stream.subblock(k, x)
+                x = stream.advance(k, stream.needed(k, x) if pooled else x, context)
             if k in nodes:
                 kept[k] = x if dtype is None else x.to(dtype)
     return kept

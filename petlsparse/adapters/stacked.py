@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from petlsparse.adapters.adapter import Adapter
-from petlsparse.adapters.itinerary import Source, Stop, itinerary
+from petlsparse.adapters.forward_schedule import NodeStep, Source, forward_schedule
+from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.adapters.models import PlacedAdapters, frozen_values, needed_values
 from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights
 from petlsparse.slots import share_rows
@@ -46,7 +48,6 @@ class StackedPlacements:
         if reason := difference(models):
             raise ValueError(reason)
         self._models, self._stream, self._frozen_dtype = models, models[0].stream, models[0].frozen_dtype
-        self._last = self._stream.nodes - 1
         self._nodes, self._pooled = needed_values(models)
 
         everyone = range(len(models))
@@ -58,14 +59,14 @@ class StackedPlacements:
         """All that is trained: each parameter of the head, and each of an adapter, of all adapters of all members; a
         member owns as many rows of these as it has edges."""
 
-        self._stops, rows = itinerary([model.edges for model in models], self._stream.nodes)
+        self._schedule = forward_schedule([model.edges for model in models], self._stream.nodes)
+        steps, rows = self._schedule
         # Indices lie on the device from the start: a step recorded as a CUDA graph cannot wait for the host.
         device = self._weight.rows.device
-        groups = {rows, *(stop.entering for stop in self._stops), *(stop.rows for stop in self._stops)}
-        groups |= {source.members for stop in self._stops for source in stop.sources}
+        groups = {rows, *(step.joins for step in steps), *(step.rows for step in steps)}
+        groups |= {source.members for step in steps for source in step.sources}
         self._index = {group: torch.tensor(group, dtype=torch.int64, device=device) for group in groups}
-        self._in_member_order = self._index[rows]
-        order = [adapter for stop in self._stops for adapter in stop.adapters]
+        order = [adapter for step in steps for adapter in step.adapters]
         self._order = torch.tensor(order, dtype=torch.int64, device=device)
 
     def train(self, mode: bool) -> None:
@@ -81,57 +82,57 @@ class StackedPlacements:
                 needs; the last one may be whole, or as `read_by_pool` leaves it where nobody needs more.
             of: int64 (M,), which batch is whose.
         """
-        x = self._stream.pool(self._travel(self._frozen(inputs), of).flatten(0, 1))
-        features = x.reshape(len(self._models), -1, x.shape[-1]).index_select(0, self._in_member_order)
+        frozen, context = self._frozen(inputs), self._stream.context()
+        batch = next(iter(frozen.values())).shape[1]
+        x = main_pass(
+            self._stream,
+            self._schedule,
+            frozen,
+            context,
+            write=partial(self._write, weights=self._weights(), of=of),
+            join=partial(self._join, of=of),
+            keep=partial(_Rows, batch=batch),
+        )
+        features = self._stream.pool(x, context).view(len(self._models), batch, -1)
+        features = features.index_select(0, self._index[self._schedule.rows])
         return torch.baddbmm(self._bias.whole().unsqueeze(1), features, self._weight.whole().mT)
 
     def _frozen(self, inputs: Tensor | Mapping[int, Tensor]) -> dict[int, Tensor]:
         if isinstance(inputs, Tensor):
             images, nodes = inputs.flatten(0, 1), self._nodes
             flat = frozen_values(self._stream, images, nodes, self._frozen_dtype, pooled=self._pooled)
-            inputs = {node: _like(value, inputs) for node, value in flat.items()}
+            inputs = {node: value.view(*inputs.shape[:2], *value.shape[1:]) for node, value in flat.items()}
         return {node: inputs[node].to(self._weight.rows.dtype) for node in self._nodes}
 
-    def _travel(self, frozen: dict[int, Tensor], of: Tensor) -> Tensor:
-        """What pooling reads of the last node, (M, B, T, d), in the order of rows. Takes `frozen` apart."""
-        counts = [len(stop.rows) for stop in self._stops]
-        weights = self._adapters.weights(self._order, counts) if self._adapters is not None else [None] * len(counts)
-        kept: dict[int, _Value] = {}
-        x: Tensor | None = None
-        for stop, own in zip(self._stops, weights, strict=True):
-            arriving = []
-            if x is not None:
-                x = self._needed(x, stop)
-                arriving.append(x + _like(self._stream.subblock(stop.node, x.flatten(0, 1)), x))
-            if stop.entering:
-                arriving.append(self._needed(self._of(frozen[stop.node], stop.entering, of), stop))
-            x = torch.cat(arriving) if len(arriving) > 1 else arriving[0]
-            if own is not None and stop.sources:
-                here = {**kept, stop.node: _Value(x)}
-                read = [self._read(source, stop, here, frozen, of) for source in stop.sources]
-                x = self._write(x, stop, own, torch.cat(read) if len(read) > 1 else read[0])
-            if stop.keep:
-                kept[stop.node] = _Value(x)
-            for is_frozen, node in stop.drop:
-                (frozen if is_frozen else kept).pop(node, None)
-        assert x is not None
-        return x
+    def _weights(self) -> dict[int, Weights]:
+        """Node -> weights of the adapters that write there."""
+        if self._adapters is None:
+            return {}
+        steps = self._schedule.steps
+        grouped = self._adapters.weights(self._order, [len(step.adapters) for step in steps])
+        return {step.node: own for step, own in zip(steps, grouped, strict=True)}
 
-    def _read(
-        self, source: Source, stop: Stop, kept: Mapping[int, _Value], frozen: Mapping[int, Tensor], of: Tensor
+    def _join(self, x: Tensor | None, frozen: Tensor, step: NodeStep, *, of: Tensor) -> Tensor:
+        """Rows x (A * B, T, d) and behind them, of frozen values (U, B, T, d), those of each who joins."""
+        joining = self._of(frozen, step.joins, of)
+        return (joining if x is None else torch.cat([x.view(-1, *joining.shape[1:]), joining])).flatten(0, 1)
+
+    def _write(
+        self, x: Tensor, step: NodeStep, values: Values, *, weights: Mapping[int, Weights], of: Tensor
     ) -> Tensor:
-        """A source's value for each adapter that reads it, (R, B, T, d)."""
-        node = source.place.node
-        found = self._of(frozen[node], source.members, of) if source.place.frozen else kept[node].of(source.rows)
-        return self._needed(found, stop)
-
-    def _write(self, x: Tensor, stop: Stop, weights: Weights, read: Tensor) -> Tensor:
-        """Rows x (A, B, T, d) with what adapters make of what they read (R, B, T, d); a row may be written twice."""
+        """Rows x (A * B, T, d) with what adapters make of what they read (R, B, T, d); one row may be written twice."""
         assert self._adapters is not None
-        added = self._adapters(weights, read.flatten(1, 2)).view(read.shape)
-        if stop.rows == tuple(range(len(x))):
-            return x + added
-        return x.index_add(0, self._index[stop.rows], added.to(x.dtype))
+        each = [self._stream.needed(step.node, self._read(source, values[source.ref], of)) for source in step.sources]
+        read = torch.cat(each) if len(each) > 1 else each[0]
+        added = self._adapters(weights[step.node], read.flatten(1, 2)).view(read.shape)
+        rows = x.view(-1, *read.shape[1:])
+        if step.rows == tuple(range(len(rows))):
+            return x + added.flatten(0, 1)
+        return rows.index_add(0, self._index[step.rows], added.to(x.dtype)).flatten(0, 1)
+
+    def _read(self, source: Source, value: Any, of: Tensor) -> Tensor:
+        """A source's value for each adapter that reads it, (R, B, T, d)."""
+        return self._of(value, source.members, of) if source.ref.frozen else value.of(source.rows)
 
     def _of(self, values: Tensor, members: tuple[int, ...], of: Tensor) -> Tensor:
         """Members' own, (R, B, T, d), of the values of all batches (U, B, T, d)."""
@@ -139,34 +140,23 @@ class StackedPlacements:
             return values.expand(len(members), *values.shape[1:])
         return values.index_select(0, of.index_select(0, self._index[members]))
 
-    def _needed(self, x: Tensor, stop: Stop) -> Tensor:
-        """What the rest of the way reads of x (R, B, T, d): at the last node the tokens that are pooled."""
-        if stop.node < self._last:
-            return x
-        return _like(self._stream.read_by_pool(x.flatten(0, 1)), x)
 
+class _Rows:
+    """A value of the main pass, (A * B, T, d), of all who have joined."""
 
-class _Value:
-    """A node's main-pass value, (A, B, T, d), of all who have entered."""
-
-    def __init__(self, whole: Tensor) -> None:
-        self._whole = whole
+    def __init__(self, whole: Tensor, *, batch: int) -> None:
+        self._whole, self._batch = whole, batch
 
     def of(self, rows: tuple[int, ...]) -> Tensor:
         """Of these rows, ascending: (R, B, T, d)."""
-        if len(rows) == len(self._whole):
-            return self._whole
+        if len(rows) * self._batch == len(self._whole):
+            return self._whole.view(-1, self._batch, *self._whole.shape[1:])
         return torch.stack([self._each[row] for row in rows])
 
     @cached_property
     def _each(self) -> tuple[Tensor, ...]:
         # Taken apart once for all readers: the gradient is put together once, not padded with zeros for each.
-        return self._whole.unbind()
-
-
-def _like(x: Tensor, batches: Tensor) -> Tensor:
-    """Batches on end, (R * B, ...), in the arrangement of others (R, B, ...)."""
-    return x.reshape(*batches.shape[:2], *x.shape[1:])
+        return torch.split(self._whole, self._batch)
 
 
 def _adapters(models: Sequence[PlacedAdapters]) -> list[Adapter]:

@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 
 from petlsparse.backbones import hub
-from petlsparse.backbones.stream import ResidualStream, check_stream
+from petlsparse.backbones.stream import ResidualStream
 from petlsparse.backbones.strict import nothing_stays_random
+from petlsparse.backbones.timm_streams import as_stream, check_stream
 from petlsparse.errors import Problem, UserError, nearest_name
 from petlsparse.homes import expanded
 
@@ -51,7 +52,7 @@ def bundled(
     if image_size is not None:
         check_image_size(vit, image_size)
         vit.set_input_size(img_size=(image_size, image_size))
-    return ResidualStream(vit, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return as_stream(vit, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def by_timm_name(
@@ -145,7 +146,7 @@ def build(
         vit = timm.create_model(model, pretrained=pretrained, pretrained_cfg_overlay=overlay, img_size=image_size)
     assert isinstance(vit, VisionTransformer)
     mean, std = normalisation(vit, model)
-    return ResidualStream(vit, mean=mean, std=std)
+    return as_stream(vit, mean=mean, std=std)
 
 
 def normalisation(vit: VisionTransformer, model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -136,7 +136,7 @@ def _row_shapes(stream: ResidualStream, nodes: Sequence[int], *, pooled: bool) -
     device = next(stream.parameters()).device
     blank = torch.zeros(1, stream.channels, stream.image_size, stream.image_size, device=device)
     with torch.no_grad():
-        tokens = stream.embed(blank)
+        tokens, _ = stream.embed(blank)
     shapes = dict.fromkeys(nodes, tuple(tokens.shape[1:]))
     if pooled and stream.nodes - 1 in shapes:
         shapes[stream.nodes - 1] = tuple(stream.read_by_pool(tokens).shape[1:])

@@ -13,7 +13,6 @@ from petlsparse.adapters.edges import (
     check_edges,
     edge_space,
     frozen_nodes,
-    highest_read_node,
     lowest_written_node,
 )
 from petlsparse.errors import UserError
@@ -83,5 +82,3 @@ def test_frozen_nodes_are_the_start_and_every_source_training_cannot_change(
     assert start in {target for _, target in pairs} or (not pairs and start == nodes - 1)
     needed = {start} | {i for i, j in pairs if i > j} | {i for i, j in pairs if i < start}
     assert frozen_nodes(edges, nodes) == tuple(sorted(needed))
-    recurrent = [i for i, j in pairs if i > j]
-    assert highest_read_node(edges) == (max(recurrent) if recurrent else None)

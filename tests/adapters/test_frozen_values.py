@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from petlsparse.adapters.models import PlacedAdapters, frozen_values
-from petlsparse.backbones.stream import ResidualStream
+from petlsparse.backbones.stream import Context
+from petlsparse.backbones.timm_streams import VisionTransformerStream
 
 from .toys import WIDTH, images, placed, stir, tiny_stream
 
@@ -88,16 +89,16 @@ def test_without_a_class_token_every_token_is_kept_and_pooled() -> None:
     assert values[NODES - 1].shape == (2, 4, WIDTH)
     u = values[NODES - 1]
     last = u + model.adapters["6->6"](u) + model.adapters["2->6"](values[2])
-    torch.testing.assert_close(model(images()), model.head(stream.pool(last)), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(model(images()), model.head(stream.pool(last, None)), rtol=1e-12, atol=1e-12)
 
 
 def test_cached_values_spare_every_frozen_sub_block_recurrent_edges_or_not() -> None:
     calls: Counter[int] = Counter()
 
-    class Counting(ResidualStream):
-        def subblock(self, j: int, x: Tensor) -> Tensor:
+    class Counting(VisionTransformerStream):
+        def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
             calls[j] += 1
-            return super().subblock(j, x)
+            return super().advance(j, x, context)
 
     stream = tiny_stream()
     stream.__class__ = Counting

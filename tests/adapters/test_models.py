@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
-from petlsparse.backbones.stream import ResidualStream
+from petlsparse.backbones.stream import Context
+from petlsparse.backbones.timm_streams import VisionTransformerStream
 from petlsparse.errors import UserError
 
 from .toys import CLASSES, WIDTH, generator, images, placed, stir, tiny_stream
@@ -120,10 +121,10 @@ def test_an_edge_from_24_to_6_changes_nodes_from_6_on_and_none_before() -> None:
     assert stream.nodes == 25
     seen: dict[int, list[Tensor]] = {}
 
-    class Watched(ResidualStream):
-        def subblock(self, j: int, x: Tensor) -> Tensor:
+    class Watched(VisionTransformerStream):
+        def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
             seen.setdefault(j - 1, []).append(x)  # x is node j-1
-            return super().subblock(j, x)
+            return super().advance(j, x, context)
 
     stream.__class__ = Watched
     model = stir(placed([(24, 6)], stream))
@@ -134,14 +135,14 @@ def test_an_edge_from_24_to_6_changes_nodes_from_6_on_and_none_before() -> None:
     assert changed == list(range(6, 24))
 
 
-class Counting(ResidualStream):
+class Counting(VisionTransformerStream):
     """Counts how often each sub-block runs."""
 
     calls: Counter[int]
 
-    def subblock(self, j: int, x: Tensor) -> Tensor:
+    def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
         self.calls[j] += 1
-        return super().subblock(j, x)
+        return super().advance(j, x, context)
 
 
 def calls(edges: list[tuple[int, int]]) -> Counter[int]:
@@ -174,9 +175,9 @@ def test_the_base_pass_keeps_no_graph_and_nothing_but_what_is_read() -> None:
 def test_below_the_lowest_write_no_graph_is_built() -> None:
     grads: dict[int, bool] = {}
 
-    class Watching(ResidualStream):
-        def subblock(self, j: int, x: Tensor) -> Tensor:
-            y = super().subblock(j, x)
+    class Watching(VisionTransformerStream):
+        def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
+            y = super().advance(j, x, context)
             grads[j] = y.requires_grad
             return y
 

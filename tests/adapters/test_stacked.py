@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.models import PlacedAdapters, frozen_values
 from petlsparse.adapters.stacked import StackedPlacements
-from petlsparse.backbones.stream import ResidualStream
+from petlsparse.backbones.stream import Context, ResidualStream
+from petlsparse.backbones.timm_streams import VisionTransformerStream
 
 from .toys import CLASSES, WIDTH, generator, placed, tiny_stream
 
@@ -189,14 +190,14 @@ def test_what_is_no_number_stays_with_its_member(cohort: list[Edges]) -> None:
             assert owner == 0 or gradient.isfinite().all()
 
 
-class Counting(ResidualStream):
+class Counting(VisionTransformerStream):
     """Writes down for how many images each sub-block ran, call by call."""
 
     calls: dict[int, list[int]]
 
-    def subblock(self, j: int, x: Tensor) -> Tensor:
+    def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
         self.calls.setdefault(j, []).append(len(x))
-        return super().subblock(j, x)
+        return super().advance(j, x, context)
 
 
 def counting() -> Counting:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from petlsparse.adapters.models import PlacedAdapters
 from petlsparse.backbones.stream import ResidualStream
+from petlsparse.backbones.timm_streams import as_stream
 
 WIDTH, CLASSES = 12, 4
 
@@ -26,7 +27,7 @@ def tiny_stream(depth: int = 3, **options: object) -> ResidualStream:
     source = generator(1)
     for parameter in vit.parameters():
         nn.init.normal_(parameter, std=0.3, generator=source)
-    return ResidualStream(vit.double(), mean=(0.5,) * 3, std=(0.5,) * 3)
+    return as_stream(vit.double(), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def images(count: int = 2) -> Tensor:

@@ -16,7 +16,7 @@ from timm.models.vision_transformer import (
 )
 from torch import Tensor, nn
 
-from petlsparse.backbones.stream import ResidualStream
+from petlsparse.backbones.timm_streams import as_stream
 from petlsparse.errors import UserError
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -71,18 +71,18 @@ def test_the_stream_computes_what_the_timm_model_computes(variant: str, dtype: t
     x = images(vit, dtype)
     with torch.no_grad():
         tokens, features = vit.forward_features(x), vit.forward_head(vit.forward_features(x), pre_logits=True)
-        stream = ResidualStream(vit, MEAN, STD)
-        node = stream.embed(x)
+        stream = as_stream(vit, MEAN, STD)
+        node, context = stream.embed(x)
         for j in range(1, stream.nodes):
-            node = node + stream.subblock(j, node)
+            node = stream.advance(j, node, context)
         torch.testing.assert_close(vit.norm(node), tokens)
-        torch.testing.assert_close(stream.pool(node), features)
+        torch.testing.assert_close(stream.pool(node, context), features)
         torch.testing.assert_close(stream(x), features)
     assert features.shape == (2, stream.width)
 
 
 def test_there_are_two_nodes_per_block_and_one_before_them() -> None:
-    stream = ResidualStream(small(depth=5), MEAN, STD)
+    stream = as_stream(small(depth=5), MEAN, STD)
     assert (stream.nodes, stream.width, stream.channels, stream.image_size) == (11, 24, 3, 16)
 
 
@@ -94,26 +94,26 @@ def test_even_nodes_are_the_outputs_of_the_timm_blocks() -> None:
     x = images(vit, torch.float64)
     with torch.no_grad():
         vit(x)
-    stream = ResidualStream(vit, MEAN, STD)
-    node = stream.embed(x)
+    stream = as_stream(vit, MEAN, STD)
+    node, context = stream.embed(x)
     for j in range(1, stream.nodes):
-        node = node + stream.subblock(j, node)
+        node = stream.advance(j, node, context)
         if j % 2 == 0:
             torch.testing.assert_close(node, outputs[j // 2 - 1])
 
 
 def test_odd_nodes_add_attention_alone() -> None:
     vit = small().double().eval()
-    stream = ResidualStream(vit, MEAN, STD)
-    x = stream.embed(images(vit, torch.float64))
+    stream = as_stream(vit, MEAN, STD)
+    x, context = stream.embed(images(vit, torch.float64))
     for parameter in vit.blocks[1].mlp.parameters():
         parameter.fill_(float("nan"))  # the MLP of block 1 must not be touched on the way to node 3
-    assert torch.isfinite(stream.subblock(3, x)).all()
-    assert torch.isnan(stream.subblock(4, x)).all()
+    assert torch.isfinite(stream.advance(3, x, context)).all()
+    assert torch.isnan(stream.advance(4, x, context)).all()
 
 
 def test_a_stream_is_frozen_and_stays_in_evaluation_mode() -> None:
-    stream = ResidualStream(small(proj_drop_rate=0.5), MEAN, STD)
+    stream = as_stream(small(proj_drop_rate=0.5), MEAN, STD)
     parent = nn.Sequential(stream).train()
     assert parent.training
     assert not any(module.training for module in stream.modules())
@@ -121,12 +121,12 @@ def test_a_stream_is_frozen_and_stays_in_evaluation_mode() -> None:
 
 
 def test_a_stream_has_no_classifier() -> None:
-    stream = ResidualStream(small(), MEAN, STD)
+    stream = as_stream(small(), MEAN, STD)
     assert not any("head" in name for name, _ in stream.named_parameters())
 
 
 def test_the_fingerprint_is_that_of_the_weights() -> None:
-    one, two = ResidualStream(small(), MEAN, STD), ResidualStream(small(), MEAN, STD)
+    one, two = as_stream(small(), MEAN, STD), as_stream(small(), MEAN, STD)
     assert one.fingerprint == two.fingerprint
     assert len(one.fingerprint) == 12
     weight = two.vit.blocks[2].mlp.fc2.weight
@@ -149,14 +149,14 @@ def test_the_forward_fingerprint_is_that_of_everything_but_the_weights(variant: 
     options = OTHER_PASSES[variant]
     plain = {name: value for name, value in options.items() if name == "reg_tokens"}
     mean = (0.4, 0.5, 0.5) if variant == "mean" else MEAN
-    one, other = ResidualStream(small(**plain), MEAN, STD), ResidualStream(small(**options), mean, STD)
+    one, other = as_stream(small(**plain), MEAN, STD), as_stream(small(**options), mean, STD)
     assert one.vit.state_dict().keys() == other.vit.state_dict().keys()
     assert one.forward_fingerprint != other.forward_fingerprint
 
 
 def test_what_does_nothing_in_evaluation_is_not_in_the_forward_fingerprint() -> None:
     dropping = small(proj_drop_rate=0.5, attn_drop_rate=0.1, drop_path_rate=0.5, patch_drop_rate=0.5)
-    one, other = ResidualStream(small(), MEAN, STD), ResidualStream(dropping, MEAN, STD)
+    one, other = as_stream(small(), MEAN, STD), as_stream(dropping, MEAN, STD)
     assert one.forward_fingerprint == other.forward_fingerprint
     other.vit.blocks[0].mlp.fc1.weight.zero_()
     assert one.forward_fingerprint == other.forward_fingerprint
@@ -181,5 +181,5 @@ def test_a_model_without_a_stream_is_refused_with_the_reason(
     model: Callable[[], VisionTransformer], reason: str
 ) -> None:
     with pytest.raises(UserError, match=reason) as caught:
-        ResidualStream(model(), MEAN, STD)
+        as_stream(model(), MEAN, STD)
     assert "VisionTransformers" in str(caught.value)
