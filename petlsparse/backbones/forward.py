@@ -8,15 +8,25 @@ from enum import Enum
 from typing import Any
 
 from timm.layers.drop import DropPath
-from timm.layers.patch_dropout import PatchDropout
+from timm.layers.patch_dropout import PatchDropout, PatchDropoutWithIndices
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-IDLE = (nn.Identity, _DropoutNd, DropPath, PatchDropout)
+IDLE = (nn.Identity, _DropoutNd, DropPath, PatchDropout, PatchDropoutWithIndices)
 """Modules that do nothing in evaluation mode."""
 
-ASIDE = {"training", "inplace", "grad_checkpointing", "fused_attn", "weight_init_mode", "fix_init", "num_classes"}
-"""Attributes that do not decide what is computed: how it is executed, how weights began, what a classifier was."""
+ASIDE = {"training", "inplace", "grad_checkpointing", "fused_attn", "weight_init_mode", "fix_init"}
+ASIDE |= {
+    "head_init_scale",
+    "num_classes",
+    "patch_drop",
+    "aug_active",
+    "shift_coords",
+    "jitter_coords",
+    "rescale_coords",
+}
+"""Attributes that do not decide what is computed in evaluation mode: how it is executed, how weights began, what a
+classifier was, that no patches are dropped, how rotary positions are varied in training."""
 
 
 def forward_facts(model: nn.Module) -> str:

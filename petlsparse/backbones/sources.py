@@ -15,19 +15,18 @@ from typing import Any, cast
 import timm
 import torch
 from safetensors.torch import load_file
-from timm.models.vision_transformer import VisionTransformer
 
 from petlsparse.backbones import hub
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.backbones.strict import nothing_stays_random
-from petlsparse.backbones.timm_streams import as_stream, check_stream
+from petlsparse.backbones.timm_streams import TimmModel, as_stream, check_stream
 from petlsparse.errors import Problem, UserError, nearest_name
 from petlsparse.homes import expanded
 
 WHERE = "backbone.name"
 BUNDLED = Path(__file__).with_name("bundled") / "vit-micro.safetensors"
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-FORMS = ("vit-micro", "local-dir:PATH", "any timm VisionTransformer such as vit_base_patch16_224.augreg_in21k")
+FORMS = ("vit-micro", "local-dir:PATH", "a timm VisionTransformer or Eva such as vit_base_patch16_224.augreg_in21k")
 
 
 def bundled(
@@ -68,7 +67,8 @@ def by_timm_name(
         valid = tuple(f"{architecture}.{known}" for known in tags)
         problem = Problem(f'unknown weights "{name}"', WHERE, nearest=nearest_name(name, valid), valid=valid)
         raise UserError(problem)
-    config = pretrained_config(skeleton(name, image_size))
+    bones = skeleton(name, image_size)
+    config = pretrained_config(bones)
     if pretrained and not (config.get("hf_hub_id") or config.get("url")):
         message = f'timm has no weights for "{name}"; use pretrained = false for random ones'
         raise UserError(Problem(message, WHERE))
@@ -78,7 +78,7 @@ def by_timm_name(
         overlay = {"file": str(file), "custom_load": file.suffix == ".npz"}
     elif pretrained and (repo := config.get("hf_hub_id")):
         hub.ensure_reachable(name, repo)
-    return build(name, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
+    return build(bones, name, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
 
 
 def local(name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None) -> ResidualStream:
@@ -87,7 +87,7 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
     overlay = None
     if path.is_dir():
         model = f"local-dir:{path}"
-        skeleton(model, image_size)
+        bones = skeleton(model, image_size)
     elif path.is_file() and path.suffix in WEIGHT_SUFFIXES:
         model = path.stem
         if not timm.is_model(model.partition(".")[0]):
@@ -96,20 +96,19 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
                 "rename it, or give a folder with config.json"
             )
             raise UserError(Problem(message, WHERE, nearest=nearest_name(model, timm.list_models())))
-        skeleton(model, image_size)
+        bones = skeleton(model, image_size)
         overlay = {"file": str(path), "custom_load": False}
     else:
         kinds = ", ".join(WEIGHT_SUFFIXES)
         raise UserError(Problem(f'no checkpoint folder and no weight file ({kinds}) at "{path}"', WHERE))
-    return build(model, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
+    return build(bones, model, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
 
 
-def skeleton(model: str, image_size: int | None) -> VisionTransformer:
+def skeleton(model: str, image_size: int | None) -> TimmModel:
     """The architecture without weights and without memory, checked to have a stream and to take the image size."""
     with reading(model), torch.device("meta"), torch.random.fork_rng(devices=[]):
-        bones = timm.create_model(model, pretrained=False)
+        bones: TimmModel = timm.create_model(model, pretrained=False)
     check_stream(bones, model)
-    assert isinstance(bones, VisionTransformer)
     height, width = bones.patch_embed.img_size
     if image_size is not None:
         check_image_size(bones, image_size)
@@ -119,7 +118,7 @@ def skeleton(model: str, image_size: int | None) -> VisionTransformer:
     return bones
 
 
-def check_image_size(vit: VisionTransformer, image_size: int) -> None:
+def check_image_size(vit: TimmModel, image_size: int) -> None:
     """Refuse sizes that patches do not fill: timm would leave out the rest of the image in silence."""
     patch = vit.patch_embed.feat_ratio()
     if image_size < patch or image_size % patch:
@@ -134,6 +133,7 @@ def check_image_size(vit: VisionTransformer, image_size: int) -> None:
 
 
 def build(
+    bones: TimmModel,
     model: str,
     overlay: dict[str, Any] | None,
     *,
@@ -141,15 +141,17 @@ def build(
     image_size: int | None,
     generator: torch.Generator | None,
 ) -> ResidualStream:
-    """Let timm create the model and read its weights, from the file in `overlay` if there is one, and open it up."""
+    """Let timm create the model of `skeleton` and read its weights, from the file in `overlay` if there is one."""
+    options = check_stream(bones, model).OPTIONS
     with reading(overlay["file"] if overlay else model), own_random_stream(generator), nothing_stays_random():
-        vit = timm.create_model(model, pretrained=pretrained, pretrained_cfg_overlay=overlay, img_size=image_size)
-    assert isinstance(vit, VisionTransformer)
+        vit = timm.create_model(
+            model, pretrained=pretrained, pretrained_cfg_overlay=overlay, img_size=image_size, **options
+        )
     mean, std = normalisation(vit, model)
     return as_stream(vit, mean=mean, std=std)
 
 
-def normalisation(vit: VisionTransformer, model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(vit: TimmModel, model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, of pixels in 0..1. Raises UserError if they cannot be that."""
     config = pretrained_config(vit)
     told: list[tuple[float, ...]] = []
@@ -167,7 +169,7 @@ def normalisation(vit: VisionTransformer, model: str) -> tuple[tuple[float, ...]
     return told[0], told[1]
 
 
-def pretrained_config(vit: VisionTransformer) -> dict[str, Any]:
+def pretrained_config(vit: TimmModel) -> dict[str, Any]:
     """What timm knows of the weights: where they are, and how their images were normalised."""
     return cast("dict[str, Any]", vit.pretrained_cfg)
 

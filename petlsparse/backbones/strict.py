@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from timm.models import _builder
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from petlsparse.backbones.timm_streams import STREAMS, TimmModel
 from petlsparse.errors import Problem, UserError
 
 
@@ -27,8 +27,9 @@ def nothing_stays_random() -> Iterator[None]:
     """
     original = _builder.load_pretrained
 
-    def load(model: nn.Module, pretrained_cfg: dict[str, Any], num_classes: int, **options: Any) -> None:
-        if not isinstance(model, VisionTransformer):
+    def load(model: TimmModel, pretrained_cfg: dict[str, Any], num_classes: int, **options: Any) -> None:
+        supported = isinstance(model, tuple(STREAMS))
+        if not supported:
             return
         model.reset_classifier(0)
         with torch.no_grad():

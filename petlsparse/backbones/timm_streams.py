@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar, cast
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias, cast
 
 import torch
+from timm.models.eva import Eva, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from petlsparse.backbones.forward import forward_facts
 from petlsparse.backbones.stream import Context, ResidualStream
 from petlsparse.errors import Problem, UserError
+
+TimmModel: TypeAlias = Any
+"""A model of a class in STREAMS; timm declares few of their attributes."""
 
 
 class TimmStream(ResidualStream):
@@ -24,8 +30,10 @@ class TimmStream(ResidualStream):
 
     BLOCKS: ClassVar[tuple[type[nn.Module], ...]]
     """The blocks that `advance` knows."""
+    OPTIONS: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """What timm is told when it makes such a model."""
 
-    def __init__(self, vit: VisionTransformer, mean: tuple[float, ...], std: tuple[float, ...]):
+    def __init__(self, vit: TimmModel, mean: tuple[float, ...], std: tuple[float, ...]):
         super().__init__()
         vit.reset_classifier(0)
         self.vit = vit
@@ -58,7 +66,7 @@ class TimmStream(ResidualStream):
 
     def pool(self, x: Tensor, context: Context) -> Tensor:
         """Final norm, then pooling, as timm's `forward_head` does before its classifier."""
-        return self.vit.forward_head(self.vit.norm(x), pre_logits=True)
+        return cast("Tensor", self.vit.forward_head(self.vit.norm(x), pre_logits=True))
 
 
 class VisionTransformerStream(TimmStream):
@@ -77,18 +85,54 @@ class VisionTransformerStream(TimmStream):
 
     def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
         """The branch with its own norm and layer scale, added."""
-        block = cast("Any", self.vit.blocks[(j - 1) // 2])
+        block = self.vit.blocks[(j - 1) // 2]
         if j % 2:
             return cast("Tensor", x + block.ls1(block.attn(block.norm1(x))))
         return cast("Tensor", x + block.ls2(block.mlp(block.norm2(x))))
 
 
-STREAMS: dict[type[nn.Module], type[TimmStream]] = {VisionTransformer: VisionTransformerStream}
+class EvaStream(TimmStream):
+    """timm's `Eva`: EVA, EVA-02, DINOv3, Perception Encoder and others, pre-norm or post-norm, rotary or not."""
+
+    BLOCKS = (EvaBlock, EvaBlockPostNorm)
+    OPTIONS = MappingProxyType({"dynamic_img_size": False})  # else the rotary table is made on the host for every batch
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Context]:
+        """Patches, position, class and register tokens; the rotary table."""
+        tokens, table = self.vit._pos_embed(self.vit.patch_embed(images))
+        return cast("Tensor", self.vit.norm_pre(tokens)), table
+
+    def context(self) -> Context:
+        """The rotary table of all patches, (N, 2 h) for heads of width h, or one for each block; None without one."""
+        rope = self.vit.rope
+        if rope is None:
+            return None
+        known = getattr(rope, "feat_shape", None) is not None
+        return cast("Tensor", rope.get_embed() if known else rope.get_embed(shape=self.vit.patch_embed.grid_size))
+
+    def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
+        """The branch with its own norm, before or after it, and layer scale, added."""
+        index = (j - 1) // 2
+        block = self.vit.blocks[index]
+        table = context[index] if context is not None and self.vit.rope_mixed else context
+        norm, scale = (block.norm1, "gamma_1") if j % 2 else (block.norm2, "gamma_2")
+        post_norm = isinstance(block, EvaBlockPostNorm)
+        branch = x if post_norm else norm(x)
+        branch = block.attn(branch, rope=table) if j % 2 else block.mlp(branch)
+        if post_norm:
+            branch = norm(branch)
+        elif (gamma := getattr(block, scale)) is not None:
+            branch = gamma * branch
+        return cast("Tensor", x + branch)
+
+
+STREAMS: dict[type[nn.Module], type[TimmStream]] = {VisionTransformer: VisionTransformerStream, Eva: EvaStream}
 """By exact class: a subclass may run the same blocks in another order, and would be computed wrongly in silence."""
 
 SUPPORTED = (
     "vit-micro",
     "timm's pre-norm VisionTransformers of plain blocks (vit_*, deit_* without distillation, deit3_*, flexivit_*)",
+    "timm's Eva models (eva_*, eva02_*, vit_*_dinov3, vit_pe_*, vit_*_rope_*)",
 )
 
 OTHER_BLOCKS = {
@@ -101,10 +145,10 @@ OTHER_BLOCKS = {
 
 def as_stream(model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> TimmStream:
     """The stream of a timm model, frozen. Raises UserError if it has none; see `check_stream`."""
-    return check_stream(model, type(model).__name__)(cast("VisionTransformer", model), mean, std)
+    return check_stream(model, type(model).__name__)(model, mean, std)
 
 
-def check_stream(model: Any, name: str) -> type[TimmStream]:
+def check_stream(model: TimmModel, name: str) -> type[TimmStream]:
     """The class that opens `model` up: it is attention, then MLP, each added to its input, all the way.
 
     Raises:

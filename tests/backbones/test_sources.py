@@ -141,7 +141,8 @@ def test_an_endpoint_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPat
         ("vit_base_patch16_xp_224", "in parallel"),
         ("vit_base_patch16_rpn_224", "res-post-norm"),
         ("vit_relpos_small_patch16_224", "VisionTransformerRelPos"),
-        ("eva02_tiny_patch14_224", "Eva"),
+        ("beit_base_patch16_224", "Beit"),
+        ("vit_base_patch16_sapiens2", "1024 by 768"),
     ],
 )
 def test_a_name_that_cannot_work_is_refused_before_weights_are_looked_for(
