@@ -15,16 +15,8 @@ from torch.nn.modules.dropout import _DropoutNd
 IDLE = (nn.Identity, _DropoutNd, DropPath, PatchDropout, PatchDropoutWithIndices)
 """Modules that do nothing in evaluation mode."""
 
-ASIDE = {"training", "inplace", "grad_checkpointing", "fused_attn", "weight_init_mode", "fix_init"}
-ASIDE |= {
-    "head_init_scale",
-    "num_classes",
-    "patch_drop",
-    "aug_active",
-    "shift_coords",
-    "jitter_coords",
-    "rescale_coords",
-}
+ASIDE = {"training", "inplace", "grad_checkpointing", "fused_attn", "weight_init_mode", "fix_init", "head_init_scale"}
+ASIDE |= {"num_classes", "patch_drop", "aug_active", "shift_coords", "jitter_coords", "rescale_coords"}
 """Attributes that do not decide what is computed in evaluation mode: how it is executed, how weights began, what a
 classifier was, that no patches are dropped, how rotary positions are varied in training."""
 
