@@ -17,7 +17,7 @@ from petlsparse.slots import Slot
 from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
-from petlsparse.training.strategy import Compute
+from petlsparse.training.strategy import Compute, Reduction
 
 
 class Stacked:
@@ -79,13 +79,10 @@ class Stacked:
         """(M, B, classes)."""
         return self.stack(inputs, of)
 
-    def losses(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-        """Mean cross-entropy of every member, (M,)."""
-        return member_losses(logits, labels, label_smoothing)
-
-    def summed_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Sum over the batch of the cross-entropy of every member, (M,)."""
-        return member_losses(logits, labels) * labels.shape[1]
+    def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy of every member over its batch, (M,)."""
+        mean = member_losses(logits, labels, label_smoothing)
+        return mean if reduction == "mean" else mean * labels.shape[1]
 
     def set_lrs(self, step: int) -> None:
         """Every member's learning rate of a step."""

@@ -38,7 +38,7 @@ def evaluate(strategy: Strategy, feed: Feed) -> list[Score]:
         labels = feed.labels[part].expand(members, -1)
         with strategy.members[0].autocast():
             logits = strategy.logits(batched(feed.batch(part), 1), first)
-        loss += strategy.summed_losses(logits, labels)
+        loss += strategy.losses(logits, labels, "sum")
         correct += (logits.argmax(2) == labels).sum(1)
     strategy.train(True)
     return [Score(a / count, 100 * b / count) for a, b in zip(loss.tolist(), correct.tolist(), strict=True)]

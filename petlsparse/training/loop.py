@@ -150,7 +150,7 @@ class Loop:
         labels = labels.expand(len(self.members), -1) if len(labels) == 1 else labels.index_select(0, self.of)
         with self.members[0].autocast():
             logits = self.strategy.logits(inputs, self.of)
-        losses = self.strategy.losses(logits, labels, self.settings.label_smoothing)
+        losses = self.strategy.losses(logits, labels, "mean", self.settings.label_smoothing)
         losses.sum().backward()  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
         self.loss_sum += losses.detach() * labels.shape[1]
         self.correct += (logits.detach().argmax(2) == labels).sum(1)

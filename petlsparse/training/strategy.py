@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 from torch.nn import functional
@@ -14,6 +14,7 @@ from petlsparse.training.member import Member
 
 Compute = Callable[[Any, Tensor], None]
 """(inputs, labels) -> nothing: all that the device does by itself in a step without hooks."""
+Reduction = Literal["mean", "sum"]
 
 
 class Strategy(Protocol):
@@ -46,12 +47,8 @@ class Strategy(Protocol):
         """(M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), is the index of each member's batch."""
         ...
 
-    def losses(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-        """Mean cross-entropy of every member, (M,), from logits (M, B, classes) and labels (M, B)."""
-        ...
-
-    def summed_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Sum over the batch of the cross-entropy of every member, (M,)."""
+    def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy of every member over its batch, (M,), from logits (M, B, classes) and labels (M, B)."""
         ...
 
     def set_lrs(self, step: int) -> None:
@@ -108,15 +105,11 @@ class Single:
         logits: Tensor = self._model(inputs)
         return logits.unsqueeze(0)
 
-    def losses(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-        """(1,), of torch's own mean: that of a row of losses rounds otherwise."""
+    def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
+        """(1,), reduced by torch: the mean of a row of losses rounds otherwise."""
         return functional.cross_entropy(
-            logits.squeeze(0).float(), labels.squeeze(0), label_smoothing=label_smoothing
+            logits.squeeze(0).float(), labels.squeeze(0), reduction=reduction, label_smoothing=label_smoothing
         ).unsqueeze(0)
-
-    def summed_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(1,)."""
-        return functional.cross_entropy(logits.squeeze(0).float(), labels.squeeze(0), reduction="sum").unsqueeze(0)
 
     def set_lrs(self, step: int) -> None:
         """Of every group of the optimizer."""
