@@ -17,7 +17,7 @@ from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
 from petlsparse.adapters.placements import select_edges
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
-from petlsparse.training.feeds import Feed, FrozenValues, Images
+from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.optimizers import adam
 
 BACKBONE, TINY = "vit_small_patch16_224", "vit_tiny_patch16_224"
@@ -40,8 +40,8 @@ def at_size(effort: Effort, name: str, size: int, batch: int) -> Iterator[Compar
     def fresh() -> ResidualStream:
         return load_backbone(name, pretrained=False, image_size=size)
 
-    def step(label: str, model: nn.Module, feed: Feed, *, bf16: bool = False) -> Contestant:
-        call = stepper(model, feed, batch, bf16=bf16)
+    def step(label: str, model: nn.Module, loader: Loader, *, bf16: bool = False) -> Contestant:
+        call = stepper(model, loader, batch, bf16=bf16)
         return Contestant(label, call, counted(call))
 
     stream, data = fresh(), noise((3, size, size), CLASSES, batch * BATCHES)
@@ -82,24 +82,24 @@ def at_size(effort: Effort, name: str, size: int, batch: int) -> Iterator[Compar
         )
 
 
-def frozen_values(model: PlacedAdapters, images: Images) -> FrozenValues:
+def frozen_values(model: PlacedAdapters, images: Images) -> CachedFeatures:
     """All that a cache holds of these images for this placement."""
-    return FrozenValues(model.frozen(images.batch(slice(None))), images.labels)
+    return CachedFeatures(model.frozen(images.batch(slice(None))), images.labels)
 
 
-def stepper(model: nn.Module, feed: Feed, batch: int, *, bf16: bool = False) -> Callable[[], None]:
+def stepper(model: nn.Module, loader: Loader, batch: int, *, bf16: bool = False) -> Callable[[], None]:
     """One training step on the next batch, in bf16 autocast if asked for."""
     model.train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = adam(parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, kind=torch.optim.AdamW)
-    order = torch.randperm(len(feed.labels), generator=seed())
+    order = torch.randperm(len(loader.labels), generator=seed())
     chunks = cycle(torch.split(order, batch))
 
     def step() -> None:
         chosen = next(chunks)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = model(feed.batch(chosen))
-        loss = functional.cross_entropy(logits.float(), feed.labels[chosen])
+            logits = model(loader.batch(chosen))
+        loss = functional.cross_entropy(logits.float(), loader.labels[chosen])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

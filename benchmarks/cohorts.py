@@ -17,7 +17,7 @@ from petlsparse.data.augment import crop_flip
 from petlsparse.networks import build_network
 from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.training.arithmetic import reference_arithmetic
-from petlsparse.training.feeds import Images
+from petlsparse.training.loaders import Images
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
@@ -88,8 +88,8 @@ def table(net: Net, device: torch.device, effort: Effort) -> Comparison:
     """All sizes of a cohort against one run after another."""
     steps, count, channels = (5, 1_000, net.shape[0]) if effort.quick else (STEPS, EXAMPLES, net.shape[0])
     augment = crop_flip if net.shape == SHAPE else None
-    feed = Images(noise(net.shape, net.classes, count).to(device), MEAN[:channels], STD[:channels], augment)
-    build = partial(trainings, net, feed, device, steps)
+    loader = Images(noise(net.shape, net.classes, count).to(device), MEAN[:channels], STD[:channels], augment)
+    build = partial(trainings, net, loader, device, steps)
     builders: dict[str, Callable[[], Sequence[Trained]]] = {"one at a time": partial(build, len(ARMS))}
     builders |= {f"{size} as one": partial(cohorts, build, size) for size in net.sizes}
     found, notes = contestants(builders, steps)
@@ -108,17 +108,17 @@ def table(net: Net, device: torch.device, effort: Effort) -> Comparison:
     return replace(measured, notes=[*measured.notes, f"runs of {RUN:,} steps in an hour: {', '.join(rates)}"])
 
 
-def trainings(net: Net, feed: Images, device: torch.device, update_period: int, count: int) -> list[Member]:
+def trainings(net: Net, loader: Images, device: torch.device, update_period: int, count: int) -> list[Member]:
     """The first runs of a study: methods and seeds take turns."""
-    return [training(net, feed, device, ARMS[i % len(ARMS)], i % SEEDS, update_period) for i in range(count)]
+    return [training(net, loader, device, ARMS[i % len(ARMS)], i % SEEDS, update_period) for i in range(count)]
 
 
-def training(net: Net, feed: Images, device: torch.device, arm: Arm, seed: int, update_period: int) -> Member:
+def training(net: Net, loader: Images, device: torch.device, arm: Arm, seed: int, update_period: int) -> Member:
     """One run."""
     if arm.update_period is not None:
         arm = replace(arm, update_period=update_period)
     method = method_of(net.build(seed).to(device), arm, seed)
-    return endless(method, feed, optimizer(method.parameters()), batch_size=net.batch, seed=seed, device=device)
+    return endless(method, loader, optimizer(method.parameters()), batch_size=net.batch, seed=seed, device=device)
 
 
 def cohorts(build: Callable[[int], Sequence[Member]], size: int) -> list[Loop]:

@@ -21,7 +21,7 @@ from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates
-from petlsparse.training.feeds import Augmentation, Images
+from petlsparse.training.loaders import Augmentation, Images
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import sgd

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from benchmarks.harness import Contestant, counted
 from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
-from petlsparse.training.feeds import Feed, Images
+from petlsparse.training.loaders import Images, Loader
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
@@ -46,11 +46,11 @@ def noise(shape: tuple[int, int, int], classes: int, count: int) -> Split:
 
 def endless(
     method: Method,
-    train: Feed,
+    train: Loader,
     optimizer: Optimizer,
     *,
     batch_size: int,
-    val: Feed = NOTHING,
+    val: Loader = NOTHING,
     seed: int = 0,
     device: torch.device = CPU,
     precision: Literal["float32", "bf16"] = "float32",

@@ -20,7 +20,7 @@ from petlsparse.adapters.placements import select_edges
 from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.backbones import load_backbone
 from petlsparse.training.arithmetic import reference_arithmetic
-from petlsparse.training.feeds import Feed, FrozenValues, Images
+from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.member import Member
 from petlsparse.training.method import Plain
 from petlsparse.training.optimizers import adam
@@ -92,13 +92,13 @@ class Bench:
         draws = [random.Random(draw).sample(late, LATE) for draw in range(self.size.placements)]
         values = self.cached([self.placed(edges) for edges in draws])
 
-        def feed(models: Sequence[PlacedAdapters]) -> Feed:
-            return FrozenValues({node: values[node] for node in needed_values(models)[0]}, self.images.labels)
+        def loader(models: Sequence[PlacedAdapters]) -> Loader:
+            return CachedFeatures({node: values[node] for node in needed_values(models)[0]}, self.images.labels)
 
         what = "placements in the last third"
         builders: dict[str, Callable[[], Sequence[Trained]]] = {
             f"{len(draws)} {what}, one at a time, from images": partial(self.alone, draws, self.from_images_of),
-            **self.together(what, draws, feed),
+            **self.together(what, draws, loader),
         }
         return self.compare(f"from cached frozen values, {LATE} adapters", builders)
 
@@ -125,40 +125,42 @@ class Bench:
         return matmul(side, side, side, dtype=dtype, device=self.device)
 
     def together(
-        self, what: str, placements: Sequence[Edges], feed: Callable[[Sequence[PlacedAdapters]], Feed]
+        self, what: str, placements: Sequence[Edges], loader: Callable[[Sequence[PlacedAdapters]], Loader]
     ) -> dict[str, Callable[[], Sequence[Trained]]]:
         """Two contestants: placements one at a time and as one."""
         return {
-            f"{len(placements)} {what}, one at a time": partial(self.alone, placements, feed),
-            f"{len(placements)} {what}, as one": partial(self.cohort, placements, feed),
+            f"{len(placements)} {what}, one at a time": partial(self.alone, placements, loader),
+            f"{len(placements)} {what}, as one": partial(self.cohort, placements, loader),
         }
 
-    def alone(self, placements: Sequence[Edges], feed: Callable[[Sequence[PlacedAdapters]], Feed]) -> list[Member]:
+    def alone(self, placements: Sequence[Edges], loader: Callable[[Sequence[PlacedAdapters]], Loader]) -> list[Member]:
         """Each by itself."""
         models = [self.placed(edges) for edges in placements]
-        return [self.training(model, feed([model])) for model in models]
+        return [self.training(model, loader([model])) for model in models]
 
-    def cohort(self, placements: Sequence[Edges], feed: Callable[[Sequence[PlacedAdapters]], Feed]) -> list[Trained]:
-        """All as one, with one feed."""
+    def cohort(
+        self, placements: Sequence[Edges], loader: Callable[[Sequence[PlacedAdapters]], Loader]
+    ) -> list[Trained]:
+        """All as one, with one loader."""
         models = [self.placed(edges) for edges in placements]
-        shared = feed(models)
+        shared = loader(models)
         return [as_one([self.training(model, shared) for model in models], stack=stacked)]
 
-    def training(self, model: PlacedAdapters, feed: Feed) -> Member:
+    def training(self, model: PlacedAdapters, loader: Loader) -> Member:
         """As the study trains it."""
         method = Plain(model)
         optimizer = adam(
             method.parameters(), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, kind=torch.optim.AdamW
         )
         return endless(
-            method, feed, optimizer, batch_size=self.size.batch, device=self.device, precision=self.precision
+            method, loader, optimizer, batch_size=self.size.batch, device=self.device, precision=self.precision
         )
 
     def placed(self, edges: Edges) -> PlacedAdapters:
         """Adapters over the common backbone."""
         return placed(self.stream, edges).to(self.device)
 
-    def from_images_of(self, models: Sequence[PlacedAdapters]) -> Feed:
+    def from_images_of(self, models: Sequence[PlacedAdapters]) -> Loader:
         """The images, whoever asks."""
         return self.images
 

@@ -26,8 +26,8 @@ from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data
+from petlsparse.studies.cached_features import feature_loaders
 from petlsparse.studies.execution import execute as execute_runs
-from petlsparse.studies.frozen_feeds import frozen_feeds
 from petlsparse.studies.members import CohortSpec
 from petlsparse.training.method import Plain
 from petlsparse.training.result import Row
@@ -65,7 +65,7 @@ def assemble_together(
     }
     dataset = shared_data(first.data, image_size=backbone.image_size, channels=backbone.channels)
     models = [_model(run, backbone, dataset.classes).to(device) for run in runs]
-    feeds, said = frozen_feeds(
+    loaders, said = feature_loaders(
         first, models, dataset, device, execution, backbone=fingerprints, earlier=earlier[0].get("frozen_values")
     )
     return [
@@ -78,7 +78,7 @@ def assemble_together(
             provenance=fingerprints,
             manner={"frozen_values": said},
             facts=_facts(run, backbone),
-            feeds=feeds,
+            loaders=loaders,
             final_rows=partial(_final_rows, model),
         )
         for run, model in zip(runs, models, strict=True)
@@ -182,5 +182,5 @@ def _stack(models: Sequence[nn.Module]) -> StackedPlacements:
     return StackedPlacements(placed)
 
 
-SPEC = CohortSpec(key=cohort_key, assemble=assemble_together, shares_feeds=True, stack=_stack)
+SPEC = CohortSpec(key=cohort_key, assemble=assemble_together, shares_loaders=True, stack=_stack)
 execute = partial(execute_runs, SPEC)

@@ -18,7 +18,7 @@ from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe.schema import Data, Run
 from petlsparse.training.arithmetic import missing_arithmetic, reference_arithmetic
-from petlsparse.training.feeds import Feed
+from petlsparse.training.loaders import Loader
 from petlsparse.training.method import Method
 from petlsparse.training.result import Row
 from petlsparse.training.settings import examples_seen, steps_per_epoch
@@ -41,7 +41,7 @@ class Assembly:
     """How the run is executed, by column of the `runs` table: what may differ between machines."""
     facts: dict[str, str] = field(default_factory=dict)
     """What follows from the settings without standing there, by column of the `runs` table: edges that were drawn."""
-    feeds: tuple[Feed, Feed] | None = None
+    loaders: tuple[Loader, Loader] | None = None
     """Of training and validation, in place of the images: what a frozen network makes of them, or what is shared."""
     portable: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     """From trained tensors as the model holds them to those of the ordinary network, for weights that are kept."""

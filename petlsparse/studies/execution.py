@@ -145,7 +145,7 @@ def cohort_size(spec: CohortSpec, runs: Sequence[Run], device: torch.device, exe
             device=device,
             execution=execution,
             stacked=True,
-            beside=runs[count:] if spec.shares_feeds else (),
+            beside=runs[count:] if spec.shares_loaders else (),
         )
         return peak_bytes([one.member for one in prepared], stack=spec.stack, method=spec.method)
 

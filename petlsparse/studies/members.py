@@ -1,4 +1,4 @@
-"""From runs to members of a training loop: each assembled, with one set of feeds for all where they are stacked."""
+"""From runs to members of a training loop: each assembled, with one set of loaders for all where they are stacked."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from petlsparse.registry import resolve
 from petlsparse.studies.assembly import Assembly
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import manner_of
-from petlsparse.training.feeds import Augmentation, Feed, Images
 from petlsparse.training.hooks import Hooks, OneByOne
+from petlsparse.training.loaders import Augmentation, Images, Loader
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
 from petlsparse.training.optimizers import OPTIMIZERS
@@ -37,9 +37,9 @@ class CohortSpec:
     key: Callable[[Run, str, Execution], Hashable | None]
     """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
     assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
-    """(runs, device, execution, manner of each one's checkpoint) -> their assemblies, with one set of feeds, if any."""
-    shares_feeds: bool = False
-    """Whether the feeds hold more, the more runs there are."""
+    """(runs, device, execution, manner of each one's checkpoint) -> assemblies, with one set of loaders or none."""
+    shares_loaders: bool = False
+    """Whether the loaders hold more, the more runs there are."""
     stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
     method: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: OneByOne(methods)
 
@@ -81,10 +81,10 @@ def build_members(
         device: where everything happens.
         execution: choices of the command.
         stacked: whether they are to be stacked: masked, whatever the machine would choose for one run by itself, and
-            with one set of feeds.
+            with one set of loaders.
         checkpoint_every: time between checkpoints.
         progress: told the index of a run and how far it is.
-        beside: other runs that the feeds are to serve as well.
+        beside: other runs that the loaders are to serve as well.
     """
     if stacked:
         execution = replace(execution, backend="masked")
@@ -94,11 +94,11 @@ def build_members(
         for checkpoint, run in zip(checkpoints, runs, strict=True)
     ]
     assemblies = spec.assemble([*runs, *beside], device, execution, [*earlier, *({} for _ in beside)])[: len(runs)]
-    feeds = assemblies[0].feeds
+    loaders = assemblies[0].loaders
     found = []
     for i, (run, folder, assembly) in enumerate(zip(runs, folders, assemblies, strict=True)):
         if stacked:
-            assembly = replace(assembly, feeds=feeds, manner={**assembly.manner, "cohort": str(len(runs))})
+            assembly = replace(assembly, loaders=loaders, manner={**assembly.manner, "cohort": str(len(runs))})
         member = prepare(
             run,
             assembly,
@@ -108,7 +108,7 @@ def build_members(
             checkpoint_seconds=execution.checkpoint_seconds,
             progress=partial(progress, i),
         )
-        feeds = feeds or (member.train, member.val)
+        loaders = loaders or (member.train, member.val)
         found.append(Prepared(run, folder, assembly, member))
     return found
 
@@ -131,10 +131,10 @@ def prepare(
     mean, std = assembly.pixel_mean or data.mean, assembly.pixel_std or data.std
     augment = None if run.data.augment == "none" else resolve(AUGMENTATIONS, run.data.augment, "augmentation")
 
-    def images(split: Split, augment: Augmentation | None = None) -> Feed:
+    def images(split: Split, augment: Augmentation | None = None) -> Loader:
         return Images(split.to(device), mean, std, augment)
 
-    train, val = assembly.feeds or (images(data.train, augment), images(data.val))
+    train, val = assembly.loaders or (images(data.train, augment), images(data.val))
     return Member(
         assembly.method,
         train=train,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from petlsparse.training.feeds import Feed
+from petlsparse.training.loaders import Loader
 
 if TYPE_CHECKING:
     from petlsparse.training.strategy import Strategy
@@ -26,18 +26,18 @@ class Score(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate(strategy: Strategy, feed: Feed) -> list[Score]:
-    """Every member's score on all examples of `feed`, in evaluation mode; training mode is restored."""
+def evaluate(strategy: Strategy, loader: Loader) -> list[Score]:
+    """Every member's score on all examples of `loader`, in evaluation mode; training mode is restored."""
     strategy.train(False)
-    members, count, device = len(strategy.members), len(feed.labels), feed.labels.device
+    members, count, device = len(strategy.members), len(loader.labels), loader.labels.device
     first = torch.zeros(members, dtype=torch.int64, device=device)
     loss = torch.zeros(members, dtype=torch.float64, device=device)
     correct = torch.zeros(members, dtype=torch.int64, device=device)
     for start in range(0, count, strategy.evaluation_batch):
         part = slice(start, start + strategy.evaluation_batch)
-        labels = feed.labels[part].expand(members, -1)
+        labels = loader.labels[part].expand(members, -1)
         with strategy.members[0].autocast():
-            logits = strategy.logits(batched(feed.batch(part), 1), first)
+            logits = strategy.logits(batched(loader.batch(part), 1), first)
         loss += strategy.losses(logits, labels, "sum")
         correct += (logits.argmax(2) == labels).sum(1)
     strategy.train(True)

@@ -30,7 +30,7 @@ class Loop:
     its result; what becomes of its numbers touches no other. Time is booked in equal parts on those still training.
 
     Args:
-        strategy: computes for its members, who are all at the same step. The first one's feeds serve all.
+        strategy: computes for its members, who are all at the same step. The first one's loaders serve all.
         done: told each result; "interrupted" right after a checkpoint when asked to stop.
         should_stop: asked after every step.
         warn: told what went wrong without harm.
@@ -53,7 +53,7 @@ class Loop:
         self.timer.share(self.members)
         self.saved_at = self.timer.clock()
         first = self.members[0]
-        self.settings, self.feed, self.epoch_steps = first.settings, first.train, first.epoch_steps
+        self.settings, self.loader, self.epoch_steps = first.settings, first.train, first.epoch_steps
         self.loss_sum = torch.stack([member.loss_sum for member in self.members])
         self.correct = torch.stack([member.correct for member in self.members])
         for member, loss_sum, correct in zip(self.members, self.loss_sum, self.correct, strict=True):
@@ -130,11 +130,11 @@ class Loop:
 
     def batch(self, index: int, chosen: Tensor) -> tuple[Any, Tensor]:
         """Inputs and labels of a batch for each seed, (U, B, ...)."""
-        feed, labels = self.feed, self.feed.labels[chosen]
-        if not feed.random:
-            return batched(feed.batch(chosen.flatten()), len(chosen)), labels
+        loader, labels = self.loader, self.loader.labels[chosen]
+        if not loader.random:
+            return batched(loader.batch(chosen.flatten()), len(chosen)), labels
         each = [
-            feed.batch(examples, stream(leader.seed, "augment", index))
+            loader.batch(examples, stream(leader.seed, "augment", index))
             for examples, leader in zip(chosen, self.leaders, strict=True)
         ]
         return (torch.stack(each) if len(each) > 1 else batched(each[0], 1)), labels
@@ -182,9 +182,9 @@ class Loop:
             return
         train = {i: self.members[i].close_sums() for i in members}
         self.timer.lap(training=True)
-        feed, val = self.members[0].val, cast("Sequence[Score | None]", [None] * len(self.members))
-        if len(feed.labels) and any(score.finite for score in train.values()):
-            val = evaluate(self.strategy, feed)
+        loader, val = self.members[0].val, cast("Sequence[Score | None]", [None] * len(self.members))
+        if len(loader.labels) and any(score.finite for score in train.values()):
+            val = evaluate(self.strategy, loader)
         diverged = [i for i in members if not self.members[i].judge(epoch, train[i], val[i])]
         self.timer.lap()
         self.collect(diverged)

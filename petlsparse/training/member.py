@@ -16,7 +16,7 @@ from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.progress import Progress
 from petlsparse.training import checkpoint as ckpt
 from petlsparse.training.evaluation import Score
-from petlsparse.training.feeds import Feed
+from petlsparse.training.loaders import Loader
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
@@ -58,9 +58,9 @@ class Member:
         self,
         method: Method,
         *,
-        train: Feed,
-        val: Feed,
-        read_test: Callable[[], Feed],
+        train: Loader,
+        val: Loader,
+        read_test: Callable[[], Loader],
         optimizer: Optimizer,
         schedule: Schedule,
         settings: Settings,

@@ -16,7 +16,7 @@ from petlsparse.adapters.models import PlacedAdapters, frozen_values
 from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
-from petlsparse.training.feeds import Feed, FrozenValues, Images
+from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.method import Plain
@@ -69,12 +69,12 @@ def images_of(part: Split, augment: Callable[[Tensor, torch.Generator], Tensor] 
     return DoubleImages(part, STREAM.mean, STREAM.std, augment)
 
 
-def frozen_of(part: Split, models: Sequence[PlacedAdapters]) -> FrozenValues:
+def frozen_of(part: Split, models: Sequence[PlacedAdapters]) -> CachedFeatures:
     """The union of what models need; of the last node only what they all pool."""
     nodes = {node for model in models for node in model.frozen_nodes}
     pooled = all(model.pooled for model in models if NODES - 1 in model.frozen_nodes)
     values = frozen_values(STREAM, images_of(part).batch(slice(None)), nodes, pooled=pooled)
-    return FrozenValues(values, part.labels)
+    return CachedFeatures(values, part.labels)
 
 
 def model_of(edges: list[tuple[int, int]], seed: int) -> PlacedAdapters:
@@ -83,28 +83,34 @@ def model_of(edges: list[tuple[int, int]], seed: int) -> PlacedAdapters:
 
 
 def trainings(kind: str, *, folder: Path | None = None, lrs: Sequence[float] = (), **settings: Any) -> list[Member]:
-    """Of RUNS; the feeds serve all of them."""
+    """Of RUNS; the loaders serve all of them."""
     models = [model_of(edges, seed) for edges, seed in RUNS]
-    feeds: tuple[Feed, Feed]
+    loaders: tuple[Loader, Loader]
     if kind == "frozen values":
-        feeds = frozen_of(TRAIN, models), frozen_of(VAL, models)
+        loaders = frozen_of(TRAIN, models), frozen_of(VAL, models)
     else:
-        feeds = images_of(TRAIN, flip if kind == "augmented images" else None), images_of(VAL)
+        loaders = images_of(TRAIN, flip if kind == "augmented images" else None), images_of(VAL)
     return [
-        training(model, feeds, seed, folder and folder / str(i), lr=lrs[i] if lrs else 0.02, **settings)
+        training(model, loaders, seed, folder and folder / str(i), lr=lrs[i] if lrs else 0.02, **settings)
         for i, (model, (_, seed)) in enumerate(zip(models, RUNS, strict=True))
     ]
 
 
 def training(
-    model: PlacedAdapters, feeds: tuple[Feed, Feed], seed: int, checkpoint: Path | None, *, lr: float, **settings: Any
+    model: PlacedAdapters,
+    loaders: tuple[Loader, Loader],
+    seed: int,
+    checkpoint: Path | None,
+    *,
+    lr: float,
+    **settings: Any,
 ) -> Member:
     method = Plain(model)
     lengths = {"batch_size": 16, "total_steps": STEPS, "evaluate_every": 2, "checkpoint_every": 100}
     return Member(
         method,
-        train=feeds[0],
-        val=feeds[1],
+        train=loaders[0],
+        val=loaders[1],
         read_test=lambda: images_of(TEST),
         optimizer=OPTIMIZERS["adamw"](method.parameters(), lr=lr, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.05),
         schedule=SCHEDULE,

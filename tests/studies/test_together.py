@@ -221,7 +221,7 @@ def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(
 
     def assemble(*args: Any) -> list[Any]:
         assemblies = adapter_search.assemble_together(*args)
-        seen.extend(set(assembly.feeds[0].values) for assembly in assemblies if assembly.feeds)
+        seen.extend(set(assembly.loaders[0].values) for assembly in assemblies if assembly.loaders)
         return assemblies
 
     observed = replace(adapter_search.SPEC, assemble=assemble)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from petlsparse.data.types import Dataset, Split
-from petlsparse.training.feeds import Images
+from petlsparse.training.loaders import Images
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.optimizers import sgd

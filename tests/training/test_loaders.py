@@ -7,7 +7,7 @@ import torch
 
 from petlsparse.data.augment import crop_flip
 from petlsparse.data.types import Split
-from petlsparse.training.feeds import Images
+from petlsparse.training.loaders import Images
 
 MEAN, STD = (0.49, 0.2), (0.25, 0.3)
 

@@ -14,7 +14,7 @@ from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import PLAIN, Execution
-from petlsparse.studies import adapter_search, check, frozen_feeds
+from petlsparse.studies import adapter_search, cached_features, check
 from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, execute, lasting, make
 
@@ -134,13 +134,13 @@ def test_a_second_run_computes_only_the_nodes_the_first_did_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     computed: list[set[int]] = []
-    original = frozen_feeds.frozen_values
+    original = cached_features.frozen_values
 
     def watched(stream: Any, images: Any, nodes: Any, *rest: Any, **more: Any) -> Any:
         computed.append(set(nodes))
         return original(stream, images, nodes, *rest, **more)
 
-    monkeypatch.setattr(frozen_feeds, "frozen_values", watched)
+    monkeypatch.setattr(cached_features, "frozen_values", watched)
     passes = []
     for edges in ([[12, 8]], [[11, 8], [12, 9]], [[12, 8], [8, 8]]):
         method = {"kind": "adapters", "placement": "explicit", "edges": edges}
@@ -241,6 +241,6 @@ def test_on_cuda_values_lie_on_the_device_and_cached_runs_agree_with_runs_on_ima
     assert said(on_values) == "float32"
     assert on_values.metrics["test_loss"] == pytest.approx(on_images.metrics["test_loss"], rel=1e-3)
     run, cuda = make(ADAPTED), torch.device("cuda")
-    frozen = adapter_search.assemble(run, cuda, cached(tmp_path / "cache")).feeds
+    frozen = adapter_search.assemble(run, cuda, cached(tmp_path / "cache")).loaders
     assert frozen is not None
-    assert all(values.is_cuda for feed in frozen for values in feed.values.values())
+    assert all(values.is_cuda for loader in frozen for values in loader.values.values())

@@ -18,7 +18,7 @@ from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.schema import AdapterRun
 from petlsparse.studies.assembly import examples_of
 from petlsparse.studies.frozen_cache import Entry, FrozenCache, NoRoom
-from petlsparse.training.feeds import FrozenValues, Images
+from petlsparse.training.loaders import CachedFeatures, Images
 
 CHUNK = 64
 """Images per forward pass that fills the cache. Fixed: the last bits of a float depend on the batch it was part of."""
@@ -26,11 +26,11 @@ CHUNK = 64
 DEVICE_SHARE = 0.5
 """Of free GPU memory: what takes more stays in main memory, and every batch is copied."""
 
-Feeds = tuple[FrozenValues, FrozenValues]
+Loaders = tuple[CachedFeatures, CachedFeatures]
 """Of training and validation."""
 
 
-def frozen_feeds(
+def feature_loaders(
     run: AdapterRun,
     models: Sequence[nn.Module],
     dataset: Dataset,
@@ -39,10 +39,10 @@ def frozen_feeds(
     *,
     backbone: Mapping[str, str],
     earlier: str | None = None,
-) -> tuple[Feeds | None, str]:
-    """The feeds of a run that trains on cached values, or None; and what the `frozen_values` column says about it.
+) -> tuple[Loaders | None, str]:
+    """The loaders of a run that trains on cached values, or None; and what the `frozen_values` column says about it.
 
-    Several runs that are trained as one have one set of feeds, with all that any of them needs.
+    Several runs that are trained as one have one set of loaders, with all that any of them needs.
 
     Nothing is cached where that would change the result, or take longer than it saves.
 
@@ -83,7 +83,7 @@ def _take(
     dataset: Dataset,
     device: torch.device,
     backbone: Mapping[str, str],
-) -> Feeds:
+) -> Loaders:
     stream, dtype = models[0].stream, models[0].frozen_dtype or torch.float32
     nodes, pooled = needed_values(models)
     splits = {"train": dataset.train, "val": dataset.val}
@@ -109,11 +109,11 @@ def _take(
 
     tensors = cache.take(group, entries.values(), fill)
 
-    def feed(name: str, split: Split) -> FrozenValues:
+    def loader(name: str, split: Split) -> CachedFeatures:
         values = {node: tensors[entries[name, node]] for node in nodes}
-        return FrozenValues(_placed(values, device), split.labels.to(device))
+        return CachedFeatures(_placed(values, device), split.labels.to(device))
 
-    return feed("train", dataset.train), feed("val", dataset.val)
+    return loader("train", dataset.train), loader("val", dataset.val)
 
 
 def _group(

@@ -16,7 +16,7 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 images (B, C, H, W) on the device and a CPU generator -> images of the same shape"""
 
 
-class Feed(Protocol):
+class Loader(Protocol):
     """One split on the device, as a model takes it."""
 
     @property
@@ -30,7 +30,7 @@ class Feed(Protocol):
         ...
 
     def batch(self, which: Tensor | slice, generator: torch.Generator | None = None) -> Any:
-        """The inputs of the examples at `which`; augmented if a generator is given and the feed is random."""
+        """The inputs of the examples at `which`; augmented if a generator is given and the loader is random."""
         ...
 
 
@@ -63,7 +63,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class FrozenValues:
+class CachedFeatures:
     """What a frozen network makes of every example, computed beforehand: node -> float32 (B, T, d)."""
 
     values: Mapping[int, Tensor]
