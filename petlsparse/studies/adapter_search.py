@@ -38,14 +38,14 @@ FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": N
 
 
 def assemble(
-    run: Run, device: torch.device, execution: Execution, earlier: Mapping[str, str] = MappingProxyType({})
+    run: Run, device: torch.device, execution: Execution, resumed_from: Mapping[str, str] = MappingProxyType({})
 ) -> Assembly:
     """Data at the backbone's size, backbone and method of a run, on the device."""
-    return assemble_together([run], device, execution, [earlier])[0]
+    return assemble_together([run], device, execution, [resumed_from])[0]
 
 
 def assemble_together(
-    runs: Sequence[Run], device: torch.device, execution: Execution, earlier: Sequence[Mapping[str, str]]
+    runs: Sequence[Run], device: torch.device, execution: Execution, resumed_from: Sequence[Mapping[str, str]]
 ) -> list[Assembly]:
     """`assemble` for runs with the same data and backbone: they share the backbone, and what is cached of it."""
     runs = cast("Sequence[AdapterRun]", runs)
@@ -65,8 +65,14 @@ def assemble_together(
     }
     dataset = shared_data(first.data, image_size=backbone.image_size, channels=backbone.channels)
     models = [_model(run, backbone, dataset.classes).to(device) for run in runs]
-    loaders, said = feature_loaders(
-        first, models, dataset, device, execution, backbone=fingerprints, earlier=earlier[0].get("frozen_values")
+    loaders, cache_note = feature_loaders(
+        first,
+        models,
+        dataset,
+        device,
+        execution,
+        backbone=fingerprints,
+        resumed_from=resumed_from[0].get("frozen_values"),
     )
     return [
         Assembly(
@@ -76,7 +82,7 @@ def assemble_together(
             pixel_mean=backbone.mean,
             pixel_std=backbone.std,
             provenance=fingerprints,
-            manner={"frozen_values": said},
+            runtime_choices={"frozen_values": cache_note},
             facts=_facts(run, backbone),
             loaders=loaders,
             final_rows=partial(_final_rows, model),

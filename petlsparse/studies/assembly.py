@@ -37,7 +37,7 @@ class Assembly:
     """What the network expects pixels to be normalised with; None means the data set's own."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Fingerprints of what the result rests on besides settings and data, by column of the `runs` table."""
-    manner: dict[str, str] = field(default_factory=dict)
+    runtime_choices: dict[str, str] = field(default_factory=dict)
     """How the run is executed, by column of the `runs` table: what may differ between machines."""
     facts: dict[str, str] = field(default_factory=dict)
     """What follows from the settings without standing there, by column of the `runs` table: edges that were drawn."""

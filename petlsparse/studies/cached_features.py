@@ -38,7 +38,7 @@ def feature_loaders(
     execution: Execution,
     *,
     backbone: Mapping[str, str],
-    earlier: str | None = None,
+    resumed_from: str | None = None,
 ) -> tuple[Loaders | None, str]:
     """The loaders of a run that trains on cached values, or None; and what the `frozen_values` column says about it.
 
@@ -53,11 +53,11 @@ def feature_loaders(
         device: computes the values, and holds them if it has room.
         execution: where the cache is, and how large it may be.
         backbone: fingerprints of the backbone's weights and forward pass.
-        earlier: what the column said of the checkpoint to be continued. A run goes on as it began: its last digits
+        resumed_from: what the column said of the checkpoint to be continued. A run goes on as it began: its last digits
             would change, as a batch of cached values was computed together with other images.
     """
-    if earlier is not None and earlier.startswith("none"):
-        return None, earlier
+    if resumed_from is not None and resumed_from.startswith("none"):
+        return None, resumed_from
     placed = [model for model in models if isinstance(model, PlacedAdapters)]
     if len(placed) < len(models):
         return None, "none: full fine-tuning trains the backbone"
@@ -73,7 +73,7 @@ def feature_loaders(
             return _take(cache, run, placed, dataset, device, backbone), run.backbone.frozen_precision
         except NoRoom as no_room:
             reason = str(no_room)
-    return None, f"none: {reason}" + (f"; begun with {earlier}" if earlier else "")
+    return None, f"none: {reason}" + (f"; begun with {resumed_from}" if resumed_from else "")
 
 
 def _take(

@@ -28,7 +28,7 @@ _measured = cache(measured_crossover)  # a process agrees with itself even where
 
 def crossover(geometry: LayerGeometry, *, batch_size: int) -> float:
     """The density below which a layer at this geometry is faster as csr; 0 where it never is."""
-    circumstances = [
+    depends_on = [
         cpu(),
         f"torch {torch.__version__}",
         f"petlsparse {__version__}",
@@ -37,7 +37,7 @@ def crossover(geometry: LayerGeometry, *, batch_size: int) -> float:
         f"batch {batch_size}",
     ]
     measure = partial(_measured, geometry, batch_size)
-    return remembered(cache_home() / "crossovers.json", " | ".join(map(str, circumstances)), measure)
+    return remembered(cache_home() / "crossovers.json", " | ".join(map(str, depends_on)), measure)
 
 
 def remembered(file: Path, key: str, measure: Callable[[], float]) -> float:

@@ -41,7 +41,7 @@ from petlsparse.training.seeding import seeded, stream
 
 
 def assemble(
-    run: Run, device: torch.device, execution: Execution, earlier: Mapping[str, str] = MappingProxyType({})
+    run: Run, device: torch.device, execution: Execution, resumed_from: Mapping[str, str] = MappingProxyType({})
 ) -> Assembly:
     """Data, network and method of a run, on the device."""
     run = cast("SparseRun", run)
@@ -56,7 +56,7 @@ def assemble(
     steps = total_steps(run, len(dataset.train))
     shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     total = sum(p.numel() for p in network.parameters())
-    backends = _backends(run, network, shape, device, execution, earlier.get("backends"))
+    backends = _backends(run, network, shape, device, execution, resumed_from.get("backends"))
     method, active, dense_gradient_share = _method(run, network, steps, backends)
     densities = {name: active[name] / math.prod(shapes[name]) for name in active}
     inactive = sum(math.prod(shapes[name]) - count for name, count in active.items())
@@ -71,7 +71,7 @@ def assemble(
             "inference_flops": inference_flops(macs, densities),
             "training_flops": per_example * examples_of(run, dataset),
         },
-        manner={"backends": json.dumps(backends)} if backends else {},
+        runtime_choices={"backends": json.dumps(backends)} if backends else {},
         portable=partial(dense_tensors, shapes=shapes),
     )
 
@@ -82,7 +82,7 @@ def _backends(
     shape: Sequence[int],
     device: torch.device,
     execution: Execution,
-    earlier: str | None,
+    resumed_from: str | None,
 ) -> dict[str, str]:
     """Backend of every layer that is made sparse: as in the checkpoint to be continued, else as the command says.
 
@@ -94,8 +94,8 @@ def _backends(
     if isinstance(run.method, Dense):
         return {}
     obstacle = _obstacle(run, device)
-    if earlier is not None:
-        chosen = cast("dict[str, str]", json.loads(earlier))
+    if resumed_from is not None:
+        chosen = cast("dict[str, str]", json.loads(resumed_from))
         if obstacle and "csr" in chosen.values():
             message = f"the run was begun with truly sparse layers; {obstacle}: continue as before, or use --fresh"
             raise UserError(Problem(message, "--backend", "csr"))
@@ -203,9 +203,9 @@ def _methods_as_one(methods: Sequence[Method], stack: Stack) -> Hooks:
 
 
 def _assemble_all(
-    runs: Sequence[Run], device: torch.device, execution: Execution, earlier: Sequence[Mapping[str, str]]
+    runs: Sequence[Run], device: torch.device, execution: Execution, resumed_from: Sequence[Mapping[str, str]]
 ) -> list[Assembly]:
-    return [assemble(run, device, execution, manner) for run, manner in zip(runs, earlier, strict=True)]
+    return [assemble(run, device, execution, choices) for run, choices in zip(runs, resumed_from, strict=True)]
 
 
 SPEC = CohortSpec(key=cohort_key, assemble=_assemble_all, method=_methods_as_one)

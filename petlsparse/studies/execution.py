@@ -20,7 +20,7 @@ from petlsparse.studies.assembly import arithmetic_of
 from petlsparse.studies.members import CohortSpec, Prepared, build_members, checkpoint_in
 from petlsparse.tracking.atomic import rename_aside
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.checkpoint import BrokenCheckpoint, manner_of, save_tensors
+from petlsparse.training.checkpoint import BrokenCheckpoint, runtime_choices_of, save_tensors
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
@@ -115,8 +115,8 @@ def execute(
 
 def _in_cohort_arithmetic(spec: CohortSpec, run: Run, folder: Path, device: torch.device, execution: Execution) -> bool:
     """Whether a run by itself is stacked: as it was begun, else if it could have been one of several."""
-    begun = manner_of(checkpoint_in(folder), run.run_id)
-    return "cohort" in begun if begun is not None else spec.key(run, device.type, execution) is not None
+    chosen = runtime_choices_of(checkpoint_in(folder), run.run_id)
+    return "cohort" in chosen if chosen is not None else spec.key(run, device.type, execution) is not None
 
 
 def _resumed(build: Callable[[], list[Prepared]]) -> list[Prepared]:
@@ -171,7 +171,7 @@ def concluded(one: Prepared, result: RunResult, *, keep: str) -> RunResult:
         "examples_val": len(data.val),
         "examples_test": data.test_examples,
         **assembly.fingerprints,
-        **assembly.manner,
+        **assembly.runtime_choices,
         **assembly.facts,
         "warnings": list(one.warnings),
     }

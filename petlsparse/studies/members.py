@@ -20,7 +20,7 @@ from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.studies.assembly import Assembly
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.checkpoint import manner_of
+from petlsparse.training.checkpoint import runtime_choices_of
 from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.loaders import Augmentation, Images, Loader
 from petlsparse.training.member import Member
@@ -37,7 +37,7 @@ class CohortSpec:
     key: Callable[[Run, str, Execution], Hashable | None]
     """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
     assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
-    """(runs, device, execution, manner of each one's checkpoint) -> assemblies, with one set of loaders or none."""
+    """(runs, device, execution, runtime choices of checkpoints) -> assemblies, with one set of loaders or none."""
     shares_loaders: bool = False
     """Whether the loaders hold more, the more runs there are."""
     stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
@@ -72,7 +72,7 @@ def build_members(
     progress: Callable[[int, Progress], None] = lambda *_: None,
     beside: Sequence[Run] = (),
 ) -> list[Prepared]:
-    """Runs assembled and prepared, in the manner that their checkpoints tell of; not resumed yet.
+    """Runs assembled and prepared, with the runtime choices of their checkpoints; not resumed yet.
 
     Args:
         spec: of the study.
@@ -89,16 +89,17 @@ def build_members(
     if stacked:
         execution = replace(execution, backend="masked")
     checkpoints = [folder and checkpoint_in(folder) for folder in folders]
-    earlier = [
-        (checkpoint and manner_of(checkpoint, run.run_id)) or {}
+    resumed_from = [
+        (checkpoint and runtime_choices_of(checkpoint, run.run_id)) or {}
         for checkpoint, run in zip(checkpoints, runs, strict=True)
     ]
-    assemblies = spec.assemble([*runs, *beside], device, execution, [*earlier, *({} for _ in beside)])[: len(runs)]
+    assemblies = spec.assemble([*runs, *beside], device, execution, [*resumed_from, *({} for _ in beside)])[: len(runs)]
     loaders = assemblies[0].loaders
     found = []
     for i, (run, folder, assembly) in enumerate(zip(runs, folders, assemblies, strict=True)):
         if stacked:
-            assembly = replace(assembly, loaders=loaders, manner={**assembly.manner, "cohort": str(len(runs))})
+            choices = {**assembly.runtime_choices, "cohort": str(len(runs))}
+            assembly = replace(assembly, loaders=loaders, runtime_choices=choices)
         member = prepare(
             run,
             assembly,
@@ -156,7 +157,7 @@ def prepare(
         checkpoint=checkpoint,
         run_id=run.run_id,
         fingerprints=assembly.fingerprints,
-        manner=assembly.manner,
+        runtime_choices=assembly.runtime_choices,
         report=progress,
     )
 

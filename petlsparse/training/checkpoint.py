@@ -77,7 +77,7 @@ def _facts(compressed: Tensor) -> dict[str, Any]:
     return facts
 
 
-def manner_of(path: Path, run_id: str) -> dict[str, str] | None:
+def runtime_choices_of(path: Path, run_id: str) -> dict[str, str] | None:
     """How the run was being executed when the checkpoint was written; None if there is none of this run to be read."""
     if not path.exists():
         return None

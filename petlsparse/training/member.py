@@ -42,7 +42,7 @@ class Member:
         device: where everything happens.
         fingerprints: of what the run's result rests on besides its settings, by column of the runs table; a checkpoint
             made with others is not continued.
-        manner: how the run is executed, kept in its checkpoint so that it is continued in the same manner.
+        runtime_choices: how the run is executed, kept in its checkpoint so that it is continued in the same way.
         checkpoint: file to continue from and to save to; None does neither.
         run_id: whose checkpoint it is; that of another run is not continued.
         report: told after every evaluation, and of the first member after every step.
@@ -69,7 +69,7 @@ class Member:
         checkpoint: Path | None = None,
         run_id: str = "",
         fingerprints: Mapping[str, str] = MappingProxyType({}),
-        manner: Mapping[str, str] = MappingProxyType({}),
+        runtime_choices: Mapping[str, str] = MappingProxyType({}),
         report: Report = lambda _: None,
     ) -> None:
         self.method, self.model = method, method.model
@@ -77,7 +77,7 @@ class Member:
         self.optimizer, self.schedule = optimizer, schedule
         self.settings, self.seed, self.device = settings, seed, device
         self.checkpoint, self.run_id = checkpoint, run_id
-        self.fingerprints, self.manner = dict(fingerprints), dict(manner)
+        self.fingerprints, self.runtime_choices = dict(fingerprints), dict(runtime_choices)
         self.report = report
         self.examples = len(train.labels)
         self.epoch_steps = steps_per_epoch(self.examples, settings.batch_size)
@@ -206,7 +206,7 @@ class Member:
             "journey": self.state.to_json(),
             "seen": self.seen,
             "fingerprints": self.fingerprints,
-            "manner": self.manner,
+            "manner": self.runtime_choices,
         }
         ckpt.save_checkpoint(self.checkpoint, ckpt.pack(groups), facts)
 

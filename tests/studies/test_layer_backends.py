@@ -119,9 +119,9 @@ def test_auto_is_masked_where_csr_cannot_be(measured: Callable[[float], None]) -
 
 
 def test_a_run_begun_truly_sparse_is_not_continued_where_it_cannot_be() -> None:
-    earlier = {"backends": json.dumps(MASKED | {"fc1": "csr"})}
+    resumed_from = {"backends": json.dumps(MASKED | {"fc1": "csr"})}
     with pytest.raises(UserError, match="begun with truly sparse layers"):
-        dst_sweep.assemble(make(SPARSE), torch.device("meta"), AUTO, earlier)
+        dst_sweep.assemble(make(SPARSE), torch.device("meta"), AUTO, resumed_from)
 
 
 IMAGES = {

@@ -18,7 +18,7 @@ from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.studies import adapter_search, cohort_key, dst_sweep, execution, members
 from petlsparse.studies.execution import cohort_size
-from petlsparse.training.checkpoint import manner_of
+from petlsparse.training.checkpoint import runtime_choices_of
 from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
@@ -97,7 +97,9 @@ def test_interrupted_in_company_they_go_on_alone_bit_identically(
     calls = iter([False] * steps + [True])  # asked once before the first step
     stopped = execute_all(RUNS, tmp_path, stop=lambda: next(calls))
     assert [result and result.status for result in stopped] == ["interrupted"] * len(RUNS)
-    assert {manner_of(tmp_path / run.run_id / "checkpoint.safetensors", run.run_id)["cohort"] for run in RUNS} == {"7"}  # type: ignore[index]
+    assert {
+        runtime_choices_of(tmp_path / run.run_id / "checkpoint.safetensors", run.run_id)["cohort"] for run in RUNS
+    } == {"7"}  # type: ignore[index]
     # Even under an execution that trains nothing as one: a run goes on as it began.
     results = [execute(run, tmp_path / run.run_id, execution=PLAIN) for run in RUNS]
     assert lasting_of(results) == by_themselves
