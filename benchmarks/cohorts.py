@@ -129,4 +129,4 @@ def cohorts(build: Callable[[int], Sequence[Member]], size: int) -> list[Loop]:
 
 def sparse_as_one(methods: Sequence[Method], stack: Stack) -> SparseCohort:
     """As the study does."""
-    return SparseCohort(methods, stack.slots)
+    return SparseCohort(methods, stack.parameters)

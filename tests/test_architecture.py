@@ -28,7 +28,7 @@ ALLOWED = {
     "launch": {"cohorts", "recipe", "tracking", "studies", "training"},
     "studies": {"adapters", "backbones", "cohorts", "data", "networks", "recipe", "sparsity", "tracking", "training"},
 }
-OPEN = {"errors", "homes", "registry", "slots"}
+OPEN = {"errors", "homes", "registry", "stacked_parameters"}
 
 
 def rooms_imported_by(path: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from petlsparse.adapters.forward_schedule import NodeStep, Source, forward_sched
 from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.adapters.models import PlacedAdapters, frozen_values, needed_values
 from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights
-from petlsparse.slots import share_rows
+from petlsparse.stacked_parameters import stack_parameters
 
 
 def difference(models: Sequence[PlacedAdapters]) -> str | None:
@@ -50,12 +50,16 @@ class StackedPlacements:
         self._models, self._stream, self._frozen_dtype = models, models[0].stream, models[0].frozen_dtype
         self._nodes, self._pooled = needed_values(models)
 
-        everyone = range(len(models))
-        self._weight = share_rows([model.head.get_parameter("weight") for model in models], everyone)
-        self._bias = share_rows([model.head.get_parameter("bias") for model in models], everyone)
-        owners = [member for member, model in enumerate(models) for _ in model.edges]
-        self._adapters = StackedAdapters(_adapters(models), owners) if owners else None
-        self.slots = [self._weight, self._bias, *(self._adapters.slots.values() if self._adapters is not None else ())]
+        all_members = range(len(models))
+        self._weight = stack_parameters([model.head.get_parameter("weight") for model in models], all_members)
+        self._bias = stack_parameters([model.head.get_parameter("bias") for model in models], all_members)
+        members = [member for member, model in enumerate(models) for _ in model.edges]
+        self._adapters = StackedAdapters(_adapters(models), members) if members else None
+        self.parameters = [
+            self._weight,
+            self._bias,
+            *(self._adapters.parameters.values() if self._adapters is not None else ()),
+        ]
         """All that is trained: each parameter of the head, and each of an adapter, of all adapters of all members; a
         member owns as many rows of these as it has edges."""
 

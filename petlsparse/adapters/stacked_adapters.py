@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from petlsparse.adapters.adapter import Adapter
-from petlsparse.slots import share_rows
+from petlsparse.stacked_parameters import stack_parameters
 
 
 class Weights(NamedTuple):
@@ -31,18 +31,18 @@ class StackedAdapters:
 
     Args:
         adapters: alike but for their weights, on one device. Their parameters become views of common tensors.
-        owners: whose each is, ascending; a model may have many.
+        members: whose each is, ascending; a model may have many.
     """
 
-    def __init__(self, adapters: Sequence[Adapter], owners: Sequence[int]) -> None:
+    def __init__(self, adapters: Sequence[Adapter], members: Sequence[int]) -> None:
         own = [dict(adapter.named_parameters()) for adapter in adapters]
-        self.slots = {name: share_rows([parameters[name] for parameters in own], owners) for name in own[0]}
+        self.parameters = {name: stack_parameters([parameters[name] for parameters in own], members) for name in own[0]}
         """Parameter name -> that of all adapters."""
         self._activation = adapters[0].activation
 
     def weights(self, order: Tensor, counts: Sequence[int]) -> list[Weights]:
         """Weights of the adapters at `order`, int64 (R,), in groups of so many."""
-        own = {name: slot.whole() for name, slot in self.slots.items()}
+        own = {name: stacked.whole() for name, stacked in self.parameters.items()}
         alpha, down, down_bias = own["alpha"], own["down.weight"], own.get("down.bias")
         if "norm.weight" in own:
             # (n * g + b) W = n (g * W) + b W: small matrices are scaled and shifted, not the many tokens.
@@ -59,7 +59,7 @@ class StackedAdapters:
 
     def __call__(self, weights: Weights, x: Tensor) -> Tensor:
         """What R adapters add, (R, N, d), each reading its own N tokens of x (R, N, d)."""
-        if "norm.weight" in self.slots:
+        if "norm.weight" in self.parameters:
             x = F.layer_norm(x, x.shape[-1:])
         return _products(self._activation(_products(x, weights.down, weights.down_bias)), weights.up, weights.up_bias)
 

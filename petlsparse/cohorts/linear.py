@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from petlsparse.slots import Slot, empty_rows, unpadded
+from petlsparse.stacked_parameters import StackedParameter, empty_rows, unpadded
 
 
-def stacked_linear(x: Tensor, weight: Slot, bias: Slot | None) -> Tensor:
+def stacked_linear(x: Tensor, weight: StackedParameter, bias: StackedParameter | None) -> Tensor:
     """(M, B, in) -> (M, B, out): every model's own layer on its own batch; under autocast in its type."""
     shape = weight.parameters[0].shape
     y: Tensor = _StackedLinear.apply(x, weight.rows, None if bias is None else bias.rows, shape)

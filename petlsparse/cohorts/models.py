@@ -11,7 +11,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from petlsparse.cohorts.linear import stacked_linear
-from petlsparse.slots import ALIGNMENT, Slot, share_rows
+from petlsparse.stacked_parameters import ALIGNMENT, StackedParameter, stack_parameters
 
 
 class Incompatible(Exception):
@@ -22,7 +22,7 @@ class Stack(Protocol):
     """M models as one."""
 
     @property
-    def slots(self) -> Sequence[Slot]:
+    def parameters(self) -> Sequence[StackedParameter]:
         """All that is trained."""
         ...
 
@@ -40,7 +40,7 @@ class StackedModels:
 
     A plain stack of linear layers is computed by batched matrix products; everything else by `torch.func.vmap`, which
     makes grouped convolutions of convolutions. No member sees anything of another. On the CPU the products of a
-    member are the same to the last bit in any company, its own included (see `slots.ALIGNMENT`).
+    member are the same to the last bit in any company, its own included (see `stacked_parameters.ALIGNMENT`).
 
     Args:
         models: on one device. Their parameters and buffers become views of common tensors.
@@ -58,9 +58,9 @@ class StackedModels:
         if any(isinstance(module, nn.Linear) and 1 in module.weight.shape for module in self._template.modules()):
             raise Incompatible("products with one row or column round otherwise in other company")
         own = [dict(model.named_parameters()) for model in models]
-        everyone = range(len(models))
-        self._slots = {name: share_rows([parameters[name] for parameters in own], everyone) for name in own[0]}
-        self.slots = [slot for slot in self._slots.values() if slot.rows.requires_grad]
+        all_members = range(len(models))
+        self._parameters = {name: stack_parameters([each[name] for each in own], all_members) for name in own[0]}
+        self.parameters = [stacked for stacked in self._parameters.values() if stacked.rows.requires_grad]
         self._buffers = {
             name: _shared_data([dict(model.named_buffers())[name] for model in models])
             for name, _ in self._template.named_buffers()
@@ -78,7 +78,7 @@ class StackedModels:
             inputs = inputs.index_select(0, of)
         if self._layers is not None:
             return self._by_products(inputs)
-        state = {name: slot.whole() for name, slot in self._slots.items()} | self._buffers
+        state = {name: stacked.whole() for name, stacked in self._parameters.items()} | self._buffers
         logits: Tensor = vmap(self._one, in_dims=(0, None if shared else 0))(state, inputs[0] if shared else inputs)
         return logits
 
@@ -94,7 +94,7 @@ class StackedModels:
         x = x.expand(self._members, -1, -1)
         for name, layer in self._layers or ():
             if isinstance(layer, nn.Linear):
-                x = stacked_linear(x, self._slots[f"{name}.weight"], self._slots.get(f"{name}.bias"))
+                x = stacked_linear(x, self._parameters[f"{name}.weight"], self._parameters.get(f"{name}.bias"))
             elif not isinstance(layer, nn.Flatten):
                 x = layer(x)
         return x[:, :batch]

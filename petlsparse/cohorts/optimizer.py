@@ -1,4 +1,4 @@
-"""The optimizers of several members as few: torch's own kernels over rows of slots, one for all with equal settings.
+"""The optimizers of several members as few: torch's own kernels over stacked rows, one for all of equal settings.
 
 A formula over stacks with a learning rate per row would do the same in two to three times as many passes over memory.
 """
@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from petlsparse.slots import Slot, as_rows, unpadded
+from petlsparse.stacked_parameters import StackedParameter, as_rows, unpadded
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The rows of a slot that belong to members with equal settings."""
+    """The rows of a stacked parameter that belong to members with equal settings."""
 
     parameter: nn.Parameter
-    slot: Slot
+    stacked: StackedParameter
     rows: range
 
 
@@ -34,17 +34,22 @@ class StackedOptimizer:
     Args:
         optimizers: of every member; of one type. Never stepped themselves.
         groups: members, in order, whose optimizers have the same settings, learning rate included, at every step.
-        slots: what is trained.
+        parameters: what is trained.
         captured: steps are recorded as CUDA graphs, which read learning rates from the device.
     """
 
     def __init__(
-        self, optimizers: Sequence[Optimizer], groups: Sequence[range], slots: Sequence[Slot], *, captured: bool = False
+        self,
+        optimizers: Sequence[Optimizer],
+        groups: Sequence[range],
+        parameters: Sequence[StackedParameter],
+        *,
+        captured: bool = False,
     ) -> None:
         self._optimizers = optimizers
         self._groups: list[tuple[Optimizer, list[_Part]]] = []
         for group in groups:
-            parts = [part for slot in slots if (part := _part(slot, group))]
+            parts = [part for stacked in parameters if (part := _part(stacked, group))]
             own = _like(optimizers[group.start], [part.parameter for part in parts], captured)
             self._groups.append((own, parts))
             for part in parts:
@@ -63,10 +68,10 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """With the gradients that the slots hold now. Waits for nothing."""
+        """With the gradients that the stacked parameters hold now. Waits for nothing."""
         for optimizer, parts in self._groups:
             for part in parts:
-                gradient = part.slot.rows.grad
+                gradient = part.stacked.rows.grad
                 part.parameter.grad = None if gradient is None else gradient[part.rows.start : part.rows.stop]
             optimizer.step()
             for part in parts:
@@ -96,16 +101,16 @@ class StackedOptimizer:
     def _states(self, part: _Part) -> Iterator[tuple[int, nn.Parameter, dict[str, Tensor]]]:
         """Index in the part, parameter and optimizer state of each member in it."""
         for index, k in enumerate(part.rows):
-            parameter = part.slot.parameters[k]
-            yield index, parameter, self._optimizers[part.slot.owners[k]].state[parameter]
+            parameter = part.stacked.parameters[k]
+            yield index, parameter, self._optimizers[part.stacked.members[k]].state[parameter]
 
 
-def _part(slot: Slot, group: range) -> _Part | None:
-    owned = [k for k, owner in enumerate(slot.owners) if owner in group]
+def _part(stacked: StackedParameter, group: range) -> _Part | None:
+    owned = [k for k, member in enumerate(stacked.members) if member in group]
     if not owned:
         return None
     rows = range(owned[0], owned[-1] + 1)
-    return _Part(nn.Parameter(slot.rows.detach()[rows.start : rows.stop]), slot, rows)
+    return _Part(nn.Parameter(stacked.rows.detach()[rows.start : rows.stop]), stacked, rows)
 
 
 def _like(optimizer: Optimizer, parameters: list[nn.Parameter], captured: bool) -> Optimizer:

@@ -13,7 +13,7 @@ from petlsparse.cohorts.capture import CapturedStep
 from petlsparse.cohorts.compatible import by_optimizer, check_compatible, consecutive
 from petlsparse.cohorts.models import Stack, StackedModels, member_losses
 from petlsparse.cohorts.optimizer import StackedOptimizer
-from petlsparse.slots import Slot
+from petlsparse.stacked_parameters import StackedParameter
 from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
@@ -54,7 +54,7 @@ class Stacked:
         on_cuda = self.device.type == "cuda"
         self._groups = consecutive(grouped)
         optimizers = [member.optimizer for member in self.members]
-        self._optimizer = StackedOptimizer(optimizers, self._groups, self.stack.slots, captured=on_cuda)
+        self._optimizer = StackedOptimizer(optimizers, self._groups, self.stack.parameters, captured=on_cuda)
         self.captured = CapturedStep() if on_cuda else None
         self._owned = _owned(self.stack, len(self.members))
 
@@ -72,8 +72,8 @@ class Stacked:
 
     def zero_grad(self) -> None:
         """Free all gradients."""
-        for slot in self.stack.slots:
-            slot.rows.grad = None
+        for stacked in self.stack.parameters:
+            stacked.rows.grad = None
 
     def logits(self, inputs: Any, of: Tensor) -> Tensor:
         """(M, B, classes)."""
@@ -108,8 +108,8 @@ class Stacked:
     def lend_gradients(self, to: Sequence[int]) -> None:
         """Let members' parameters hold their gradients."""
         for i in to:
-            for parameter, slot, k in self._owned[i]:
-                gradient = slot.gradient()
+            for parameter, stacked, k in self._owned[i]:
+                gradient = stacked.gradient()
                 parameter.grad = None if gradient is None else gradient[k]
 
     def take_gradients(self, back: Sequence[int]) -> None:
@@ -124,10 +124,10 @@ class Stacked:
         return [f"steps were not recorded as a CUDA graph: {failure}"] if failure else []
 
 
-def _owned(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, Slot, int]]]:
-    """For every member: its parameters, each with its slot and its row in it."""
-    found: list[list[tuple[nn.Parameter, Slot, int]]] = [[] for _ in range(members)]
-    for slot in stack.slots:
-        for k, owner in enumerate(slot.owners):
-            found[owner].append((slot.parameters[k], slot, k))
+def _owned(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, StackedParameter, int]]]:
+    """For every member: its parameters, each with its stacked parameter and its row in it."""
+    found: list[list[tuple[nn.Parameter, StackedParameter, int]]] = [[] for _ in range(members)]
+    for stacked in stack.parameters:
+        for k, member in enumerate(stacked.members):
+            found[member].append((stacked.parameters[k], stacked, k))
     return found

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from petlsparse.slots import Slot, as_rows, unpadded
 from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import LayerView, Rules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
+from petlsparse.stacked_parameters import StackedParameter, as_rows, unpadded
 
 CHUNK = 2**27
 """Entries, rows times weights, that are updated at once: what is computed on the way takes some 20 bytes each."""
@@ -28,22 +28,22 @@ class SparseCohort:
     Args:
         methods: of the members, in order; those that are no `SparseTraining` are left alone. Their masks become
             views of common tensors.
-        slots: of all trained parameters.
+        parameters: all that is trained.
 
     Raises:
         ValueError: members with masked and with dense optimizer state, or with truly sparse layers.
     """
 
-    def __init__(self, methods: Sequence[object], slots: Sequence[Slot]) -> None:
+    def __init__(self, methods: Sequence[object], parameters: Sequence[StackedParameter]) -> None:
         self._members = {i: method for i, method in enumerate(methods) if isinstance(method, SparseTraining)}
         self._layers: list[_Layer] = []
-        for slot in slots:
-            masked = dict(self._masked_in(slot))
+        for stacked in parameters:
+            masked = dict(self._masked_in(stacked))
             if masked:
                 name, *_ = {name for name, _ in masked.values()}
-                self._layers.append(_Layer(name, slot, {i: layer for i, (_, layer) in masked.items()}))
+                self._layers.append(_Layer(name, stacked, {i: layer for i, (_, layer) in masked.items()}))
         if sum(len(layer.masked) for layer in self._layers) < sum(len(m.layers) for m in self._members.values()):
-            raise ValueError("layers of sparse members are not among the slots, or hold active weights only")
+            raise ValueError("layers of sparse members are not among the parameters, or hold active weights only")
         states = {layer.masks_state for stacked in self._layers for layer in stacked.masked.values()}
         if len(states) > 1:
             raise ValueError("members with masked and with dense optimizer state")
@@ -69,7 +69,7 @@ class SparseCohort:
         """Mask gradients."""
         if self._masks_gradients:
             for layer in self._layers:
-                gradient = layer.slot.rows.grad
+                gradient = layer.stacked.rows.grad
                 if gradient is not None:
                     gradient.mul_(layer.factor)
 
@@ -78,7 +78,7 @@ class SparseCohort:
         """Mask weights, if masked gradients have not done so."""
         if not self._masks_gradients:
             for layer in self._layers:
-                layer.slot.rows.mul_(layer.factor)
+                layer.stacked.rows.mul_(layer.factor)
 
     @torch.no_grad()
     def after_step(self, step: int, due: Sequence[int]) -> None:
@@ -93,13 +93,13 @@ class SparseCohort:
         assert updates is not None
         return updates
 
-    def _masked_in(self, slot: Slot) -> Iterator[tuple[int, tuple[str, Masked]]]:
-        """Members that mask the slot's parameter, each with the layer that does."""
-        for parameter, owner in zip(slot.parameters, slot.owners, strict=True):
-            if owner in self._members:
-                for name, layer in self._members[owner].layers.items():
+    def _masked_in(self, stacked: StackedParameter) -> Iterator[tuple[int, tuple[str, Masked]]]:
+        """Members that mask the parameter, each with the layer that does."""
+        for parameter, member in zip(stacked.parameters, stacked.members, strict=True):
+            if member in self._members:
+                for name, layer in self._members[member].layers.items():
                     if isinstance(layer, Masked) and layer.weight is parameter:
-                        yield owner, (name, layer)
+                        yield member, (name, layer)
 
     def _update(self, step: int, members: Sequence[int], gradients: Sequence[Tensor]) -> None:
         """Of members with these gradients, (len(members), N) for every layer: those with the same rules together."""
@@ -136,29 +136,29 @@ class SparseCohort:
 
 
 class _Layer:
-    """A layer of all members: rows of masks beside the slot of its weight.
+    """A layer of all members: rows of masks beside its stacked weight.
 
     Args:
         name: of the layer in the networks.
-        slot: its weight.
+        stacked: its weight.
         masked: member -> what masks it, for those that are sparse.
 
     Attributes:
-        factor: what the slot's rows are multiplied by, (K, P); ones where a member is not sparse.
+        factor: what the rows of the weight are multiplied by, (K, P); ones where a member is not sparse.
         active: boolean (K, N), a view of all masks.
         row: member -> its row.
     """
 
-    def __init__(self, name: str, slot: Slot, masked: Mapping[int, Masked]) -> None:
-        self.name, self.slot, self.masked = name, slot, masked
-        everywhere = torch.ones_like(slot.parameters[0], dtype=torch.bool)
-        masks = as_rows([masked[i].mask() if i in masked else everywhere for i in slot.owners])
+    def __init__(self, name: str, stacked: StackedParameter, masked: Mapping[int, Masked]) -> None:
+        self.name, self.stacked, self.masked = name, stacked, masked
+        everywhere = torch.ones_like(stacked.parameters[0], dtype=torch.bool)
+        masks = as_rows([masked[i].mask() if i in masked else everywhere for i in stacked.members])
         # On a CPU, multiplying by floats is several times as fast as by booleans.
-        self.factor = masks if masks.is_cuda else masks.to(slot.rows.dtype)
+        self.factor = masks if masks.is_cuda else masks.to(stacked.rows.dtype)
         self.active = unpadded(masks, (everywhere.numel(),))
-        self.row = {owner: k for k, owner in enumerate(slot.owners)}
-        for owner, layer in masked.items():
-            layer.share(*(unpadded(rows, everywhere.shape)[self.row[owner]] for rows in (masks, self.factor)))
+        self.row = {member: k for k, member in enumerate(stacked.members)}
+        for member, layer in masked.items():
+            layer.share(*(unpadded(rows, everywhere.shape)[self.row[member]] for rows in (masks, self.factor)))
 
     @property
     def size(self) -> int:
@@ -173,11 +173,11 @@ class _Layer:
         """What a topology update of some members sees, given their gradients (len(members), N)."""
         rows, slopes = self.rows_of(members), gradients.flatten()
         active = indices_of(self.active[rows].flatten())
-        weights = unpadded(self.slot.rows.detach(), (self.size,))[rows].flatten().index_select(0, active)
-        counts, outputs = [self.masked[member].count for member in members], len(self.slot.parameters[0])
+        weights = unpadded(self.stacked.rows.detach(), (self.size,))[rows].flatten().index_select(0, active)
+        counts, outputs = [self.masked[member].count for member in members], len(self.stacked.parameters[0])
         return LayerView(active, weights, slopes.index_select(0, active), counts, outputs, self.size, lambda: slopes)
 
     def gradient(self) -> Tensor:
         """(K, N), a view; zeros if there was no backward pass."""
-        gradient = self.slot.rows.grad
-        return unpadded(torch.zeros_like(self.slot.rows) if gradient is None else gradient, (self.size,))
+        gradient = self.stacked.rows.grad
+        return unpadded(torch.zeros_like(self.stacked.rows) if gradient is None else gradient, (self.size,))

@@ -199,7 +199,7 @@ def _weights(data: Data, network: Network) -> int:
 
 
 def _methods_as_one(methods: Sequence[Method], stack: Stack) -> Hooks:
-    return SparseCohort(methods, stack.slots)
+    return SparseCohort(methods, stack.parameters)
 
 
 def _assemble_all(

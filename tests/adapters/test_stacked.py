@@ -72,7 +72,7 @@ def assert_as_alone(models: Sequence[PlacedAdapters], pixels: Tensor, of: Sequen
     labels = torch.arange(3) % CLASSES
     logits = stack(values_of(models, pixels) if values else pixels, torch.tensor(of))
     sum(F.cross_entropy(own, labels) for own in logits).backward()
-    found = {id(p): slot.gradient()[k] for slot in stack.slots for k, p in enumerate(slot.parameters)}
+    found = {id(p): stacked.gradient()[k] for stacked in stack.parameters for k, p in enumerate(stacked.parameters)}
     trained = [[p for p in model.parameters() if p.requires_grad] for model in models]
     assert found.keys() == {id(p) for own in trained for p in own}
     for model, own, batch, together in zip(models, trained, of, logits, strict=True):
@@ -152,9 +152,9 @@ def test_under_autocast_they_differ_from_each_alone_by_roundings_only() -> None:
 
 def test_parameters_of_members_are_rows_of_the_slots() -> None:
     models = members([[(1, 2), (3, 3)], PROBE, [(1, 2)]])
-    slots = {slot.parameters[0].shape: slot for slot in StackedPlacements(models).slots}
-    alphas, heads = slots[torch.Size([])], slots[torch.Size([CLASSES, WIDTH])]
-    assert (alphas.owners, heads.owners) == ((0, 0, 2), (0, 1, 2))
+    parameters = {stacked.parameters[0].shape: stacked for stacked in StackedPlacements(models).parameters}
+    alphas, heads = parameters[torch.Size([])], parameters[torch.Size([CLASSES, WIDTH])]
+    assert (alphas.members, heads.members) == ((0, 0, 2), (0, 1, 2))
     norms = [row["value"] for row in edge_rows(models[2]) if row["score_name"] == "update_norm"]
     with torch.no_grad():
         alphas.rows[:, 0] = torch.tensor([0.5, -2.0, 3 * alphas.rows[2, 0].item()])
@@ -185,9 +185,9 @@ def test_what_is_no_number_stays_with_its_member(cohort: list[Edges]) -> None:
     after.sum().backward()
     assert after[0].isnan().all()
     assert torch.equal(after[1:], before[1:])
-    for slot in stack.slots:
-        for owner, gradient in zip(slot.owners, slot.gradient(), strict=True):
-            assert owner == 0 or gradient.isfinite().all()
+    for stacked in stack.parameters:
+        for member, gradient in zip(stacked.members, stacked.gradient(), strict=True):
+            assert member == 0 or gradient.isfinite().all()
 
 
 class Counting(VisionTransformerStream):

@@ -313,9 +313,9 @@ def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
     stacked.captured = CapturedStep()
     cohort = Loop(stacked, done=lambda *_: None)
     cohort.step(1, next(cohort.batches())[1])
-    gradients = [weakref.ref(slot.rows.grad) for slot in stacked.stack.slots]
-    for slot in stacked.stack.slots:
-        slot.rows.grad = None
+    gradients = [weakref.ref(parameter.rows.grad) for parameter in stacked.stack.parameters]
+    for parameter in stacked.stack.parameters:
+        parameter.rows.grad = None
     assert all(gradient() is None for gradient in gradients)
     whole = weakref.ref(cohort)
     gc.disable()
@@ -395,8 +395,8 @@ def test_models_are_views_of_the_stack() -> None:
     expected = torch.stack([model(images) for model in models])
     torch.testing.assert_close(stack(images[None], torch.zeros(2, dtype=torch.int64)), expected)
     with torch.no_grad():
-        for slot in stack.slots:
-            slot.rows[1] = 0
+        for stacked in stack.parameters:
+            stacked.rows[1] = 0
     assert all(not parameter.any() for parameter in models[1].parameters())
     assert all(parameter.any() for parameter in models[0].parameters())
 

@@ -119,13 +119,13 @@ class Company:
     def __init__(self, methods: Sequence[Method], optimizers: Sequence[Optimizer]) -> None:
         self.methods = methods
         self.stack = StackedModels([method.model for method in methods])
-        self.cohort = SparseCohort(methods, self.stack.slots)
-        self.optimizer = StackedOptimizer(optimizers, [range(len(methods))], self.stack.slots)
+        self.cohort = SparseCohort(methods, self.stack.parameters)
+        self.optimizer = StackedOptimizer(optimizers, [range(len(methods))], self.stack.parameters)
 
     def step(self, step: int) -> None:
         batches = [batch(step, seed) for seed in range(len(self.methods))]
-        for slot in self.stack.slots:
-            slot.rows.grad = None
+        for stacked in self.stack.parameters:
+            stacked.rows.grad = None
         logits = self.stack(torch.stack([x for x, _ in batches]), torch.arange(len(batches)))
         member_losses(logits, torch.stack([y for _, y in batches])).sum().backward()
         due = self.cohort.due(step)
@@ -232,16 +232,16 @@ def test_growth_after_the_step_reads_gradients_from_before_they_were_masked() ->
 
 def test_nobody_is_due_without_updates() -> None:
     methods = [member(1, 0.2), member(2, None), member(3, 0.3, ("set", "random"), update_period=5)]
-    cohort = SparseCohort(methods, StackedModels([method.model for method in methods]).slots)
+    cohort = SparseCohort(methods, StackedModels([method.model for method in methods]).parameters)
     assert [list(cohort.due(step)) for step in (1, 4, 5, 10)] == [[], [], [2], [2]]
 
 
 def test_states_are_not_mixed_and_truly_sparse_layers_refused() -> None:
     mixed = [member(1, 0.2), member(2, 0.2, state="dense")]
     with pytest.raises(ValueError, match="masked and with dense"):
-        SparseCohort(mixed, StackedModels([method.model for method in mixed]).slots)
-    with pytest.raises(ValueError, match="not among the slots"):
-        SparseCohort([member(1, 0.2)], StackedModels([network()]).slots)
+        SparseCohort(mixed, StackedModels([method.model for method in mixed]).parameters)
+    with pytest.raises(ValueError, match="not among the parameters"):
+        SparseCohort([member(1, 0.2)], StackedModels([network()]).parameters)
 
 
 # -- one update of one layer -----------------------------------------------------------------------------------------

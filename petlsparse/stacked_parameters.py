@@ -16,12 +16,12 @@ neither on its row nor on how many others there are."""
 
 
 @dataclass(frozen=True)
-class Slot:
+class StackedParameter:
     """One parameter of K models. Theirs are views of the rows, so that either may be written to."""
 
     rows: nn.Parameter
-    """(K, P), a leaf; the k-th row begins with the k-th owner's parameter, and what follows is zero and stays so."""
-    owners: tuple[int, ...]
+    """(K, P), a leaf; the k-th row begins with the k-th member's parameter, and what follows is zero and stays so."""
+    members: tuple[int, ...]
     """Indices of the models, ascending; a model may own several rows."""
     parameters: tuple[nn.Parameter, ...]
     """Theirs, in the same order, of one shape."""
@@ -35,13 +35,13 @@ class Slot:
         return None if self.rows.grad is None else unpadded(self.rows.grad, self.parameters[0].shape)
 
 
-def share_rows(parameters: Sequence[nn.Parameter], owners: Sequence[int]) -> Slot:
-    """A slot with the parameters' values; from here on they are views of it, and have no gradient of their own."""
+def stack_parameters(parameters: Sequence[nn.Parameter], members: Sequence[int]) -> StackedParameter:
+    """A stacked parameter with their values; from here on they are views of it, and have no gradient of their own."""
     rows = as_rows([parameter.detach() for parameter in parameters])
     for parameter, part in zip(parameters, unpadded(rows, parameters[0].shape), strict=True):
         parameter.data = part
     leaf = nn.Parameter(rows, requires_grad=parameters[0].requires_grad)
-    return Slot(leaf, tuple(owners), tuple(parameters))
+    return StackedParameter(leaf, tuple(members), tuple(parameters))
 
 
 def as_rows(tensors: Sequence[Tensor]) -> Tensor:
