@@ -78,7 +78,10 @@ class Bench:
         """The usual placement, and random ones with as many adapters."""
         nodes = self.stream.nodes
         usual = select_edges("all-parallel", nodes)
-        draws = [select_edges("random", nodes, count=len(usual), draw=draw) for draw in range(self.size.placements)]
+        draws = [
+            select_edges("random", nodes, count=len(usual), edge_kind="any", draw=draw)
+            for draw in range(self.size.placements)
+        ]
         builders: dict[str, Callable[[], Sequence[Trained]]] = {
             "all-parallel": partial(self.alone, [usual], self.from_images_of),
             **self.together("random placements", draws, self.from_images_of),

@@ -70,7 +70,7 @@ class FullFinetuning(Table):
 
 
 # What each known placement is told. A placement added later checks its arguments itself.
-_PLACEMENT_SETTINGS = {
+_PLACEMENT_SETTINGS: dict[str, set[str]] = {
     "explicit": {"edges"},
     "all-parallel": set(),
     "all-sequential": set(),
@@ -78,6 +78,7 @@ _PLACEMENT_SETTINGS = {
     "first-k": {"count"},
     "last-k": {"count"},
 }
+_OF_PLACEMENTS = set().union(*_PLACEMENT_SETTINGS.values())
 
 
 def _as_a_set(edges: Pairs) -> Pairs:
@@ -111,7 +112,14 @@ class Adapters(Table):
     scale: float = 1.0
     """Initial value of the trained scale alpha; not 0."""
 
-    @field_validator("edges", "count", "edge_kind", "draw")
+    def placement_options(self) -> dict[str, object]:
+        """What the placement is told: its own settings, or where they are not known those that are no default."""
+        takes = _PLACEMENT_SETTINGS.get(self.placement)
+        if takes is None:
+            return self.model_dump(include=_OF_PLACEMENTS, exclude_defaults=True)
+        return self.model_dump(include=takes)
+
+    @field_validator(*_OF_PLACEMENTS)
     @classmethod
     def _belongs_to_placement(cls, value: object, info: ValidationInfo) -> object:
         placement, setting = info.data.get("placement"), str(info.field_name)

@@ -138,14 +138,7 @@ def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> PlacedAda
 
 
 def _edges(settings: Adapters, backbone: ResidualStream) -> tuple[Edge, ...]:
-    return select_edges(
-        settings.placement,
-        backbone.nodes,
-        edges=settings.edges,
-        count=settings.count,
-        edge_kind=settings.edge_kind,
-        draw=settings.draw,
-    )
+    return select_edges(settings.placement, backbone.nodes, **settings.placement_options())
 
 
 def _refuse_rounding(frozen_dtype: torch.dtype | None) -> None:
