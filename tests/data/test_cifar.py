@@ -170,7 +170,10 @@ def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, labels: ob
         cifar.read_pickle(tmp_path / "batch", b"labels")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", gzip.compress(bytes(3073))[:-9], b"plain"])
+BROKEN = {"empty": b"", "header": b"\x1f\x8b", "cut off": gzip.compress(bytes(3073))[:-9], "no gzip": b"plain"}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_a_broken_archive_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "batch.gz").write_bytes(content)
     with pytest.raises(UserError, match="batch"):
