@@ -15,7 +15,7 @@ from benchmarks.adapters import CLASSES, placed
 from benchmarks.harness import Comparison, Contestant, Effort, compare_on, matmul
 from benchmarks.trainings import Trained, as_one, called, contestants, endless, here, noise
 from petlsparse.adapters.edges import edge_space
-from petlsparse.adapters.models import PlacedAdapters, frozen_values, needed_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
 from petlsparse.adapters.placements import select_edges
 from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.backbones import load_backbone
@@ -89,21 +89,21 @@ class Bench:
         return self.compare(f"from images, {len(usual)} adapters", builders)
 
     def from_cached_values(self) -> Comparison:
-        """Placements in the last third, whose frozen values are there before the first step."""
+        """Placements in the last third, whose frozen features are there before the first step."""
         last = self.stream.nodes - 1
         late = [edge for edge in edge_space(last + 1) if 2 * last // 3 <= edge.source <= edge.target]
         draws = [random.Random(draw).sample(late, LATE) for draw in range(self.size.placements)]
         values = self.cached([self.placed(edges) for edges in draws])
 
         def loader(models: Sequence[PlacedAdapters]) -> Loader:
-            return CachedFeatures({node: values[node] for node in needed_values(models)[0]}, self.images.labels)
+            return CachedFeatures({node: values[node] for node in needed_features(models)[0]}, self.images.labels)
 
         what = "placements in the last third"
         builders: dict[str, Callable[[], Sequence[Trained]]] = {
             f"{len(draws)} {what}, one at a time, from images": partial(self.alone, draws, self.from_images_of),
             **self.together(what, draws, loader),
         }
-        return self.compare(f"from cached frozen values, {LATE} adapters", builders)
+        return self.compare(f"from cached frozen features, {LATE} adapters", builders)
 
     def compare(self, what: str, builders: Mapping[str, Callable[[], Sequence[Trained]]]) -> Comparison:
         """Times of one image of one run, beside the roof of bf16."""
@@ -168,10 +168,10 @@ class Bench:
         return self.images
 
     def cached(self, models: Sequence[PlacedAdapters]) -> dict[int, torch.Tensor]:
-        """All frozen values of all images that any of the models needs."""
-        nodes, pooled = needed_values(models)
+        """All frozen features of all images that any of the models needs."""
+        nodes, pooled = needed_features(models)
         batches = [
-            frozen_values(self.stream, self.images.batch(part), nodes, pooled=pooled)
+            frozen_features(self.stream, self.images.batch(part), nodes, pooled=pooled)
             for part in torch.arange(len(self.images.labels)).split(self.size.batch)
         ]
         return {node: torch.cat([batch[node] for batch in batches]) for node in nodes}

@@ -11,7 +11,7 @@ from petlsparse.adapters.forward_schedule import ForwardSchedule, NodeRef, NodeS
 from petlsparse.backbones.stream import Context, ResidualStream
 
 Values = dict[NodeRef, Any]
-"""What is there to be read at a step: frozen values as handed in, values of the main pass as `keep` has them."""
+"""What is there to be read at a step: frozen features as handed in, values of the main pass as `keep` has them."""
 
 
 def main_pass(

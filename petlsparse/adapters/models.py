@@ -91,10 +91,10 @@ class PlacedAdapters(nn.Module):
 
     def frozen(self, images: Tensor) -> dict[int, Tensor]:
         """Base pass: p[k], (B, T, d), of every k in `frozen_nodes`, and no further. Keeps no graph."""
-        return frozen_values(self.stream, images, self.frozen_nodes, self.frozen_dtype, pooled=self.pooled)
+        return frozen_features(self.stream, images, self.frozen_nodes, self.frozen_dtype, pooled=self.pooled)
 
     def adapted(self, frozen: Mapping[int, Tensor]) -> Tensor:
-        """Main pass from the lowest written node: frozen node values, as `frozen` returns them, to logits."""
+        """Main pass from the lowest written node: frozen features, as `frozen` returns them, to logits."""
         context, dtype = self.stream.context(), self.head.weight.dtype
         values = {k: frozen[k].to(dtype) for k in self.frozen_nodes}
         x = main_pass(self.stream, self.schedule, values, context, write=self._write)
@@ -109,7 +109,7 @@ class PlacedAdapters(nn.Module):
         return x
 
 
-def frozen_values(
+def frozen_features(
     stream: ResidualStream,
     images: Tensor,
     nodes: Collection[int],
@@ -139,8 +139,8 @@ def frozen_values(
     return kept
 
 
-def needed_values(models: Collection[PlacedAdapters]) -> tuple[tuple[int, ...], bool]:
-    """The nodes, ascending, whose frozen values models need; and whether of the last one pooled tokens are enough."""
+def needed_features(models: Collection[PlacedAdapters]) -> tuple[tuple[int, ...], bool]:
+    """The nodes, ascending, whose frozen features models need; and whether of the last one pooled tokens are enough."""
     nodes = {node for model in models for node in model.frozen_nodes}
     return tuple(sorted(nodes)), all(model.pooled for model in models if model.stream.nodes - 1 in model.frozen_nodes)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from petlsparse.adapters.adapter import Adapter
 from petlsparse.adapters.forward_schedule import NodeStep, Source, forward_schedule
 from petlsparse.adapters.main_pass import Values, main_pass
-from petlsparse.adapters.models import PlacedAdapters, frozen_values, needed_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
 from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights
 from petlsparse.stacked_parameters import stack_parameters
 
@@ -22,7 +22,7 @@ def difference(models: Sequence[PlacedAdapters]) -> str | None:
     first, adapters = models[0], _adapters(models)
     differs = {
         "backbones": any(model.stream is not first.stream for model in models),
-        "precisions of frozen values": any(model.frozen_dtype != first.frozen_dtype for model in models),
+        "precisions of frozen features": any(model.frozen_dtype != first.frozen_dtype for model in models),
         "heads": len({(repr(model.head), model.head.weight.dtype) for model in models}) > 1,
         # What is printed of an adapter are rank, norm and bias.
         "adapters": len({(repr(adapter), adapter.activation) for adapter in adapters}) > 1,
@@ -31,10 +31,10 @@ def difference(models: Sequence[PlacedAdapters]) -> str | None:
 
 
 class StackedPlacements:
-    """M placements as one: their main passes are rows of one batch, which each enters at its lowest written node.
+    """M placements as one: their main passes are rows of one batch, which each joins at its lowest written node.
 
-    Every sub-block runs once for all who have entered; all adapters that write to one node are two batched matrix
-    products. Frozen values of images are computed once for each batch, whoever needs them. No member sees anything
+    Every sub-block runs once for all who have joined; all adapters that write to one node are two batched matrix
+    products. Frozen features of images are computed once for each batch, whoever needs them. No member sees anything
     of another.
 
     Args:
@@ -48,7 +48,7 @@ class StackedPlacements:
         if reason := difference(models):
             raise ValueError(reason)
         self._models, self._stream, self._frozen_dtype = models, models[0].stream, models[0].frozen_dtype
-        self._nodes, self._pooled = needed_values(models)
+        self._nodes, self._pooled = needed_features(models)
 
         all_members = range(len(models))
         self._weight = stack_parameters([model.head.get_parameter("weight") for model in models], all_members)
@@ -82,7 +82,7 @@ class StackedPlacements:
         """Logits (M, B, classes) of U batches.
 
         Args:
-            inputs: normalised images (U, B, C, H, W), or the frozen values (U, B, T, d) of every node that a member
+            inputs: normalised images (U, B, C, H, W), or the frozen features (U, B, T, d) of every node that a member
                 needs; the last one may be whole, or as `read_by_pool` leaves it where nobody needs more.
             of: int64 (M,), which batch is whose.
         """
@@ -104,7 +104,7 @@ class StackedPlacements:
     def _frozen(self, inputs: Tensor | Mapping[int, Tensor]) -> dict[int, Tensor]:
         if isinstance(inputs, Tensor):
             images, nodes = inputs.flatten(0, 1), self._nodes
-            flat = frozen_values(self._stream, images, nodes, self._frozen_dtype, pooled=self._pooled)
+            flat = frozen_features(self._stream, images, nodes, self._frozen_dtype, pooled=self._pooled)
             inputs = {node: value.view(*inputs.shape[:2], *value.shape[1:]) for node, value in flat.items()}
         return {node: inputs[node].to(self._weight.rows.dtype) for node in self._nodes}
 
@@ -117,7 +117,7 @@ class StackedPlacements:
         return {step.node: own for step, own in zip(steps, grouped, strict=True)}
 
     def _join(self, x: Tensor | None, frozen: Tensor, step: NodeStep, *, of: Tensor) -> Tensor:
-        """Rows x (A * B, T, d) and behind them, of frozen values (U, B, T, d), those of each who joins."""
+        """Rows x (A * B, T, d) and behind them, of frozen features (U, B, T, d), those of each who joins."""
         joining = self._of(frozen, step.joins, of)
         return (joining if x is None else torch.cat([x.view(-1, *joining.shape[1:]), joining])).flatten(0, 1)
 

@@ -11,7 +11,7 @@ from typing import IO
 import torch
 from torch import Tensor, nn
 
-from petlsparse.adapters.models import PlacedAdapters, frozen_values, needed_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset, Split
 from petlsparse.recipe.execution import Execution
@@ -85,7 +85,7 @@ def _take(
     backbone: Mapping[str, str],
 ) -> Loaders:
     stream, dtype = models[0].stream, models[0].frozen_dtype or torch.float32
-    nodes, pooled = needed_values(models)
+    nodes, pooled = needed_features(models)
     splits = {"train": dataset.train, "val": dataset.val}
     group = _group(run, models[0], dataset, device, backbone)
     entries = {
@@ -103,7 +103,7 @@ def _take(
             for start in range(0, len(split), CHUNK):
                 with _autocast(run, device):
                     chunk = images.batch(slice(start, start + CHUNK))
-                    values = frozen_values(stream, chunk, wanted, dtype, pooled=pooled)
+                    values = frozen_features(stream, chunk, wanted, dtype, pooled=pooled)
                 for node, file in wanted.items():
                     file.write(_bytes(values[node]))
 

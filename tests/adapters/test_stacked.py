@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from petlsparse.adapters.importance import edge_rows
-from petlsparse.adapters.models import PlacedAdapters, frozen_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_features
 from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.backbones.stream import Context, ResidualStream
 from petlsparse.backbones.timm_streams import VisionTransformerStream
@@ -61,9 +61,9 @@ def pictures(batches: int, count: int = 3) -> Tensor:
 
 
 def values_of(models: Sequence[PlacedAdapters], pixels: Tensor) -> dict[int, Tensor]:
-    """The union of the members' frozen values (U, B, T, d), the last node whole."""
+    """The union of the members' frozen features (U, B, T, d), the last node whole."""
     nodes = {node for model in models for node in model.frozen_nodes}
-    each = [frozen_values(models[0].stream, batch, nodes) for batch in pixels]
+    each = [frozen_features(models[0].stream, batch, nodes) for batch in pixels]
     return {node: torch.stack([values[node] for values in each]) for node in nodes}
 
 
@@ -82,7 +82,7 @@ def assert_as_alone(models: Sequence[PlacedAdapters], pixels: Tensor, of: Sequen
             torch.testing.assert_close(found[id(parameter)], expected, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("values", [False, True], ids=["images", "frozen values"])
+@pytest.mark.parametrize("values", [False, True], ids=["images", "frozen features"])
 @pytest.mark.parametrize("cohort", COHORTS.values(), ids=COHORTS.keys())
 def test_logits_and_gradients_are_those_of_each_alone(cohort: list[Edges], values: bool) -> None:
     everyone = range(len(cohort))
@@ -228,7 +228,7 @@ def test_images_cost_one_frozen_pass_to_the_highest_node_anyone_needs() -> None:
     ("what", "other"),
     [
         ("backbones", {"stream": tiny_stream()}),
-        ("precisions of frozen values", {"frozen_dtype": torch.bfloat16}),
+        ("precisions of frozen features", {"frozen_dtype": torch.bfloat16}),
         ("adapters", {"rank": 2}),
         ("adapters", {"bias": True}),
         ("adapters", {"layer_norm": False}),

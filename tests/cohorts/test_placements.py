@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from petlsparse.adapters.importance import edge_rows
-from petlsparse.adapters.models import PlacedAdapters, frozen_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_features
 from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
@@ -73,7 +73,7 @@ def frozen_of(part: Split, models: Sequence[PlacedAdapters]) -> CachedFeatures:
     """The union of what models need; of the last node only what they all pool."""
     nodes = {node for model in models for node in model.frozen_nodes}
     pooled = all(model.pooled for model in models if NODES - 1 in model.frozen_nodes)
-    values = frozen_values(STREAM, images_of(part).batch(slice(None)), nodes, pooled=pooled)
+    values = frozen_features(STREAM, images_of(part).batch(slice(None)), nodes, pooled=pooled)
     return CachedFeatures(values, part.labels)
 
 
@@ -86,7 +86,7 @@ def trainings(kind: str, *, folder: Path | None = None, lrs: Sequence[float] = (
     """Of RUNS; the loaders serve all of them."""
     models = [model_of(edges, seed) for edges, seed in RUNS]
     loaders: tuple[Loader, Loader]
-    if kind == "frozen values":
+    if kind == "frozen features":
         loaders = frozen_of(TRAIN, models), frozen_of(VAL, models)
     else:
         loaders = images_of(TRAIN, flip if kind == "augmented images" else None), images_of(VAL)
@@ -143,7 +143,7 @@ def assert_alike(ours: Member, got: RunResult, theirs: Member, expected: RunResu
 
 
 @pytest.mark.parametrize("lrs", [(), (0.01, 0.03, 0.03, 0.01, 0.03, 0.01)], ids=["one rate", "two rates"])
-@pytest.mark.parametrize("kind", ["images", "augmented images", "frozen values"])
+@pytest.mark.parametrize("kind", ["images", "augmented images", "frozen features"])
 def test_each_member_becomes_what_it_becomes_alone(kind: str, lrs: tuple[float, ...]) -> None:
     alone, together = trainings(kind, lrs=lrs), trainings(kind, lrs=lrs)
     expected = [train(member) for member in alone]
@@ -158,7 +158,7 @@ def test_each_member_becomes_what_it_becomes_alone(kind: str, lrs: tuple[float, 
 
 
 def test_values_of_the_union_serve_as_well_as_each_ones_own() -> None:
-    together = trainings("frozen values")
+    together = trainings("frozen features")
     got = trained_as_one(together)
     for i, (edges, seed) in enumerate(RUNS):
         model = model_of(edges, seed)
@@ -168,12 +168,12 @@ def test_values_of_the_union_serve_as_well_as_each_ones_own() -> None:
 
 @pytest.mark.parametrize("company", [True, False], ids=["as one again", "each alone"])
 def test_an_interrupted_cohort_goes_on(tmp_path: Path, company: bool) -> None:
-    alone = trainings("frozen values")
+    alone = trainings("frozen features")
     expected = [train(member) for member in alone]
     asked = iter([False] * 4 + [True])
-    first = trained_as_one(trainings("frozen values", folder=tmp_path), should_stop=lambda: next(asked))
+    first = trained_as_one(trainings("frozen features", folder=tmp_path), should_stop=lambda: next(asked))
     assert {result.status for result in first} == {"interrupted"}
-    rest = trainings("frozen values", folder=tmp_path)
+    rest = trainings("frozen features", folder=tmp_path)
     if company:
         for member in rest:
             member.resume()

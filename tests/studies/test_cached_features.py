@@ -134,13 +134,13 @@ def test_a_second_run_computes_only_the_nodes_the_first_did_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     computed: list[set[int]] = []
-    original = cached_features.frozen_values
+    original = cached_features.frozen_features
 
     def watched(stream: Any, images: Any, nodes: Any, *rest: Any, **more: Any) -> Any:
         computed.append(set(nodes))
         return original(stream, images, nodes, *rest, **more)
 
-    monkeypatch.setattr(cached_features, "frozen_values", watched)
+    monkeypatch.setattr(cached_features, "frozen_features", watched)
     passes = []
     for edges in ([[12, 8]], [[11, 8], [12, 9]], [[12, 8], [8, 8]]):
         method = {"kind": "adapters", "placement": "explicit", "edges": edges}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from petlsparse.adapters.models import PlacedAdapters, frozen_values
+from petlsparse.adapters.models import PlacedAdapters, frozen_features
 from petlsparse.backbones.stream import Context
 from petlsparse.backbones.timm_streams import VisionTransformerStream
 
@@ -65,7 +65,7 @@ def test_in_float32_values_of_another_batch_change_logits_by_less_than_a_hundred
 
 @given(st.sets(st.integers(0, NODES - 1), min_size=1), st.integers(0, NODES - 1))
 def test_a_value_does_not_depend_on_which_others_are_asked_for(nodes: set[int], also: int) -> None:
-    some, more = frozen_values(STREAM, images(), nodes), frozen_values(STREAM, images(), nodes | {also})
+    some, more = frozen_features(STREAM, images(), nodes), frozen_features(STREAM, images(), nodes | {also})
     assert all(torch.equal(more[node], value) for node, value in some.items())
 
 
