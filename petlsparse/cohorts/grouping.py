@@ -34,8 +34,8 @@ def cohorts(
     largest = _largest() if size == "auto" else min(size, _largest())
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
-        alike = key(run)
-        groups.setdefault(("alone", run.run_id) if alike is None else ("alike", alike), []).append(run)
+        common = key(run)
+        groups.setdefault(("alone", run.run_id) if common is None else ("as one", common), []).append(run)
     return [part for group in groups.values() for part in _parts(group, workers, largest)]
 
 

@@ -27,7 +27,7 @@ class Stack(Protocol):
         ...
 
     def __call__(self, inputs: Any, of: Tensor) -> Tensor:
-        """Logits (M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), says which of them is whose."""
+        """Logits (M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), is the index of each model's batch."""
         ...
 
     def train(self, mode: bool) -> None:
@@ -40,7 +40,7 @@ class StackedModels:
 
     A plain stack of linear layers is computed by batched matrix products; everything else by `torch.func.vmap`, which
     makes grouped convolutions of convolutions. No member sees anything of another. On the CPU the products of a
-    member are the same to the last bit in any company, its own included (see `stacked_parameters.ALIGNMENT`).
+    member are the same to the last bit with any other members and by itself (see `stacked_parameters.ALIGNMENT`).
 
     Args:
         models: on one device. Their parameters and buffers become views of common tensors.
@@ -56,7 +56,7 @@ class StackedModels:
         if any(isinstance(module, nn.Dropout) and module.p > 0 for module in self._template.modules()):
             raise Incompatible("dropout draws its numbers one run at a time")
         if any(isinstance(module, nn.Linear) and 1 in module.weight.shape for module in self._template.modules()):
-            raise Incompatible("products with one row or column round otherwise in other company")
+            raise Incompatible("products with one row or column round otherwise with other members")
         own = [dict(model.named_parameters()) for model in models]
         all_members = range(len(models))
         self._parameters = {name: stack_parameters([each[name] for each in own], all_members) for name in own[0]}

@@ -108,7 +108,7 @@ def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool =
     for run_id, run in runs.items():
         model = run.backbone if run.study == "adapter-search" else run.network
         groups.setdefault(run.data, {}).setdefault((run.study, model), {})[run_id] = run
-    findings = [_check(alike, device, weights) for by_model in groups.values() for alike in by_model.values()]
+    findings = [_check(group, device, weights) for by_model in groups.values() for group in by_model.values()]
     return Findings(
         {run_id: found for each in findings for run_id, found in each.fingerprints.items()},
         {run_id: found for each in findings for run_id, found in each.problems.items()},
@@ -117,7 +117,7 @@ def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool =
     )
 
 
-def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findings:
+def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findings:
     """Runs with the same data and model."""
     import torch
 
@@ -130,12 +130,12 @@ def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findi
         problem = missing_arithmetic(run.training.precision, device) if device is not None else None
         return [problem] if problem else []
 
-    first = next(iter(alike.values()))
+    first = next(iter(runs.values()))
     study = _module(first)
     try:
         assembly = study.assemble(first if weights else _without_weights(first), torch.device("cpu"), PLAIN)
     except UserError as error:
-        return Findings({}, {run_id: [*arithmetic(run), *error.problems] for run_id, run in alike.items()})
+        return Findings({}, {run_id: [*arithmetic(run), *error.problems] for run_id, run in runs.items()})
 
     @cache
     def tried(method: Hashable) -> tuple[Problem, ...]:
@@ -147,7 +147,7 @@ def _check(alike: Mapping[str, Run], device: str | None, weights: bool) -> Findi
 
     examples = len(assembly.dataset.train)
     problems = {
-        run_id: [*arithmetic(run), *tried(run.method), *length_problems(run, examples)] for run_id, run in alike.items()
+        run_id: [*arithmetic(run), *tried(run.method), *length_problems(run, examples)] for run_id, run in runs.items()
     }
     data = assembly.dataset
     return Findings(dict.fromkeys(problems, assembly.fingerprints), problems, [summary(data)], remarks(data))

@@ -53,7 +53,7 @@ def execute(
 
     Args:
         spec: of the study.
-        runs: alike in all that the study's cohort key asks for.
+        runs: equal in all that the study's cohort key asks for.
         run_dirs: their folders, with checkpoints of the same step or with none.
         device: where everything happens.
         progress: told the index of a run, and how far it has come and all others with it; of an evaluation, of each.
@@ -145,7 +145,7 @@ def cohort_size(spec: CohortSpec, runs: Sequence[Run], device: torch.device, exe
             device=device,
             execution=execution,
             stacked=True,
-            beside=runs[count:] if spec.shares_loaders else (),
+            others=runs[count:] if spec.shares_loaders else (),
         )
         return peak_bytes([one.member for one in prepared], stack=spec.stack, method=spec.method)
 

@@ -70,7 +70,7 @@ def build_members(
     stacked: bool,
     checkpoint_every: Duration | None = None,
     progress: Callable[[int, Progress], None] = lambda *_: None,
-    beside: Sequence[Run] = (),
+    others: Sequence[Run] = (),
 ) -> list[Prepared]:
     """Runs assembled and prepared, with the runtime choices of their checkpoints; not resumed yet.
 
@@ -84,7 +84,7 @@ def build_members(
             with one set of loaders.
         checkpoint_every: time between checkpoints.
         progress: told the index of a run and how far it is.
-        beside: other runs that the loaders are to serve as well.
+        others: runs that the loaders are to serve as well.
     """
     if stacked:
         execution = replace(execution, backend="masked")
@@ -93,7 +93,7 @@ def build_members(
         (checkpoint and runtime_choices_of(checkpoint, run.run_id)) or {}
         for checkpoint, run in zip(checkpoints, runs, strict=True)
     ]
-    assemblies = spec.assemble([*runs, *beside], device, execution, [*resumed_from, *({} for _ in beside)])[: len(runs)]
+    assemblies = spec.assemble([*runs, *others], device, execution, [*resumed_from, *({} for _ in others)])[: len(runs)]
     loaders = assemblies[0].loaders
     found = []
     for i, (run, folder, assembly) in enumerate(zip(runs, folders, assemblies, strict=True)):

@@ -14,7 +14,7 @@ from petlsparse.recipe.schema import Run
 from petlsparse.studies import check
 from tests.backbones.test_eva import save_folder, small
 from tests.studies.settings import ADAPTED, execute, lasting, make
-from tests.studies.test_together import execute_all
+from tests.studies.test_cohorts import execute_all
 
 METHODS = [
     {"kind": "adapters", "placement": "explicit", "edges": [[4, 1], [1, 2], [2, 4]]},  # 5 nodes
