@@ -77,7 +77,7 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> dict[s
             reason = _reason(error)
             first.note(reason)
             pending = Outcome(PENDING, reason)
-            if len(jobs) == 1:
+            if len(jobs) == 1 and not outcomes:  # a result that is recorded stays
                 store.write_record(failure(first, reason, _about(first, started)))
                 outcomes[first.run_id] = Outcome("failed", reason[-ERROR_CHARACTERS:], passing=_may_pass(error))
     return {job.run_id: outcomes.get(job.run_id, pending) for job in jobs}

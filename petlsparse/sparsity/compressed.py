@@ -1,6 +1,6 @@
 """Sparse matrices in compressed rows on the CPU, and their products with activations.
 
-A matrix is an index, which lasts from one topology update to the next, and the values of the moment.
+A matrix is a pattern, which lasts from one topology update to the next, and the values of the moment.
 """
 
 import warnings
@@ -63,7 +63,7 @@ class CsrPattern:
 
 
 def compressed(active: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """`rows` (height + 1,) and `columns` (n,) of an index, int32, from ascending positions (n,) in the matrix."""
+    """`rows` (height + 1,) and `columns` (n,) of a pattern, int32, from ascending indices (n,) in the matrix."""
     starts = torch.arange(0, (height + 1) * width, width)
     rows = torch.searchsorted(active, starts, out_int32=True)
     columns = active - starts[:-1].repeat_interleave(rows.diff(), output_size=len(active))

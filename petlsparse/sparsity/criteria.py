@@ -19,7 +19,7 @@ from petlsparse.sparsity.selection import lowest, lowest_of_each_sign
 
 
 class ActiveWeights(NamedTuple):
-    """What a criterion sees of a layer: entries of the active weights, in the order of their positions."""
+    """What a criterion sees of a layer: entries of the active weights, in the order of their indices."""
 
     weight: Tensor
     """(n,)"""

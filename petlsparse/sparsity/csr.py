@@ -21,7 +21,7 @@ from petlsparse.sparsity.topology import LayerView, TopologyUpdate, surviving
 
 
 class Csr:
-    """Keeps `CsrLayer.values` and whatever belongs to them in the order of the active positions.
+    """Keeps `CsrLayer.values` and whatever belongs to them in the order of the active indices.
 
     Args:
         layer: what is in the model.

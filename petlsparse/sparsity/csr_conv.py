@@ -1,7 +1,7 @@
 """A convolution that holds its active weights only, and computes with them as one sparse matrix.
 
 Unrolled, a convolution is a matrix from all input pixels to all output pixels, applied to one column per example. An
-active weight is repeated for every output pixel, and its gradient is summed over these. The index has as many entries
+active weight is repeated for every output pixel, and its gradient is summed over these. The pattern has as many entries
 as a forward pass of one example has products, some dozen bytes each.
 """
 

@@ -36,13 +36,13 @@ class CsrLayer(nn.Module, ABC):
     Args:
         weight: (out, ...), of which the entries at `active` are copied.
         bias: (out,) or None; taken over as it is.
-        active: positions of the active weights in the flattened weight, int64 (n,), ascending.
+        active: indices of the active weights in the flattened weight, int64 (n,), ascending.
 
     Attributes:
         shape: that of the weight.
-        values: the active weights, a parameter (n,), in the order of their positions.
+        values: the active weights, a parameter (n,), in the order of their indices.
         rows: where each output begins in `values`, and where the last one ends, a buffer (out + 1,), int32.
-        columns: position of each active weight among those of its output, a buffer (n,), int32.
+        columns: place of each active weight among those of its output, a buffer (n,), int32.
         records: whether to keep what `dense_gradient` needs from backward passes, until `free` is called.
     """
 
@@ -90,7 +90,7 @@ class CsrLayer(nn.Module, ABC):
         return self._patterns[size]
 
     def active(self) -> Tensor:
-        """Positions of the active weights in the flattened weight, int64 (n,), ascending."""
+        """Indices of the active weights in the flattened weight, int64 (n,), ascending."""
         starts = torch.arange(0, self.shape[0] * self.width, self.width)
         return starts.repeat_interleave(self.rows.diff(), output_size=len(self.columns)) + self.columns
 
@@ -127,7 +127,7 @@ class CsrLayer(nn.Module, ABC):
             self._passes.append(Pass(dy, x, size))
 
     def __getstate__(self) -> dict[str, Any]:
-        # Versions count from zero again in a copy: an index taken along could pass for that of another topology.
+        # Versions count from zero again in a copy: a pattern taken along could pass for that of another topology.
         return {**self.__dict__, "_patterns": {}, "_pattern_of": None, "_passes": []}
 
 

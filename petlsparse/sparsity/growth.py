@@ -1,7 +1,7 @@
 """Growth rules: which inactive weights of a layer become active at a topology update.
 
-A rule scores every position of a layer, (N,), the largest grow first; the update passes over those that are active.
-Just-pruned positions are candidates like any other.
+A rule scores every weight of a layer, (N,), the largest grow first; the update passes over those that are active.
+Those just pruned are candidates like any other.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class GrowthScore(Protocol):
-    """Urgency of growing each position, shaped like `gradient`: a new tensor, which the update writes into."""
+    """Urgency of growing each weight, shaped like `gradient`: a new tensor, which the update writes into."""
 
     def __call__(self, gradient: Tensor, *, generator: torch.Generator) -> Tensor:
         """Larger grows first."""
@@ -22,10 +22,10 @@ class GrowthScore(Protocol):
 
 @dataclass(frozen=True)
 class Growth:
-    """Which positions grow.
+    """Which weights grow.
 
     Attributes:
-        score: urgency of growing each position; None for any, uniformly without replacement.
+        score: urgency of growing each weight; None for any, uniformly without replacement.
         reads_gradient: it does, so that the gradient must be computed where weights are inactive, too.
         draws: the score draws from the generator. One that does not is elementwise, and computed for many runs at once.
     """

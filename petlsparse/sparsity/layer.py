@@ -11,8 +11,8 @@ from petlsparse.sparsity.topology import LayerView, TopologyUpdate
 class SparseLayer(Protocol):
     """A layer with a fixed number of active weights, all others being zero.
 
-    Positions are indices into the flattened (row-major) weight. Weights and gradients of active entries come in the
-    order of their positions, so that all ways of holding them give a criterion the same vectors.
+    Indices are those of the flattened (row-major) weight. Weights and gradients of active entries come in the
+    order of their indices, so that all ways of holding them give a criterion the same vectors.
     """
 
     @property

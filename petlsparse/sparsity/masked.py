@@ -1,7 +1,7 @@
 """A sparse layer as a dense one over zeros.
 
 The weight is masked in its data, not in the graph: the forward pass is an ordinary dense one, and gradients arrive at
-inactive positions too, where gradient growth reads them. Works for every layer on every device.
+inactive weights too, where gradient growth reads them. Works for every layer on every device.
 """
 
 from collections.abc import Iterator

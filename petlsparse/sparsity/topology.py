@@ -30,7 +30,7 @@ def drop_count(drop_fraction: float, active: int) -> int:
 
 
 class TopologyUpdate(NamedTuple):
-    """What one update did to the rows of a layer: positions in the flattened (M, N), int64, ascending."""
+    """What one update did to the rows of a layer: indices in the flattened (M, N), int64, ascending."""
 
     active: Tensor
     """What is active now: in every row as many as before the update."""
@@ -42,7 +42,7 @@ class TopologyUpdate(NamedTuple):
     """What was removed and added again at once."""
 
     def of_rows(self, rows: int, size: int) -> "list[TopologyUpdate]":
-        """The update of each row of so many weights, by positions in it."""
+        """The update of each row of so many weights, by indices in it."""
         if rows == 1:
             return [self]
         begins = torch.arange(rows + 1, device=self.active.device) * size
@@ -183,7 +183,7 @@ def _urgency(growth: Growth, layer: LayerView, generators: Sequence[torch.Genera
 
 
 def random_inactive(active: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Positions, ascending, of `count` entries where a boolean (N,) is False, uniformly chosen."""
+    """Indices, ascending, of `count` entries where a boolean (N,) is False, uniformly chosen."""
     inactive = indices_of(~active)
     chosen = random_subset(len(inactive), count, generator).to(active.device)
     return inactive[indices_of(chosen)]
@@ -195,7 +195,7 @@ def surviving(before: Tensor, update: TopologyUpdate, size: int, *, keep_regrown
     Both are ascending and belong together entry by entry; all other entries of `update.active` start anew.
 
     Args:
-        before: positions that were active, (n,).
+        before: indices that were active, (n,).
         update: what happened.
         size: number of weights of the layer.
         keep_regrown: whether a weight that was pruned and grown at once is among them.

@@ -1,11 +1,15 @@
 """However a run ends, the others do not notice."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from petlsparse.launch.events import Failed, Finished, Planned, Progressed, Retried, Started
 from petlsparse.tracking.compaction import read_table
+from tests.launch import fake_studies
 from tests.launch.fake_studies import STEPS, Trouble
-from tests.launch.fakes import Executed, fake_run
+from tests.launch.fakes import Executed, alike, fake_run, fake_runs
 
 TROUBLES = [trouble for trouble in Trouble if trouble not in (Trouble.SLOW, Trouble.PATIENT, Trouble.DEAF)]
 
@@ -107,3 +111,19 @@ def test_the_next_command_tries_only_the_failed_ones_again(executed: Executed) -
     assert again.statuses == executed.statuses
     attempts = dict(zip(TROUBLES, again.attempts(), strict=True))
     assert {trouble: attempts[trouble] for trouble in failed} == failed
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_what_goes_wrong_after_a_result_costs_no_result(
+    runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = fake_studies.execute
+
+    def raise_at_the_end(*arguments: Any, **options: Any) -> None:
+        execute(*arguments, **options)
+        raise ZeroDivisionError("on the way out")
+
+    monkeypatch.setattr("petlsparse.launch.worker.resolve", lambda *_: raise_at_the_end)
+    executed = Executed(fake_runs([Trouble.NONE] * runs), tmp_path / "store", workers=0, cohort_key=alike)
+    assert executed.statuses == ["done"] * runs
+    assert "on the way out" in executed.log(executed.runs[0])
