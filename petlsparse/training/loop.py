@@ -58,6 +58,7 @@ class Loop:
         self.correct = torch.stack([member.correct for member in self.members])
         for member, loss_sum, correct in zip(self.members, self.loss_sum, self.correct, strict=True):
             member.loss_sum, member.correct = loss_sum, correct
+        self.ones = torch.ones(len(self.members), device=first.device)
         self.leaders = list({member.seed: member for member in self.members}.values())
         """One for each seed: those with the same seed see the same batches."""
         seeds = [member.seed for member in self.leaders]
@@ -151,7 +152,7 @@ class Loop:
         with self.members[0].autocast():
             logits = self.strategy.logits(inputs, self.of)
         losses = self.strategy.losses(logits, labels, "mean", self.settings.label_smoothing)
-        losses.sum().backward()  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
+        losses.backward(self.ones)  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
         self.loss_sum += losses.detach() * labels.shape[1]
         self.correct += (logits.detach().argmax(2) == labels).sum(1)
 
