@@ -39,7 +39,7 @@ def evaluate(strategy: Strategy, loader: Loader) -> list[Score]:
         with strategy.members[0].autocast():
             logits = strategy.logits(batched(loader.batch(part), 1), first)
         loss += strategy.losses(logits, labels, "sum")
-        correct += (logits.argmax(2) == labels).sum(1)
+        correct += (logits.argmax(-1) == labels).sum(1)
     strategy.train(True)
     return [Score(a / count, 100 * b / count) for a, b in zip(loss.tolist(), correct.tolist(), strict=True)]
 
@@ -48,4 +48,4 @@ def batched(inputs: Any, batches: int) -> Any:
     """Inputs of `batches` batches on end, (U * B, ...), as (U, B, ...); of each value if they are a dict."""
     if isinstance(inputs, dict):
         return {key: batched(value, batches) for key, value in inputs.items()}
-    return inputs.unflatten(0, (batches, -1))
+    return inputs.unsqueeze(0) if batches == 1 else inputs.unflatten(0, (batches, -1))

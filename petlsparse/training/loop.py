@@ -58,7 +58,6 @@ class Loop:
         self.correct = torch.stack([member.correct for member in self.members])
         for member, loss_sum, correct in zip(self.members, self.loss_sum, self.correct, strict=True):
             member.loss_sum, member.correct = loss_sum, correct
-        self.ones = torch.ones(len(self.members), device=first.device)
         self.leaders = list({member.seed: member for member in self.members}.values())
         """One for each seed: those with the same seed see the same batches."""
         seeds = [member.seed for member in self.leaders]
@@ -92,7 +91,8 @@ class Loop:
             epoch, within = divmod(step, self.epoch_steps)
             if epoch != of_epoch:
                 orders, of_epoch = torch.stack([leader.order(epoch) for leader in self.leaders]), epoch
-            yield epoch + 1, orders[:, within * size : (within + 1) * size]
+                chunks = torch.split(orders, size, dim=1)
+            yield epoch + 1, chunks[within]
 
     def advance(self, epoch: int, chosen: Tensor) -> None:
         """A step of all and what is due before and after it."""
@@ -133,7 +133,7 @@ class Loop:
         """Inputs and labels of a batch for each seed, (U, B, ...)."""
         loader, labels = self.loader, self.loader.labels[chosen]
         if not loader.random:
-            return batched(loader.batch(chosen.flatten()), len(chosen)), labels
+            return batched(loader.batch(chosen.flatten() if len(chosen) > 1 else chosen[0]), len(chosen)), labels
         each = [
             loader.batch(examples, stream(leader.seed, "augment", index))
             for examples, leader in zip(chosen, self.leaders, strict=True)
@@ -152,9 +152,9 @@ class Loop:
         with self.members[0].autocast():
             logits = self.strategy.logits(inputs, self.of)
         losses = self.strategy.losses(logits, labels, "mean", self.settings.label_smoothing)
-        losses.backward(self.ones)  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
+        losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
         self.loss_sum += losses.detach() * labels.shape[1]
-        self.correct += (logits.detach().argmax(2) == labels).sum(1)
+        self.correct += (logits.detach().argmax(-1) == labels).sum(1)
 
     def update(self) -> None:
         """The optimizer step, with what methods do at every one."""

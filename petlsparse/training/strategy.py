@@ -44,7 +44,10 @@ class Strategy(Protocol):
         ...
 
     def logits(self, inputs: Any, of: Tensor) -> Tensor:
-        """(M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), is the index of each member's batch."""
+        """(M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), is the index of each member's batch.
+
+        One member may leave out its dimension here and in losses, as it takes time to put it there and away again.
+        """
         ...
 
     def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
@@ -100,16 +103,14 @@ class Single:
         self._optimizer.zero_grad(set_to_none=True)
 
     def logits(self, inputs: Any, of: Tensor) -> Tensor:
-        """(1, B, classes)."""
+        """(B, classes)."""
         inputs = {key: value[0] for key, value in inputs.items()} if isinstance(inputs, dict) else inputs[0]
         logits: Tensor = self._model(inputs)
-        return logits.unsqueeze(0)
+        return logits
 
     def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
-        """(1,), reduced by torch: the mean of a row of losses rounds otherwise."""
-        return functional.cross_entropy(
-            logits.squeeze(0).float(), labels.squeeze(0), reduction=reduction, label_smoothing=label_smoothing
-        ).unsqueeze(0)
+        """A scalar, reduced by torch: the mean of a row of losses rounds otherwise."""
+        return functional.cross_entropy(logits.float(), labels[0], reduction=reduction, label_smoothing=label_smoothing)
 
     def set_lrs(self, step: int) -> None:
         """Of every group of the optimizer."""
