@@ -13,9 +13,9 @@ from benchmarks.harness import Comparison, Effort, compare_on
 from benchmarks.mlp import MEAN, SHAPE, STD, Arm, method_of, optimizer
 from benchmarks.trainings import Trained, as_one, called, contestants, endless, here, noise
 from petlsparse.cohorts.models import Stack
+from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.data.augment import crop_flip
 from petlsparse.networks import build_network
-from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.loaders import Images
 from petlsparse.training.loop import Loop

@@ -17,8 +17,8 @@ from benchmarks.trainings import Trained, as_one, called, contestants, endless, 
 from petlsparse.adapters.edges import edge_space
 from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
 from petlsparse.adapters.placements import select_edges
-from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.backbones import load_backbone
+from petlsparse.cohorts.placements import StackedPlacements
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.member import Member

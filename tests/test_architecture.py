@@ -23,12 +23,12 @@ ALLOWED = {
     "adapters": {"backbones"},
     "tracking": {"recipe"},
     "training": {"data", "tracking"},
-    "cohorts": {"recipe", "training"},
+    "cohorts": {"adapters", "backbones", "recipe", "sparsity", "training"},
     "analysis": {"tracking", "recipe"},
     "launch": {"cohorts", "recipe", "tracking", "studies", "training"},
     "studies": {"adapters", "backbones", "cohorts", "data", "networks", "recipe", "sparsity", "tracking", "training"},
 }
-OPEN = {"errors", "homes", "registry", "stacked_parameters"}
+OPEN = {"errors", "homes", "registry"}
 
 
 def rooms_imported_by(path: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from petlsparse.stacked_parameters import StackedParameter, empty_rows, unpadded
+from petlsparse.cohorts.parameters import StackedParameter, empty_rows, unpadded
 
 
 def stacked_linear(x: Tensor, weight: StackedParameter, bias: StackedParameter | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from petlsparse.cohorts.linear import stacked_linear
-from petlsparse.stacked_parameters import ALIGNMENT, StackedParameter, stack_parameters
+from petlsparse.cohorts.parameters import ALIGNMENT, StackedParameter, stack_parameters
 
 
 class Incompatible(Exception):
@@ -40,7 +40,7 @@ class StackedModels:
 
     A plain stack of linear layers is computed by batched matrix products; everything else by `torch.func.vmap`, which
     makes grouped convolutions of convolutions. No member sees anything of another. On the CPU the products of a
-    member are the same to the last bit with any other members and by itself (see `stacked_parameters.ALIGNMENT`).
+    member are the same to the last bit with any other members and by itself (see `parameters.ALIGNMENT`).
 
     Args:
         models: on one device. Their parameters and buffers become views of common tensors.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from petlsparse.stacked_parameters import StackedParameter, as_rows, unpadded
+from petlsparse.cohorts.parameters import StackedParameter, as_rows, unpadded
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from petlsparse.cohorts.capture import CapturedStep
 from petlsparse.cohorts.compatible import by_optimizer, check_compatible, consecutive
 from petlsparse.cohorts.models import Stack, StackedModels, member_losses
 from petlsparse.cohorts.optimizer import StackedOptimizer
-from petlsparse.stacked_parameters import StackedParameter
+from petlsparse.cohorts.parameters import StackedParameter
 from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method

@@ -16,10 +16,9 @@ from petlsparse.adapters.flops import flops_per_example
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
 from petlsparse.adapters.placements import select_edges
-from petlsparse.adapters.stacked import StackedPlacements, difference
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
-from petlsparse.cohorts.models import Incompatible
+from petlsparse.cohorts.placements import StackedPlacements
 from petlsparse.data.types import Dataset
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
@@ -174,11 +173,7 @@ def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
 
 
 def _stack(models: Sequence[nn.Module]) -> StackedPlacements:
-    placed = [model for model in models if isinstance(model, PlacedAdapters)]
-    assert len(placed) == len(models)
-    if reason := difference(placed):
-        raise Incompatible(reason)
-    return StackedPlacements(placed)
+    return StackedPlacements(cast("Sequence[PlacedAdapters]", models))  # others have no cohort key
 
 
 SPEC = CohortSpec(key=cohort_key, assemble=assemble_together, shares_loaders=True, stack=_stack)

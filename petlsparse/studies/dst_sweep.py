@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from petlsparse.cohorts.models import Stack
+from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.errors import Problem, UserError
 from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
@@ -27,7 +28,6 @@ from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
 from petlsparse.sparsity.geometry import geometries
 from petlsparse.sparsity.maskable import maskable
-from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates

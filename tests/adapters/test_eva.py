@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from petlsparse.adapters.models import PlacedAdapters
-from petlsparse.adapters.stacked import StackedPlacements
 from petlsparse.backbones.timm_streams import TimmStream, as_stream
+from petlsparse.cohorts.placements import StackedPlacements
 
 from .toys import CLASSES, WIDTH, generator, images, placed, stir
 

@@ -1,197 +1,247 @@
-"""Placements trained as one: each member's history and weights are those of its training alone."""
+"""Placements computed as one: logits and gradients are those of each model alone, and nothing is done twice."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.models import PlacedAdapters, frozen_features
-from petlsparse.adapters.stacked import StackedPlacements
-from petlsparse.cohorts.stacked import Stacked
-from petlsparse.data.types import Split
-from petlsparse.training.loaders import CachedFeatures, Images, Loader
-from petlsparse.training.loop import Loop
-from petlsparse.training.member import Member
-from petlsparse.training.method import Plain
-from petlsparse.training.optimizers import OPTIMIZERS
-from petlsparse.training.result import RunResult
-from petlsparse.training.schedules import cosine, with_warmup
-from petlsparse.training.seeding import stream as numbers
-from petlsparse.training.settings import Settings
-from tests.adapters.toys import CLASSES, tiny_stream
-from tests.training.toys import train
+from petlsparse.backbones.stream import Context, ResidualStream
+from petlsparse.backbones.timm_streams import VisionTransformerStream
+from petlsparse.cohorts.models import Incompatible
+from petlsparse.cohorts.placements import StackedPlacements
+from tests.adapters.toys import CLASSES, WIDTH, generator, placed, tiny_stream
 
-NODES, STEPS = 7, 12
+NODES = 7
 STREAM = tiny_stream()
-CPU = torch.device("cpu")
-SCHEDULE = with_warmup(cosine(final_fraction=0.1), total_steps=STEPS, warmup_steps=3)
 
-PROBE: list[tuple[int, int]] = []
-PARALLEL = [(j, j + 1) for j in range(NODES - 1)]
-LATE = [(0, 5), (3, 4), (5, 6)]
-MIXED = [(6, 2), (4, 2), (2, 2), (1, 2), (2, 5), (3, 6), (6, 6)]
-RUNS = [(LATE, 1), (PARALLEL, 1), (PROBE, 2), (MIXED, 2), (MIXED, 3), ([(6, 6)], 1)]
-"""Edges and seed."""
+Edges = Sequence[tuple[int, int]]
+PROBE: Edges = []
+PARALLEL: Edges = [(j, j + 1) for j in range(NODES - 1)]
+SEQUENTIAL: Edges = [(j, j) for j in range(NODES)]
+LATE: Edges = [(3, 4), (0, 5), (4, 6)]
+MIXED: Edges = [(6, 2), (4, 2), (2, 2), (1, 2), (2, 5), (3, 6), (6, 6), (5, 6)]
+BACK: Edges = [(6, 0), (5, 3), (0, 4)]
 
-
-class DoubleImages(Images):
-    """In float64, like the toy backbone."""
-
-    def batch(self, which: Tensor | slice, generator: torch.Generator | None = None) -> Tensor:
-        return super().batch(which, generator).double()
-
-
-def split(count: int, seed: int) -> Split:
-    """Random images; the label says which of the four patches is brightest."""
-    source = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (count, 3, 4, 4), generator=source, dtype=torch.uint8)
-    patches = images.float().unflatten(2, (2, 2)).unflatten(4, (2, 2)).mean((1, 3, 5))
-    return Split(images, patches.flatten(1).argmax(1))
+COHORTS: dict[str, list[Edges]] = {
+    "one alone": [MIXED],
+    "seeds of one placement": [PARALLEL, PARALLEL, PARALLEL],
+    "only linear probes": [PROBE, PROBE],
+    "starting one after another": [LATE, PARALLEL, PROBE, BACK, [(6, 6)], SEQUENTIAL],
+    "an edge read by some below their start": [[(3, 6), (5, 5)], [(3, 6), (1, 2)], [(3, 6), (2, 3)]],
+    "several writes to a node": [MIXED, LATE, MIXED],
+    "nobody at the lower nodes": [[(5, 6)], [(6, 6)], PROBE],
+}
 
 
-TRAIN, VAL, TEST = split(38, 1), split(20, 2), split(30, 3)
+def members(
+    cohort: Sequence[Edges], stream: ResidualStream = STREAM, first_seed: int = 10, **options: Any
+) -> list[PlacedAdapters]:
+    """Each with weights of its own, none at its initial value."""
+    models = []
+    for seed, edges in enumerate(cohort, start=first_seed):
+        model = placed(edges, stream, generator=generator(seed), head_generator=generator(seed), **options)
+        for parameter in model.adapters.parameters():
+            nn.init.normal_(parameter, mean=0.2, std=0.5, generator=generator(seed))
+        models.append(model)
+    return models
 
 
-def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Some upside down."""
-    some = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(some.view(-1, 1, 1, 1), images.flip(2), images)
+def pictures(batches: int, count: int = 3) -> Tensor:
+    return torch.randn(batches, count, 3, 4, 4, generator=generator(2), dtype=torch.float64)
 
 
-def images_of(part: Split, augment: Callable[[Tensor, torch.Generator], Tensor] | None = None) -> Images:
-    return DoubleImages(part, STREAM.mean, STREAM.std, augment)
-
-
-def frozen_of(part: Split, models: Sequence[PlacedAdapters]) -> CachedFeatures:
-    """The union of what models need; of the last node only what they all pool."""
+def values_of(models: Sequence[PlacedAdapters], pixels: Tensor) -> dict[int, Tensor]:
+    """The union of the members' frozen features (U, B, T, d), the last node whole."""
     nodes = {node for model in models for node in model.frozen_nodes}
-    pooled = all(model.pooled for model in models if NODES - 1 in model.frozen_nodes)
-    values = frozen_features(STREAM, images_of(part).batch(slice(None)), nodes, pooled=pooled)
-    return CachedFeatures(values, part.labels)
+    each = [frozen_features(models[0].stream, batch, nodes) for batch in pixels]
+    return {node: torch.stack([values[node] for values in each]) for node in nodes}
 
 
-def model_of(edges: list[tuple[int, int]], seed: int) -> PlacedAdapters:
-    sources = {"generator": numbers(seed, "adapters"), "head_generator": numbers(seed, "head")}
-    return PlacedAdapters(STREAM, edges, CLASSES, rank=3, **sources).double()
+def assert_as_alone(models: Sequence[PlacedAdapters], pixels: Tensor, of: Sequence[int], *, values: bool) -> None:
+    stack = StackedPlacements(models)
+    labels = torch.arange(3) % CLASSES
+    logits = stack(values_of(models, pixels) if values else pixels, torch.tensor(of))
+    sum(F.cross_entropy(own, labels) for own in logits).backward()
+    found = {id(p): stacked.gradient()[k] for stacked in stack.parameters for k, p in enumerate(stacked.parameters)}
+    trained = [[p for p in model.parameters() if p.requires_grad] for model in models]
+    assert found.keys() == {id(p) for own in trained for p in own}
+    for model, own, batch, together in zip(models, trained, of, logits, strict=True):
+        alone = model(pixels[batch])
+        torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9)
+        for parameter, expected in zip(own, torch.autograd.grad(F.cross_entropy(alone, labels), own), strict=True):
+            torch.testing.assert_close(found[id(parameter)], expected, rtol=1e-7, atol=1e-9)
 
 
-def trainings(kind: str, *, folder: Path | None = None, lrs: Sequence[float] = (), **settings: Any) -> list[Member]:
-    """Of RUNS; the loaders serve all of them."""
-    models = [model_of(edges, seed) for edges, seed in RUNS]
-    loaders: tuple[Loader, Loader]
-    if kind == "frozen features":
-        loaders = frozen_of(TRAIN, models), frozen_of(VAL, models)
-    else:
-        loaders = images_of(TRAIN, flip if kind == "augmented images" else None), images_of(VAL)
-    return [
-        training(model, loaders, seed, folder and folder / str(i), lr=lrs[i] if lrs else 0.02, **settings)
-        for i, (model, (_, seed)) in enumerate(zip(models, RUNS, strict=True))
-    ]
+@pytest.mark.parametrize("values", [False, True], ids=["images", "frozen features"])
+@pytest.mark.parametrize("cohort", COHORTS.values(), ids=COHORTS.keys())
+def test_logits_and_gradients_are_those_of_each_alone(cohort: list[Edges], values: bool) -> None:
+    everyone = range(len(cohort))
+    assert_as_alone(members(cohort), pictures(1), [0] * len(cohort), values=values)
+    assert_as_alone(members(cohort), pictures(len(cohort)), list(everyone), values=values)
+    assert_as_alone(members(cohort), pictures(2), [member % 2 for member in everyone], values=values)
 
 
-def training(
-    model: PlacedAdapters,
-    loaders: tuple[Loader, Loader],
-    seed: int,
-    checkpoint: Path | None,
-    *,
-    lr: float,
-    **settings: Any,
-) -> Member:
-    method = Plain(model)
-    lengths = {"batch_size": 16, "total_steps": STEPS, "evaluate_every": 2, "checkpoint_every": 100}
-    return Member(
-        method,
-        train=loaders[0],
-        val=loaders[1],
-        read_test=lambda: images_of(TEST),
-        optimizer=OPTIMIZERS["adamw"](method.parameters(), lr=lr, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.05),
-        schedule=SCHEDULE,
-        settings=Settings(**{**lengths, **settings}),
-        seed=seed,
-        device=CPU,
-        checkpoint=checkpoint,
-    )
+pairs = st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1))
+cohorts = st.lists(st.lists(pairs, unique=True, max_size=6), min_size=1, max_size=4)
 
 
-def stack(models: Sequence[nn.Module]) -> StackedPlacements:
-    return StackedPlacements([model for model in models if isinstance(model, PlacedAdapters)])
+@given(cohorts, st.data())
+def test_so_they_are_for_any_placements_and_seeds(cohort: list[Edges], data: st.DataObject) -> None:
+    batches = data.draw(st.integers(1, 3))
+    of = data.draw(st.lists(st.integers(0, batches - 1), min_size=len(cohort), max_size=len(cohort)))
+    assert_as_alone(members(cohort), pictures(batches), of, values=data.draw(st.booleans()))
 
 
-def trained_as_one(members: Sequence[Member], should_stop: Callable[[], bool] = lambda: False) -> list[RunResult]:
-    results: dict[Member, RunResult] = {}
-    Loop(Stacked(members, stack=stack), done=results.__setitem__, should_stop=should_stop).run()
-    return [results[member] for member in members]
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"layer_norm": False},
+        {"layer_norm": False, "bias": True},
+        {"bias": True, "activation": "gelu", "rank": 1},
+        {"rank": 5, "scale": -0.5},
+    ],
+    ids=str,
+)
+def test_so_they_are_for_every_kind_of_adapter(options: dict[str, Any]) -> None:
+    assert_as_alone(members([LATE, MIXED, PROBE, MIXED], **options), pictures(2), [0, 1, 1, 0], values=True)
 
 
-def assert_alike(ours: Member, got: RunResult, theirs: Member, expected: RunResult) -> None:
-    assert got.status == expected.status
-    assert [row[:4] for row in got.history] == [row[:4] for row in expected.history]
-    assert [row[4] for row in got.history] == pytest.approx([row[4] for row in expected.history], rel=1e-5, nan_ok=True)
-    assert got.metrics == pytest.approx(expected.metrics, rel=1e-5, nan_ok=True)
-    for one, other in ((ours.last_tensors, theirs.last_tensors), (ours.best_tensors, theirs.best_tensors)):
-        assert one.keys() == other.keys()
-        for name, tensor in one.items():
-            torch.testing.assert_close(tensor, other[name], rtol=1e-5, atol=1e-6)
+def test_so_they_are_where_all_tokens_are_pooled() -> None:
+    stream = tiny_stream(class_token=False, global_pool="avg")
+    for values in (True, False):
+        assert_as_alone(members([LATE, MIXED, PROBE], stream), pictures(2), [0, 1, 1], values=values)
 
 
-@pytest.mark.parametrize("lrs", [(), (0.01, 0.03, 0.03, 0.01, 0.03, 0.01)], ids=["one rate", "two rates"])
-@pytest.mark.parametrize("kind", ["images", "augmented images", "frozen features"])
-def test_each_member_becomes_what_it_becomes_alone(kind: str, lrs: tuple[float, ...]) -> None:
-    alone, together = trainings(kind, lrs=lrs), trainings(kind, lrs=lrs)
-    expected = [train(member) for member in alone]
-    got = trained_as_one(together)
-    for i in range(len(RUNS)):
-        assert_alike(together[i], got[i], alone[i], expected[i])
-        for row, other in zip(edge_rows(together[i].model), edge_rows(alone[i].model), strict=True):
-            assert row.pop("value") == pytest.approx(other.pop("value"), rel=1e-5)
-            assert row == other
-    accuracies = [result.metrics["train_accuracy_last"] for result in expected]
-    assert len(set(accuracies)) > 1  # members differ, so that mixing them up would show
+def test_a_last_node_reduced_to_what_is_pooled_serves_as_well_as_the_whole() -> None:
+    models = members([PROBE, [(6, 6), (2, 6)]])
+    stack, pixels = StackedPlacements(models), pictures(1)
+    whole = values_of(models, pixels)
+    reduced = {**whole, 6: whole[6][:, :, :1]}
+    assert torch.equal(stack(reduced, torch.zeros(2, dtype=torch.int64)), stack(whole, torch.tensor([0, 0])))
 
 
-def test_values_of_the_union_serve_as_well_as_each_ones_own() -> None:
-    together = trainings("frozen features")
-    got = trained_as_one(together)
-    for i, (edges, seed) in enumerate(RUNS):
-        model = model_of(edges, seed)
-        alone = training(model, (frozen_of(TRAIN, [model]), frozen_of(VAL, [model])), seed, None, lr=0.02)
-        assert_alike(together[i], got[i], alone, train(alone))
+def test_rounded_values_are_read_as_each_reads_them_alone() -> None:
+    models = members([LATE, MIXED, PROBE], frozen_dtype=torch.bfloat16)
+    stack, pixels = StackedPlacements(models), pictures(1)
+    values = {node: value.bfloat16() for node, value in values_of(models, pixels).items()}
+    for inputs in (pixels, values):
+        for together, model in zip(stack(inputs, torch.tensor([0, 0, 0])), models, strict=True):
+            torch.testing.assert_close(together, model(pixels[0]), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("company", [True, False], ids=["as one again", "each alone"])
-def test_an_interrupted_cohort_goes_on(tmp_path: Path, company: bool) -> None:
-    alone = trainings("frozen features")
-    expected = [train(member) for member in alone]
-    asked = iter([False] * 4 + [True])
-    first = trained_as_one(trainings("frozen features", folder=tmp_path), should_stop=lambda: next(asked))
-    assert {result.status for result in first} == {"interrupted"}
-    rest = trainings("frozen features", folder=tmp_path)
-    if company:
-        for member in rest:
-            member.resume()
-            assert member.state.step == 5
-        got = trained_as_one(rest)
-    else:
-        got = [train(member) for member in rest]
-    for i in range(len(RUNS)):
-        assert_alike(rest[i], got[i], alone[i], expected[i])
+def test_under_autocast_they_differ_from_each_alone_by_roundings_only() -> None:
+    models = [model.float() for model in members([LATE, MIXED, PROBE], tiny_stream())]
+    pixels = pictures(1, 40).float()
+    exact = torch.stack([model(pixels[0]) for model in models])
+    with torch.autocast("cpu", torch.bfloat16):
+        alone = torch.stack([model(pixels[0]) for model in models]).float()
+        together = StackedPlacements(models)(pixels, torch.tensor([0, 0, 0])).float()
+    error, usual = (together - exact).square().mean(), (alone - exact).square().mean()
+    assert 0 < error < 2 * usual
 
 
-def test_one_that_diverges_takes_no_one_along() -> None:
-    alone, together = trainings("images"), trainings("images")
-    for members in (alone, together):
-        with torch.no_grad():
-            members[3].model.get_parameter("adapters.1->2.alpha").fill_(math.nan)
-    expected = [train(member) for member in alone]
-    got = trained_as_one(together)
-    assert [result.status for result in got] == ["done"] * 3 + ["diverged"] + ["done"] * 2
-    for i in range(len(RUNS)):
-        assert_alike(together[i], got[i], alone[i], expected[i])
+def test_parameters_of_members_are_rows_of_the_slots() -> None:
+    models = members([[(1, 2), (3, 3)], PROBE, [(1, 2)]])
+    parameters = {stacked.parameters[0].shape: stacked for stacked in StackedPlacements(models).parameters}
+    alphas, heads = parameters[torch.Size([])], parameters[torch.Size([CLASSES, WIDTH])]
+    assert (alphas.members, heads.members) == ((0, 0, 2), (0, 1, 2))
+    norms = [row["value"] for row in edge_rows(models[2]) if row["score_name"] == "update_norm"]
+    with torch.no_grad():
+        alphas.rows[:, 0] = torch.tensor([0.5, -2.0, 3 * alphas.rows[2, 0].item()])
+        heads.rows[1] = 7.0
+    assert [row["value"] for row in edge_rows(models[0]) if row["score_name"] == "scale"] == [0.5, -2.0]
+    assert models[2].adapters["1->2"].update_norm() == pytest.approx(3 * norms[0])
+    assert [(model.head.weight == 7).all().item() for model in models] == [False, True, False]
+
+
+def test_stacking_leaves_values_as_they_were() -> None:
+    models, twins = members([MIXED, LATE]), members([MIXED, LATE])
+    StackedPlacements(models)
+    for model, twin in zip(models, twins, strict=True):
+        for name, parameter in twin.named_parameters():
+            assert torch.equal(model.get_parameter(name), parameter)
+
+
+@pytest.mark.parametrize("cohort", [[MIXED, LATE, PROBE, MIXED], [PARALLEL, PARALLEL]], ids=["mixed", "alike"])
+def test_what_is_no_number_stays_with_its_member(cohort: list[Edges]) -> None:
+    models = members(cohort)
+    stack, pixels = StackedPlacements(models), pictures(1)
+    of = torch.zeros(len(models), dtype=torch.int64)
+    before = stack(pixels, of)
+    with torch.no_grad():
+        for parameter in models[0].adapters.parameters():
+            parameter.fill_(math.nan)
+    after = stack(pixels, of)
+    after.sum().backward()
+    assert after[0].isnan().all()
+    assert torch.equal(after[1:], before[1:])
+    for stacked in stack.parameters:
+        for member, gradient in zip(stacked.members, stacked.gradient(), strict=True):
+            assert member == 0 or gradient.isfinite().all()
+
+
+class Counting(VisionTransformerStream):
+    """Writes down for how many images each sub-block ran, call by call."""
+
+    calls: dict[int, list[int]]
+
+    def advance(self, j: int, x: Tensor, context: Context) -> Tensor:
+        self.calls.setdefault(j, []).append(len(x))
+        return super().advance(j, x, context)
+
+
+def counting() -> Counting:
+    stream = tiny_stream()
+    stream.__class__ = Counting
+    stream.calls = {}
+    return stream
+
+
+def test_a_sub_block_runs_once_for_all_who_have_started() -> None:
+    stream = counting()
+    models = members([LATE, PARALLEL, PROBE, LATE, [(6, 3)]], stream)  # they start at 4, 1, 6, 4 and 3
+    stack = StackedPlacements(models)
+    values = values_of(models, pictures(1, 3))
+    stream.calls.clear()
+    stack(values, torch.zeros(5, dtype=torch.int64))
+    assert stream.calls == {2: [3], 3: [3], 4: [6], 5: [12], 6: [12]}  # 1, 1, 2, 4, 4 members of three images
+
+
+def test_images_cost_one_frozen_pass_to_the_highest_node_anyone_needs() -> None:
+    stream = counting()
+    stack = StackedPlacements(members([LATE, [(3, 4)], [(4, 4)]], stream))  # all start at 4
+    stack(pictures(2, 5), torch.tensor([0, 1, 0]))
+    assert stream.calls == {1: [10], 2: [10], 3: [10], 4: [10], 5: [15], 6: [15]}  # two batches, then three members
+
+
+@pytest.mark.parametrize(
+    ("what", "other"),
+    [
+        ("backbones", {"stream": tiny_stream()}),
+        ("precisions of frozen features", {"frozen_dtype": torch.bfloat16}),
+        ("adapters", {"rank": 2}),
+        ("adapters", {"bias": True}),
+        ("adapters", {"layer_norm": False}),
+        ("adapters", {"activation": "gelu"}),
+    ],
+    ids=str,
+)
+def test_models_that_differ_in_more_than_edges_and_weights_are_refused(what: str, other: dict[str, Any]) -> None:
+    with pytest.raises(Incompatible, match=f"their {what} differ"):
+        StackedPlacements([*members([MIXED, PROBE]), *members([LATE], **other)])
+
+
+def test_heads_of_other_sizes_are_refused() -> None:
+    wide = PlacedAdapters(STREAM, LATE, CLASSES + 1, generator=generator(), head_generator=generator()).double()
+    with pytest.raises(Incompatible, match="their heads differ"):
+        StackedPlacements([*members([LATE]), wide])

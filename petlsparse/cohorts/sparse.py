@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from petlsparse.cohorts.parameters import StackedParameter, as_rows, unpadded
 from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import LayerView, Rules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
-from petlsparse.stacked_parameters import StackedParameter, as_rows, unpadded
 
 CHUNK = 2**27
 """Entries, rows times weights, that are updated at once: what is computed on the way takes some 20 bytes each."""

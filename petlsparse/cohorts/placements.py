@@ -13,21 +13,23 @@ from petlsparse.adapters.adapter import Adapter
 from petlsparse.adapters.forward_schedule import NodeStep, Source, forward_schedule
 from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
-from petlsparse.adapters.stacked_adapters import StackedAdapters, Weights
-from petlsparse.stacked_parameters import stack_parameters
+from petlsparse.cohorts.adapters import StackedAdapters, Weights
+from petlsparse.cohorts.models import Incompatible
+from petlsparse.cohorts.parameters import stack_parameters
 
 
-def difference(models: Sequence[PlacedAdapters]) -> str | None:
-    """What keeps models from being computed as one; None if nothing does. Edges, seeds and weights may differ."""
+def _check_compatible(models: Sequence[PlacedAdapters]) -> None:
+    """Edges, seeds and weights may differ."""
     first, adapters = models[0], _adapters(models)
-    differs = {
+    for what, differs in {
         "backbones": any(model.stream is not first.stream for model in models),
         "precisions of frozen features": any(model.frozen_dtype != first.frozen_dtype for model in models),
         "heads": len({(repr(model.head), model.head.weight.dtype) for model in models}) > 1,
         # What is printed of an adapter are rank, norm and bias.
         "adapters": len({(repr(adapter), adapter.activation) for adapter in adapters}) > 1,
-    }
-    return next((f"their {what} differ" for what, so in differs.items() if so), None)
+    }.items():
+        if differs:
+            raise Incompatible(f"their {what} differ")
 
 
 class StackedPlacements:
@@ -41,12 +43,11 @@ class StackedPlacements:
         models: over one stream, on one device. Their parameters become views of common tensors.
 
     Raises:
-        ValueError: they cannot be computed as one; says why, as `difference` does.
+        Incompatible: they cannot be computed as one; says why.
     """
 
     def __init__(self, models: Sequence[PlacedAdapters]) -> None:
-        if reason := difference(models):
-            raise ValueError(reason)
+        _check_compatible(models)
         self._models, self._stream, self._frozen_dtype = models, models[0].stream, models[0].frozen_dtype
         self._nodes, self._pooled = needed_features(models)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from petlsparse.adapters.adapter import Adapter
-from petlsparse.stacked_parameters import stack_parameters
+from petlsparse.cohorts.parameters import stack_parameters
 
 
 class Weights(NamedTuple):

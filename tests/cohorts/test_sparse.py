@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from petlsparse.cohorts import sparse
 from petlsparse.cohorts.models import StackedModels, member_losses
 from petlsparse.cohorts.optimizer import StackedOptimizer
+from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.registry import resolve
-from petlsparse.sparsity import CRITERIA, GROWTHS, selection, sparse_cohort
+from petlsparse.sparsity import CRITERIA, GROWTHS, selection
 from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
-from petlsparse.sparsity.sparse_cohort import SparseCohort
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import LayerView, Rules, TopologyUpdate, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
@@ -194,7 +195,7 @@ def test_updates_in_parts_are_the_same_updates() -> None:
     ours, theirs = Company(whole, bound(whole, "sgd")), Company(parts, bound(parts, "sgd"))
     for step in range(1, 10):
         ours.step(step)
-        with patch.object(sparse_cohort, "CHUNK", 250):
+        with patch.object(sparse, "CHUNK", 250):
             theirs.step(step)
     assert [method.rows() for method in whole] == [method.rows() for method in parts]
     for one, other in zip(whole, parts, strict=True):
