@@ -1,14 +1,13 @@
-"""Where the maskable layers of a network are: what each is given, seen in one forward pass over a blank example."""
+"""Where the layers of a network are: what each is given, seen in one forward pass over a blank example."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-from petlsparse.sparsity.maskable import maskable
 
 
 class Call(NamedTuple):
@@ -19,14 +18,29 @@ class Call(NamedTuple):
     needs_input_grad: bool
 
 
-def calls(model: nn.Module, input_shape: Sequence[int]) -> dict[str, list[Call]]:
-    """How the model calls each maskable layer, in evaluation mode, for one example of zeros; leaves it as it was.
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; afterwards every module is in the mode it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def calls(model: nn.Module, names: Collection[str], input_shape: Sequence[int]) -> dict[str, list[Call]]:
+    """Layer name -> how the model calls it, in evaluation mode, for one example of zeros; leaves it as it was.
 
     Args:
         model: any network.
+        names: of its layers; those that it does not call are left out.
         input_shape: (C, H, W) of one example.
     """
     seen: dict[str, list[Call]] = {}
+    if not names:
+        return seen
 
     def observe(name: str) -> torch.utils.hooks.RemovableHandle:
         def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -34,16 +48,12 @@ def calls(model: nn.Module, input_shape: Sequence[int]) -> dict[str, list[Call]]
 
         return model.get_submodule(name).register_forward_hook(note)
 
-    handles = [observe(name) for name in maskable(model)]
-    modes = {module: module.training for module in model.modules()}
+    handles = [observe(name) for name in names]
     parameter = next(model.parameters())
     try:
-        model.eval()
-        with torch.enable_grad():
+        with evaluating(model), torch.enable_grad():
             model(torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device))
     finally:
-        for module, training in modes.items():
-            module.training = training
         for handle in handles:
             handle.remove()
     return seen
@@ -86,12 +96,12 @@ def geometries(model: nn.Module, names: Sequence[str], input_shape: Sequence[int
     A layer called more than once is where it is called first.
     """
     found: dict[str, LayerGeometry] = {}
-    for name, (call, *_) in (calls(model, input_shape) if names else {}).items():
+    for name, (call, *_) in calls(model, names, input_shape).items():
         module = model.get_submodule(name)
         weight = tuple(module.get_parameter("weight").shape)
-        if name in names and isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d):
             assert isinstance(module.padding, tuple), name
             found[name] = LayerGeometry(weight, call.input[2:], module.stride, module.padding, call.needs_input_grad)
-        elif name in names:
+        else:
             found[name] = LayerGeometry(weight, needs_input_grad=call.needs_input_grad)
     return found

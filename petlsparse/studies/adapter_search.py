@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from petlsparse.adapters.edges import Edge
-from petlsparse.adapters.flops import flops_per_example
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
 from petlsparse.adapters.placements import select_edges
@@ -27,6 +26,7 @@ from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data
 from petlsparse.studies.cached_features import feature_loaders
 from petlsparse.studies.execution import execute as execute_runs
+from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.members import CohortSpec
 from petlsparse.training.method import Plain
 from petlsparse.training.result import Row
@@ -96,7 +96,8 @@ def _facts(run: AdapterRun, backbone: ResidualStream) -> dict[str, str]:
 
 def _cost(run: AdapterRun, model: PlacedAdapters | FullFineTuning, dataset: Dataset) -> dict[str, float]:
     total = sum(p.numel() for p in model.parameters())
-    flops = flops_per_example(model)
+    backbone = model.stream
+    flops = flops_per_example(model, (backbone.channels, backbone.image_size, backbone.image_size))
     return {
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "total_parameters": total,

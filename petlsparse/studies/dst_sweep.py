@@ -25,7 +25,6 @@ from petlsparse.sparsity.backends import choose_backends
 from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
-from petlsparse.sparsity.flops import inference_flops, layer_macs, training_flops
 from petlsparse.sparsity.geometry import geometries
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
@@ -34,6 +33,7 @@ from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data, total_steps
 from petlsparse.studies.crossovers import crossover
 from petlsparse.studies.execution import execute as execute_runs
+from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.members import CohortSpec
 from petlsparse.training.hooks import Hooks
 from petlsparse.training.method import Method, Plain
@@ -51,25 +51,25 @@ def assemble(
         network = build_network(
             run.network.name, shape, dataset.classes, widths=run.network.widths, dropout=run.network.dropout
         )
-    macs = layer_macs(network, shape)
-    network.to(device)
     steps = total_steps(run, len(dataset.train))
     shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     total = sum(p.numel() for p in network.parameters())
-    backends = _backends(run, network, shape, device, execution, resumed_from.get("backends"))
-    method, active, dense_gradient_share = _method(run, network, steps, backends)
-    densities = {name: active[name] / math.prod(shapes[name]) for name in active}
+    active = {} if isinstance(run.method, Dense) else _counts(run.method, network)
     inactive = sum(math.prod(shapes[name]) - count for name, count in active.items())
-    per_example = training_flops(macs, densities, dense_gradient_share=dense_gradient_share)
+    updates = topology_updates(run.method, steps, stream(run.seed, "growth")) if isinstance(run.method, Dst) else None
+    share = updates.count / steps if updates is not None and updates.rules.growth.reads_gradient else 0.0
+    flops = flops_per_example(network, shape, active, dense_gradient_share=share)
+    network.to(device)
+    backends = _backends(run, network, active, shape, device, execution, resumed_from.get("backends"))
     return Assembly(
-        method,
+        _method(run, network, active, updates, backends),
         dataset,
         cost={
             "trainable_parameters": total - inactive,
             "total_parameters": total,
             "active_parameters": total - inactive,
-            "inference_flops": inference_flops(macs, densities),
-            "training_flops": per_example * examples_of(run, dataset),
+            "inference_flops": flops.inference,
+            "training_flops": flops.training * examples_of(run, dataset),
         },
         runtime_choices={"backends": json.dumps(backends)} if backends else {},
         portable=partial(dense_tensors, shapes=shapes),
@@ -79,6 +79,7 @@ def assemble(
 def _backends(
     run: SparseRun,
     network: nn.Module,
+    active: Mapping[str, int],
     shape: Sequence[int],
     device: torch.device,
     execution: Execution,
@@ -105,7 +106,7 @@ def _backends(
     return choose_backends(
         execution.backend,
         {name: tuple(weight.shape) for name, weight in maskable(network).items()},
-        _counts(run.method, network),
+        active,
         geometries=geometries(network, [] if obstacle else convertible(network), shape),
         crossover=partial(crossover, batch_size=run.training.batch_size),
     )
@@ -121,19 +122,22 @@ def _obstacle(run: SparseRun, device: torch.device) -> str | None:
 
 
 def _method(
-    run: SparseRun, network: nn.Module, steps: int, backends: Mapping[str, str]
-) -> tuple[Plain | SparseTraining, dict[str, int], float]:
-    """The method, the active weights of each layer it makes sparse, and its dense gradients per optimizer step."""
-    settings = run.method
-    if isinstance(settings, Dense):
-        return Plain(network), {}, 0.0
-    counts = _counts(settings, network)
-    sparse = partial(SparseTraining, network, counts, mask_generator=stream(run.seed, "masks"), backends=backends)
-    if not isinstance(settings, Dst):
-        return sparse(), counts, 0.0
-    updates = topology_updates(settings, steps, stream(run.seed, "growth"))
-    share = updates.count / steps if updates.rules.growth.reads_gradient else 0.0
-    return sparse(updates=updates, state=settings.state), counts, share
+    run: SparseRun,
+    network: nn.Module,
+    active: Mapping[str, int],
+    updates: TopologyUpdates | None,
+    backends: Mapping[str, str],
+) -> Plain | SparseTraining:
+    if isinstance(run.method, Dense):
+        return Plain(network)
+    return SparseTraining(
+        network,
+        active,
+        mask_generator=stream(run.seed, "masks"),
+        updates=updates,
+        state=run.method.state if isinstance(run.method, Dst) else "masked",
+        backends=backends,
+    )
 
 
 def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> TopologyUpdates:

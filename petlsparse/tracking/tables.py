@@ -79,8 +79,14 @@ COST = (
     Column("trainable_parameters", "int64", "parameter", "parameters the optimizer may change"),
     Column("total_parameters", "int64", "parameter", "all parameters, frozen and masked ones included"),
     Column("active_parameters", "int64", "parameter", "parameters that are not masked"),
-    Column("training_flops", "float64", "FLOP", "whole training: 1 multiply-add = 2 FLOP, sparse layers by density"),
-    Column("inference_flops", "float64", "FLOP", "one forward pass of one example"),
+    Column(
+        "training_flops",
+        "float64",
+        "FLOP",
+        "forward and backward passes of all training steps, on images whatever was cached: matrix products, "
+        "convolutions and attention, a multiply-add as 2 FLOP, weights by density",
+    ),
+    Column("inference_flops", "float64", "FLOP", "the same of one example's forward pass"),
 )
 
 

@@ -113,11 +113,11 @@ def test_a_description_costs_what_the_run_reports(tmp_path: Path) -> None:
         } == told
 
 
-def test_flops_of_a_dense_mlp_are_three_times_its_forward_pass() -> None:
+def test_flops_of_a_dense_mlp_are_three_times_its_forward_pass_but_for_the_images_gradient() -> None:
     told = describe(make(SPARSE, method={"kind": "dense"})).cost
     macs = 64 * 40 + 40 * 20 + 20 * 10
     assert told["inference_flops"] == 2 * macs
-    assert told["training_flops"] == 3 * 2 * macs * 3 * 800
+    assert told["training_flops"] == 2 * (3 * macs - 64 * 40) * 3 * 800
 
 
 def test_a_probe_says_a_plausible_time_without_reading_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
