@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from petlsparse.errors import UserError
-from petlsparse.launch.crew import DEATHS, Outcomes, Worker, describe_death, dismiss
+from petlsparse.launch.crew import DEATHS, Outcomes, Worker, describe_death
 from petlsparse.launch.events import PENDING, Event, Failed, Finished, Progressed, Retried, Separated, Started
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.job import Job, Outcome, failure
@@ -47,7 +47,7 @@ class Dispatch:
         interruption: Interruption,
         on_event: Callable[[Event], None],
     ) -> None:
-        self.store, self.crew, self.retry = store, crew, retry
+        self.store, self.retry = store, retry
         self.interruption, self.tell = interruption, on_event
         self.statuses: dict[str, str] = {}
         self._idle = deque(enumerate(crew))
@@ -57,15 +57,12 @@ class Dispatch:
     def execute(self, tasks: Iterable[Sequence[Job]]) -> None:
         """Until every job has ended, or the running ones have stopped after an interruption."""
         self._pending = deque(tasks)
-        try:
-            while self._running or (self._pending and not self.interruption.requested):
-                while self._idle and self._pending and not self.interruption.requested:
-                    self._start(self._pending.popleft())
-                for future in wait(self._running, POLL_SECONDS, FIRST_COMPLETED).done:
-                    self._settle(self._running.pop(future), future)
-                self._look()
-        finally:
-            dismiss(self.crew)
+        while self._running or (self._pending and not self.interruption.requested):
+            while self._idle and self._pending and not self.interruption.requested:
+                self._start(self._pending.popleft())
+            for future in wait(self._running, POLL_SECONDS, FIRST_COMPLETED).done:
+                self._settle(self._running.pop(future), future)
+            self._look()
 
     def _start(self, jobs: Sequence[Job]) -> None:
         number, worker = self._idle.popleft()

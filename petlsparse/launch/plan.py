@@ -6,24 +6,18 @@ same command again: results are kept, stopped runs go on from their checkpoint, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Hashable, Mapping
 
-from petlsparse.cohorts.grouping import cohorts
 from petlsparse.launch.cache import shared_cache
 from petlsparse.launch.crew import hire
 from petlsparse.launch.devices import resolve_device
-from petlsparse.launch.dispatch import Dispatch
-from petlsparse.launch.events import PENDING, Event, Planned, Summary, Waiting
-from petlsparse.launch.interruption import Interrupted, Interruption
-from petlsparse.launch.job import Job
+from petlsparse.launch.events import Event, Summary, Waiting
+from petlsparse.launch.interruption import Interruption
+from petlsparse.launch.session import Session, ending
 from petlsparse.recipe.execution import Backend, CohortSize, Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.schema import Run
-from petlsparse.tracking import provenance
-from petlsparse.tracking.compaction import Standing, compact, standings
-from petlsparse.tracking.plan import Plan
-from petlsparse.tracking.record import FINAL, Record
+from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
 
 RETRY = 1
@@ -84,86 +78,33 @@ def execute_plan(
     launch = recipe.launch
     per_gpu = per_gpu or launch.per_gpu or 1
     crew = hire(device, launch.workers if workers is None else workers, per_gpu, on_event)
-    retry = next(number for number in (retry, launch.retry, RETRY) if number is not None)
-    run_ids = tuple(run.run_id for run in recipe.runs)
     cache_memory = launch.cache_memory if cache_memory is None else cache_memory
     with (
         store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))),
         shared_cache(store.path, cache_memory) as (cache_folder, cache_size),
     ):
-        if accepted is not None:
-            set_results_aside(store, [run_id for run_id in run_ids if run_id not in accepted], redo)
-        store.write_plan(Plan(recipe.name, run_ids, recipe.text, recipe.resolved))
-        recorded = standings(store, store.set_aside)
-        statuses = {run_id: recorded[run_id].status if run_id in recorded else PENDING for run_id in run_ids}
-        finished = [run_id for run_id in run_ids if statuses[run_id] in FINAL]
-        store.tidy(finished)
-        todo = [run for run in recipe.runs if statuses[run.run_id] not in FINAL]
-
-        execution = Execution(
-            backend=backend or launch.backend or "auto",
-            cache_memory=cache_size,
-            cache_folder=cache_folder,
-            checkpoint_seconds=recipe.output.checkpoint_seconds,
-            cohort=cohort or launch.cohort or "auto",
-            sharers=len(crew) if resolve_device(device) == "cpu" else per_gpu,
+        session = Session(
+            recipe,
+            store,
+            studies,
+            crew,
+            Execution(
+                backend=backend or launch.backend or "auto",
+                cache_memory=cache_size,
+                cache_folder=cache_folder,
+                checkpoint_seconds=recipe.output.checkpoint_seconds,
+                cohort=cohort or launch.cohort or "auto",
+                sharers=len(crew) if resolve_device(device) == "cpu" else per_gpu,
+            ),
+            retry=next(number for number in (retry, launch.retry, RETRY) if number is not None),
+            interruption=Interruption(store.stop_file),
+            cohort_key=cohort_key,
+            estimate=estimate,
+            accepted=accepted,
+            redo=redo,
+            on_event=on_event,
+            limit=limit,
         )
-
-        def key(run: Run) -> Hashable | None:
-            # What was stopped is not in step with the others any more; what has failed might take them with it.
-            untouched = statuses[run.run_id] == PENDING and not _has_checkpoint(store, run)
-            return cohort_key(run, execution) if untouched else None
-
-        parts = cohorts(todo[:limit], key, workers=len(crew), size=execution.cohort)
-        if estimate:
-            parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
-        jobs = {job.run_id: job for job in _jobs(recipe, todo[:limit], recorded, store, studies, execution)}
-        tasks = [[jobs[run.run_id] for run in part] for part in parts]
-        on_event(Planned(tuple(job.run_id for task in tasks for job in task), len(finished)))
-        with Interruption(store.stop_file) as interruption:
-            dispatch = Dispatch(store, crew, retry, interruption, on_event)
-            try:
-                # A second signal; the first was noted by `interruption`.
-                with suppress(Interrupted):
-                    dispatch.execute(tasks)
-            finally:
-                compact(store)
-    return Summary(statuses | dispatch.statuses, interruption.number)
-
-
-def set_results_aside(store: Store, run_ids: Iterable[str], chosen: Callable[[Record], bool]) -> None:
-    """Set aside those results of these runs that are chosen, so that their runs are to do again."""
-    for run_id in run_ids:
-        record = store.record(run_id, store.set_aside)
-        if record is not None and record.final and chosen(record):
-            store.set_result_aside(run_id)
-
-
-def _has_checkpoint(store: Store, run: Run) -> bool:
-    return (store.run_dir(run.run_id) / "checkpoint.safetensors").exists()
-
-
-def _jobs(
-    recipe: Recipe,
-    runs: list[Run],
-    recorded: Mapping[str, Standing],
-    store: Store,
-    studies: Mapping[str, str],
-    execution: Execution,
-) -> list[Job]:
-    common = provenance.of_command()
-    return [
-        Job(
-            run_id=run.run_id,
-            settings=run.settings(),
-            recipe=recipe.name,
-            studies=dict(studies),
-            store=str(store.path.absolute()),
-            attempt=recorded[run.run_id].attempts + 1 if run.run_id in recorded else 1,
-            checkpoint_every=recipe.output.checkpoint_every,
-            keep=recipe.output.keep,
-            execution=execution,
-            provenance=common,
-        )
-        for run in runs
-    ]
+        with ending(session):
+            session.execute(recipe.runs)
+    return session.summary

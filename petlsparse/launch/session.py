@@ -1,0 +1,122 @@
+"""A session: for as long as it is entered it holds a store, its workers and their cache, and executes runs there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from petlsparse.cohorts.grouping import cohorts
+from petlsparse.launch.crew import Worker, dismiss
+from petlsparse.launch.dispatch import Dispatch
+from petlsparse.launch.events import PENDING, Event, Planned, Summary
+from petlsparse.launch.interruption import Interrupted, Interruption
+from petlsparse.launch.job import Job
+from petlsparse.recipe.execution import Execution
+from petlsparse.recipe.loading import Recipe
+from petlsparse.recipe.schema import Run
+from petlsparse.tracking import provenance
+from petlsparse.tracking.compaction import Standing, compact, standings
+from petlsparse.tracking.plan import Plan
+from petlsparse.tracking.record import FINAL, Record
+from petlsparse.tracking.store import Store
+
+
+@dataclass
+class Session:
+    """Executes runs in a store that is locked, batch after batch, on workers that stay."""
+
+    recipe: Recipe
+    store: Store
+    studies: Mapping[str, str]
+    crew: Sequence[Worker]
+    execution: Execution
+    retry: int
+    interruption: Interruption
+    cohort_key: Callable[[Run, Execution], Hashable | None]
+    estimate: Callable[[Run], float] | None
+    accepted: Collection[str] | None
+    redo: Callable[[Record], bool]
+    on_event: Callable[[Event], None]
+    limit: int | None
+    """How many runs it may still execute; None: any number."""
+    statuses: dict[str, str] = field(default_factory=dict)
+    """How every run that it was handed stands, by run id."""
+
+    def execute(self, runs: Sequence[Run]) -> None:
+        """Bring runs to a result, as far as limit and interruption allow."""
+        run_ids = tuple(run.run_id for run in runs)
+        if self.accepted is not None:
+            set_results_aside(self.store, [run_id for run_id in run_ids if run_id not in self.accepted], self.redo)
+        self.store.write_plan(Plan(self.recipe.name, run_ids, self.recipe.text, self.recipe.resolved))
+        recorded = standings(self.store, self.store.set_aside)
+        self.statuses |= {each: recorded[each].status if each in recorded else PENDING for each in run_ids}
+        finished = [run_id for run_id in run_ids if self.statuses[run_id] in FINAL]
+        self.store.tidy(finished)
+        todo = [run for run in runs if self.statuses[run.run_id] not in FINAL][: self.limit]
+
+        parts = cohorts(todo, self._cohort_key, workers=len(self.crew), size=self.execution.cohort)
+        if estimate := self.estimate:
+            parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
+        jobs = {job.run_id: job for job in self._jobs(todo, recorded)}
+        tasks = [[jobs[run.run_id] for run in part] for part in parts]
+        self.on_event(Planned(tuple(job.run_id for task in tasks for job in task), len(finished)))
+        if self.limit is not None:
+            self.limit -= len(todo)
+        dispatch = Dispatch(self.store, self.crew, self.retry, self.interruption, self.on_event)
+        try:
+            dispatch.execute(tasks)
+        finally:
+            self.statuses |= dispatch.statuses
+
+    @property
+    def summary(self) -> Summary:
+        """How the runs stand, and what stopped the session if something did."""
+        return Summary(self.statuses, self.interruption.number)
+
+    def _cohort_key(self, run: Run) -> Hashable | None:
+        # What was stopped is not in step with the others any more; what has failed might take them with it.
+        checkpoint = self.store.run_dir(run.run_id) / "checkpoint.safetensors"
+        untouched = self.statuses[run.run_id] == PENDING and not checkpoint.exists()
+        return self.cohort_key(run, self.execution) if untouched else None
+
+    def _jobs(self, runs: Iterable[Run], recorded: Mapping[str, Standing]) -> Iterator[Job]:
+        common = provenance.of_command()
+        for run in runs:
+            yield Job(
+                run_id=run.run_id,
+                settings=run.settings(),
+                recipe=self.recipe.name,
+                studies=dict(self.studies),
+                store=str(self.store.path.absolute()),
+                attempt=recorded[run.run_id].attempts + 1 if run.run_id in recorded else 1,
+                checkpoint_every=self.recipe.output.checkpoint_every,
+                keep=self.recipe.output.keep,
+                execution=self.execution,
+                provenance=common,
+            )
+
+
+@contextmanager
+def ending(session: Session) -> Iterator[None]:
+    """Ends the session's workers and compacts its tables, whatever happens inside.
+
+    The first signal lets workers stop, see `Interruption`; a second one ends what is inside, and is not raised.
+    """
+    with session.interruption:
+        try:
+            try:
+                with suppress(Interrupted):
+                    yield
+            finally:
+                dismiss(session.crew)
+        finally:
+            compact(session.store)
+
+
+def set_results_aside(store: Store, run_ids: Iterable[str], chosen: Callable[[Record], bool]) -> None:
+    """Set aside those results of these runs that are chosen, so that their runs are to do again."""
+    for run_id in run_ids:
+        record = store.record(run_id, store.set_aside)
+        if record is not None and record.final and chosen(record):
+            store.set_result_aside(run_id)
