@@ -17,6 +17,7 @@ from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.csr_linear import CsrLinear
 from petlsparse.sparsity.indices import indices_of, mask_of
+from petlsparse.sparsity.replacement import replace_layer
 from petlsparse.sparsity.topology import LayerView, TopologyUpdate, surviving
 
 
@@ -135,10 +136,7 @@ def convert(model: nn.Module, name: str, mask: Tensor) -> CsrLayer:
     else:
         assert isinstance(dense.padding, tuple), name
         sparse = CsrConv2d(dense.weight, bias, active, stride=dense.stride, padding=dense.padding)
-    sparse.train(dense.training)
-    for place, module in list(model.named_modules(remove_duplicate=False)):
-        if module is dense:
-            model.set_submodule(place, sparse)
+    replace_layer(model, dense, sparse)
     return sparse
 
 

@@ -1,58 +1,68 @@
 """Layers that stay dense beside csr ones, in their memory layout (`csr_layer`): features first.
 
-They compute what the ordinary layers do, on a view of the same numbers.
+They compute what the ordinary layers do, with the same parameters, on a view of the same numbers.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from petlsparse.sparsity.replacement import replace_layer
 
 
-class FeaturesFirstLinear(nn.Linear):
+class FeaturesFirstLinear(nn.Module):
     """Features-first like its input, where that is.
 
     The same product, told to BLAS the other way round. As `nn.Linear` has it, ten classes after a csr layer would take
     nine times as long (measured with MKL), and the gradient would reach that layer in an order that has to be copied.
     """
 
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear._parameters["bias"]
+
     def forward(self, x: Tensor) -> Tensor:
         """Shape (..., out)."""
         if x.ndim != 2 or x.stride(0) != 1:
-            return super().forward(x)
-        bias: Tensor | None = self._parameters["bias"]
-        return (self.weight @ x.t() if bias is None else torch.addmm(bias[:, None], self.weight, x.t())).t()
+            return functional.linear(x, self.weight, self.bias)
+        return (self.weight @ x.t() if self.bias is None else torch.addmm(self.bias[:, None], self.weight, x.t())).t()
 
 
-class ExamplesFirstConv2d(nn.Conv2d):
+class ExamplesFirstConv2d(nn.Module):
     """Examples-first always, as its library wants it; torch would copy with less speed where the input is not."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv._parameters["bias"]
+        self._options: Any = conv.stride, conv.padding, conv.dilation, conv.groups
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (B, out, oh, ow)."""
-        return super().forward(_in_other_layout(x) if x.ndim == 4 and is_features_first(x) else x)
+        x = _in_other_layout(x) if x.ndim == 4 and is_features_first(x) else x
+        return functional.conv2d(x, self.weight, self.bias, *self._options)
 
 
-class _FeaturesFirstPool(nn.Module):
+class FeaturesFirstPool(nn.Module):
     """Features-first always: so, maxima take a twentieth of the time (measured), which pays for a copy if need be.
 
     With channels in the place of examples and examples in that of channels, features-first is channels-last, where
     torch pools many channels at a time.
     """
 
-    def forward(self, x: Tensor) -> Any:
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w), with the first dimension fastest in memory, from (B, C, H, W)."""
         if x.ndim != 4:
-            return super().forward(x)
+            return cast("Tensor", self.pool(x))
         x = x if is_features_first(x) else _in_other_layout(x)
-        return super().forward(x.transpose(0, 1)).transpose(0, 1)
-
-
-class FeaturesFirstMaxPool2d(_FeaturesFirstPool, nn.MaxPool2d):
-    """See `_FeaturesFirstPool`."""
-
-
-class FeaturesFirstAvgPool2d(_FeaturesFirstPool, nn.AvgPool2d):
-    """See `_FeaturesFirstPool`."""
+        pooled: Tensor = self.pool(x.transpose(0, 1))
+        return pooled.transpose(0, 1)
 
 
 def is_features_first(x: Tensor) -> bool:
@@ -86,16 +96,17 @@ def _copied(x: Tensor, *, features_first: bool) -> Tensor:
     return (matrix.t().contiguous().t() if features_first else matrix.contiguous()).view(x.shape)
 
 
-MATCHING: dict[type[nn.Module], type[nn.Module]] = {
+MATCHING: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     nn.Linear: FeaturesFirstLinear,
     nn.Conv2d: ExamplesFirstConv2d,
-    nn.MaxPool2d: FeaturesFirstMaxPool2d,
-    nn.AvgPool2d: FeaturesFirstAvgPool2d,
+    nn.MaxPool2d: FeaturesFirstPool,
+    nn.AvgPool2d: FeaturesFirstPool,
 }
 
 
 def match_layout(model: nn.Module) -> None:
     """Give the layers that stay dense the memory layout that suits the csr ones."""
-    for module in model.modules():
-        if type(module) in MATCHING and not getattr(module, "return_indices", False):
-            module.__class__ = MATCHING[type(module)]
+    for module in list(model.modules()):
+        odd = getattr(module, "return_indices", False) or getattr(module, "padding_mode", "zeros") != "zeros"
+        if type(module) in MATCHING and not odd:
+            replace_layer(model, module, MATCHING[type(module)](module))

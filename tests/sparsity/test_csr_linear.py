@@ -40,7 +40,7 @@ def test_value_and_gradients_are_those_of_the_masked_layer(batch: int, with_bias
 def test_a_features_first_layer_is_the_linear_layer_in_its_layout(shape: tuple[int, ...], with_bias: bool) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layer = FeaturesFirstLinear(11, 7, bias=with_bias, dtype=torch.float64)
+        layer = FeaturesFirstLinear(nn.Linear(11, 7, bias=with_bias, dtype=torch.float64))
         rows, dy = torch.randn(shape, dtype=torch.float64), torch.randn(*shape[:-1], 7, dtype=torch.float64)
     for x in (rows.requires_grad_(), rows.detach().mT.contiguous().mT.requires_grad_()):
         y, expected = layer(x), functional.linear(x, layer.weight, layer.bias)

@@ -66,6 +66,20 @@ def test_layers_that_answer_otherwise_and_subclasses_stay_as_they_are() -> None:
     class Own(nn.MaxPool2d):
         pass
 
-    model = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Own(2))
+    reflecting = nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")
+    model = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Own(2), reflecting)
     match_layout(model)
-    assert [type(module) for module in model] == [nn.MaxPool2d, Own]
+    assert [type(module) for module in model] == [nn.MaxPool2d, Own, nn.Conv2d]
+
+
+def test_names_parameters_and_modes_stay() -> None:
+    pool = nn.MaxPool2d(2)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), pool, nn.Flatten(), nn.Linear(8, 3), pool)
+    model[3].eval()
+    before = dict(model.named_parameters())
+    match_layout(model)
+    assert {name: id(parameter) for name, parameter in model.named_parameters()} == {
+        name: id(parameter) for name, parameter in before.items()
+    }
+    assert [module.training for module in model] == [True, True, True, False, True]
+    assert model[1] is model[4]
