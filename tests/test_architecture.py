@@ -74,6 +74,7 @@ REGISTRIES = [
     ("sparsity", "DROP_SCHEDULES"),
     ("sparsity", "GROWTHS"),
     ("studies", "STUDIES"),
+    ("training.metrics", "METRICS"),
 ]
 
 

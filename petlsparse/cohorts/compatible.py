@@ -13,6 +13,7 @@ def check_compatible(members: Sequence[Member]) -> None:
     first = members[0]
     for what, differs in {
         "lengths, batches or arithmetic": lambda one: one.settings != first.settings,
+        "tasks": lambda one: one.task != first.task,
         "devices": lambda one: one.device != first.device,
         "steps done": lambda one: one.state.step != first.state.step,
         "data": lambda one: one.fingerprints != first.fingerprints or one.examples != first.examples,

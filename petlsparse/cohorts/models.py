@@ -117,11 +117,3 @@ def _linear_layers(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
         return None
     flat = [(i, layer.start_dim, layer.end_dim) for i, (_, layer) in enumerate(layers) if isinstance(layer, nn.Flatten)]
     return layers if flat == [(0, 1, -1)] else None
-
-
-def member_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of every member, (M,), from logits (M, B, classes) and labels (M, B)."""
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1).float(), labels.flatten(), reduction="none", label_smoothing=label_smoothing
-    )
-    return losses.view(labels.shape).mean(1)

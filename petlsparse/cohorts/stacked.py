@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from petlsparse.cohorts.capture import CapturedStep
 from petlsparse.cohorts.compatible import by_optimizer, check_compatible, consecutive
-from petlsparse.cohorts.models import Stack, StackedModels, member_losses
+from petlsparse.cohorts.models import Stack, StackedModels
 from petlsparse.cohorts.optimizer import StackedOptimizer
 from petlsparse.cohorts.parameters import StackedParameter
 from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
-from petlsparse.training.strategy import Compute, Reduction
+from petlsparse.training.strategy import Compute
+from petlsparse.training.task import Reduction
 
 
 class Stacked:
@@ -80,8 +81,9 @@ class Stacked:
         return self.stack(inputs, of)
 
     def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
-        """Cross-entropy of every member over its batch, (M,)."""
-        mean = member_losses(logits, labels, label_smoothing)
+        """The task's loss of every member over its batch, (M,)."""
+        each = self.members[0].task.loss(logits.flatten(0, 1), labels.flatten(), "none", label_smoothing)
+        mean = each.view(labels.shape).mean(1)
         return mean if reduction == "mean" else mean * labels.shape[1]
 
     def set_lrs(self, step: int) -> None:

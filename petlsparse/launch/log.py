@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from petlsparse.tracking.progress import Progress
+from petlsparse.tracking.tables import METRICS
 
 
 def add_line(log: Path, text: str) -> None:
@@ -29,10 +30,13 @@ def print_to(log: Path) -> None:
         os.close(descriptor)
 
 
+_PERCENTAGES = frozenset(column.name for column in METRICS if column.unit == "%")
+
+
 def evaluation_line(progress: Progress) -> str:
     """`12:03:44 epoch 3, step 120 of 400: train lr 0.1, train loss 0.31, train accuracy 91.2 %, val ...`."""
     values = ", ".join(
-        f"{name.replace('_', ' ')} {value:.4g}{' %' if name.endswith('accuracy') else ''}"
+        f"{name.replace('_', ' ')} {value:.4g}{' %' if f'{name}_last' in _PERCENTAGES else ''}"
         for name, value in progress.metrics.items()
     )
     now = datetime.now().astimezone()

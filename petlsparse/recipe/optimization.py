@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.fields import (
     BelowOne,
     Count,
     Fraction,
+    HashNeutral,
+    Name,
     NonNegative,
     Positive,
     PositiveDuration,
@@ -123,6 +125,8 @@ class Training(Table):
     """Share of the target that is spread evenly over the classes."""
     deterministic: bool = True
     """Whether only deterministic kernels are used."""
+    select_by: Annotated[str, AfterValidator(Name("metrics")), HashNeutral("accuracy")] = "accuracy"
+    """The metric whose highest value on the validation part says which weights are best."""
 
 
 Optimizer: TypeAlias = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]

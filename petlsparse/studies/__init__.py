@@ -30,6 +30,7 @@ def names() -> Mapping[str, Collection[str]]:
     from petlsparse.data import AUGMENTATIONS, DATASETS
     from petlsparse.networks import NETWORKS
     from petlsparse.sparsity import CRITERIA, DISTRIBUTIONS, DROP_SCHEDULES, GROWTHS
+    from petlsparse.training.metrics import METRICS
 
     return {
         "datasets": [*DATASETS, "folder:"],
@@ -40,6 +41,7 @@ def names() -> Mapping[str, Collection[str]]:
         "growths": GROWTHS,
         "drop_schedules": DROP_SCHEDULES,
         "placements": PLACEMENTS,
+        "metrics": METRICS,
     }
 
 

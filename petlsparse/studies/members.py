@@ -28,6 +28,7 @@ from petlsparse.training.method import Method
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
 from petlsparse.training.settings import Settings, steps_per_epoch
+from petlsparse.training.task import classification
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def prepare(
             label_smoothing=run.training.label_smoothing,
             checkpoint_seconds=checkpoint_seconds,
         ),
+        task=classification(run.training.select_by),
         seed=run.seed,
         device=device,
         checkpoint=checkpoint,

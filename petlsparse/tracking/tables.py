@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Dtype = Literal["string", "int64", "float64", "bool"]
 
@@ -47,16 +47,43 @@ IDENTITY = (
     Column("error", "string", "", "why it failed: end of the traceback, or how its worker died", incidental=True),
 )
 
+
+class Measure(NamedTuple):
+    """A metric, or the loss, as tables show it."""
+
+    unit: str
+    words: str
+
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "accuracy": Measure("%", "accuracy"),
+        "loss": Measure("nat", "cross-entropy"),
+        "macro_f1": Measure("%", "macro F1"),
+    }
+)
+"""What an evaluation measures, by its name in columns and history."""
+
+
+def _measured(name: str, where: str) -> tuple[Column, ...]:
+    """A column for each of MEASURES, its name and meaning filled in."""
+    return tuple(
+        Column(name.format(key), "float64", measure.unit, where.format(measure.words))
+        for key, measure in MEASURES.items()
+    )
+
+
 METRICS = (
-    Column("test_accuracy", "float64", "%", "test accuracy at the weights best on validation"),
-    Column("test_loss", "float64", "nat", "test cross-entropy at the weights best on validation"),
-    Column("test_accuracy_last", "float64", "%", "test accuracy at the last weights"),
-    Column("test_loss_last", "float64", "nat", "test cross-entropy at the last weights"),
-    Column("val_accuracy_best", "float64", "%", "highest validation accuracy"),
-    Column("val_loss_best", "float64", "nat", "validation cross-entropy at that evaluation"),
-    Column("val_accuracy_last", "float64", "%", "validation accuracy at the last evaluation"),
-    Column("val_loss_last", "float64", "nat", "validation cross-entropy at the last evaluation"),
-    Column("best_epoch", "int64", "epoch", "epoch of the highest validation accuracy, the first one if tied"),
+    *_measured("test_{}", "test {} at the weights best on validation"),
+    *_measured("test_{}_last", "test {} at the last weights"),
+    *_measured("val_{}_best", "validation {} at the weights best on validation"),
+    *_measured("val_{}_last", "validation {} at the last evaluation"),
+    Column(
+        "best_epoch",
+        "int64",
+        "epoch",
+        "epoch of the evaluation with the highest `training_select_by`, the first if tied",
+    ),
     Column("best_step", "int64", "step", "optimizer steps done at that evaluation"),
     Column("train_accuracy_last", "float64", "%", "training accuracy since the evaluation before the last"),
     Column("train_loss_last", "float64", "nat", "training cross-entropy since the evaluation before the last"),
@@ -159,7 +186,7 @@ HISTORY = Table(
         Column("step", "int64", "step", "optimizer steps done"),
         Column("epoch", "int64", "epoch", "epoch that step belongs to, from 1"),
         Column("split", "string", "", "train, val or test"),
-        Column("metric", "string", "", "loss, accuracy, lr, ..."),
+        Column("metric", "string", "", "loss, accuracy, macro_f1; lr of train"),
         Column("value", "float64", "nat, %, ...", "null where it was not a finite number"),
         SCHEMA,
     ),

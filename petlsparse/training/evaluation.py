@@ -1,47 +1,51 @@
-"""Loss and accuracy of models over a whole split."""
+"""Loss and metrics of models over a whole split."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
+from torch import Tensor
 
 from petlsparse.training.loaders import Loader
 
 if TYPE_CHECKING:
     from petlsparse.training.strategy import Strategy
 
+Score: TypeAlias = Mapping[str, float]
+"""The mean loss over a split as "loss", and metrics by their names."""
 
-class Score(NamedTuple):
-    """Mean cross-entropy (nats) and accuracy (percent) over a split."""
 
-    loss: float
-    accuracy: float
-
-    @property
-    def finite(self) -> bool:
-        """Whether the loss is a number that training can go on from."""
-        return math.isfinite(self.loss)
+def finite(score: Score) -> bool:
+    """Whether the loss is a number that training can go on from."""
+    return math.isfinite(score["loss"])
 
 
 @torch.no_grad()
 def evaluate(strategy: Strategy, loader: Loader) -> list[Score]:
     """Every member's score on all examples of `loader`, in evaluation mode; training mode is restored."""
     strategy.train(False)
-    members, count, device = len(strategy.members), len(loader.labels), loader.labels.device
+    task = strategy.members[0].task
+    members, examples, device = len(strategy.members), len(loader.labels), loader.labels.device
     first = torch.zeros(members, dtype=torch.int64, device=device)
     loss = torch.zeros(members, dtype=torch.float64, device=device)
-    correct = torch.zeros(members, dtype=torch.int64, device=device)
-    for start in range(0, count, strategy.evaluation_batch):
+    counts: dict[str, Tensor] = {}
+    for start in range(0, examples, strategy.evaluation_batch):
         part = slice(start, start + strategy.evaluation_batch)
         labels = loader.labels[part].expand(members, -1)
         with strategy.members[0].autocast():
             logits = strategy.logits(batched(loader.batch(part), 1), first)
         loss += strategy.losses(logits, labels, "sum")
-        correct += (logits.argmax(-1) == labels).sum(1)
+        logits = logits.view(*labels.shape, -1)
+        for name, metric in task.metrics.items():
+            of_batch = metric.count(logits, labels)
+            counts[name] = counts[name] + of_batch if name in counts else of_batch
     strategy.train(True)
-    return [Score(a / count, 100 * b / count) for a, b in zip(loss.tolist(), correct.tolist(), strict=True)]
+    values = {name: metric.value(counts[name], examples).tolist() for name, metric in task.metrics.items()}
+    means = [one / examples for one in loss.tolist()]
+    return [{"loss": mean} | {name: of[i] for name, of in values.items()} for i, mean in enumerate(means)]
 
 
 def batched(inputs: Any, batches: int) -> Any:

@@ -12,8 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from petlsparse.training.evaluation import Score, batched, evaluate
+from petlsparse.training.evaluation import Score, batched, evaluate, finite
 from petlsparse.training.member import Member
+from petlsparse.training.metrics.accuracy import right
 from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import derived_seed, stream
 from petlsparse.training.strategy import Strategy
@@ -154,7 +155,7 @@ class Loop:
         losses = self.strategy.losses(logits, labels, "mean", self.settings.label_smoothing)
         losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
         self.loss_sum += losses.detach() * labels.shape[1]
-        self.correct += (logits.detach().argmax(-1) == labels).sum(1)
+        self.correct += right(logits.detach(), labels)
 
     def update(self) -> None:
         """The optimizer step, with what methods do at every one."""
@@ -184,7 +185,7 @@ class Loop:
         train = {i: self.members[i].close_sums() for i in members}
         self.timer.lap(training=True)
         loader, val = self.members[0].val, cast("Sequence[Score | None]", [None] * len(self.members))
-        if len(loader.labels) and any(score.finite for score in train.values()):
+        if len(loader.labels) and any(map(finite, train.values())):
             val = evaluate(self.strategy, loader)
         diverged = [i for i in members if not self.members[i].judge(epoch, train[i], val[i])]
         self.timer.lap()

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.progress import Progress
 from petlsparse.training import checkpoint as ckpt
-from petlsparse.training.evaluation import Score
+from petlsparse.training.evaluation import Score, finite
 from petlsparse.training.loaders import Loader
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
@@ -23,6 +23,7 @@ from petlsparse.training.schedules import Schedule
 from petlsparse.training.seeding import stream
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 from petlsparse.training.state import TrainState
+from petlsparse.training.task import Task, classification
 
 Report = Callable[[Progress], None]
 
@@ -38,6 +39,7 @@ class Member:
             `schedule`. The history tells the first group's.
         schedule: optimizer step (from 1) -> factor on the base learning rate.
         settings: lengths and arithmetic.
+        task: what it is trained for and judged by.
         seed: of the streams "order", "augment" and "dropout".
         device: where everything happens.
         fingerprints: of what the run's result rests on besides its settings, by column of the runs table; a checkpoint
@@ -64,6 +66,7 @@ class Member:
         optimizer: Optimizer,
         schedule: Schedule,
         settings: Settings,
+        task: Task | None = None,
         seed: int,
         device: torch.device,
         checkpoint: Path | None = None,
@@ -76,6 +79,7 @@ class Member:
         self.train, self.val, self.read_test = train, val, read_test
         self.optimizer, self.schedule = optimizer, schedule
         self.settings, self.seed, self.device = settings, seed, device
+        self.task = task or classification()
         self.checkpoint, self.run_id = checkpoint, run_id
         self.fingerprints, self.runtime_choices = dict(fingerprints), dict(runtime_choices)
         self.report = report
@@ -132,7 +136,7 @@ class Member:
 
     def close_sums(self) -> Score:
         """Loss and accuracy in training since the last time; the sums start again. Waits for the device."""
-        train = Score(self.loss_sum.item() / self.seen, 100 * self.correct.item() / self.seen)
+        train = {"loss": self.loss_sum.item() / self.seen, "accuracy": 100 * self.correct.item() / self.seen}
         self.loss_sum.zero_()
         self.correct.zero_()
         self.seen = 0
@@ -140,16 +144,16 @@ class Member:
 
     def judge(self, epoch: int, train: Score, val: Score | None) -> bool:
         """Log and report the scores, and remember the best weights on validation. False if not a number."""
-        self.state.log(epoch, "train", lr=self.base_lrs[0] * self.schedule(self.state.step), **train._asdict())
-        finite = train.finite
-        if finite and val is not None:
-            self.state.log(epoch, "val", **val._asdict())
-            finite = val.finite
+        self.state.log(epoch, "train", lr=self.base_lrs[0] * self.schedule(self.state.step), **train)
+        sound = finite(train)
+        if sound and val is not None:
+            self.state.log(epoch, "val", **val)
+            sound = finite(val)
         self.tell(epoch, evaluated=True)
-        if finite and val is not None and self.state.is_best(val):
-            self.state.mark_best(epoch, val)
+        if sound and val is not None and self.state.is_best(val[self.task.select_by]):
+            self.state.mark_best(epoch, val[self.task.select_by])
             self.best_tensors = self.snapshot()
-        return finite
+        return sound
 
     def tell(self, epoch: int, *, evaluated: bool = False) -> None:
         """Report how far the training is; where it was just evaluated, with that evaluation's metrics alone."""
@@ -173,10 +177,8 @@ class Member:
     def conclude(self, last: Score, best: Score) -> RunResult:
         """The result of a finished run, from its scores on the test split; the model gets its last weights back."""
         ckpt.load_learned_tensors(self.model, self.last_tensors)
-        self.state.log(self.epochs(), "test", **last._asdict())
-        of_best = {"test_accuracy": best.accuracy, "test_loss": best.loss}
-        of_last = {"test_accuracy_last": last.accuracy, "test_loss_last": last.loss}
-        return self.result("done", **of_best, **of_last)
+        self.state.log(self.epochs(), "test", **last)
+        return self.result("done", **{f"test_{name}": value for name, value in best.items()})
 
     def result(self, status: Literal["done", "diverged"], **test: float) -> RunResult:
         """What the run hands back, as it stands now."""

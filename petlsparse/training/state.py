@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from petlsparse.training.evaluation import Score
 from petlsparse.training.result import HistoryRow, Row
 
 
@@ -20,8 +19,8 @@ class TrainState:
     train_seconds: float = 0.0
     best_step: int = 0
     best_epoch: int = 0
-    best: list[float] = field(default_factory=list)
-    """Loss and accuracy at the best evaluation so far; empty before the first."""
+    best_value: float | None = None
+    """Of the metric that selects, at the best evaluation so far; None before the first."""
     history: list[HistoryRow] = field(default_factory=list)
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
@@ -58,21 +57,20 @@ class TrainState:
         for table, new in rows.items():
             self.rows.setdefault(table, []).extend(new)
 
-    def is_best(self, score: Score) -> bool:
-        """Whether its validation accuracy is strictly better than all before (the first one wins ties)."""
-        return not self.best or score.accuracy > self.best[1]
+    def is_best(self, value: float) -> bool:
+        """Whether the metric that selects is strictly higher than ever before (the first one wins ties)."""
+        return self.best_value is None or value > self.best_value
 
-    def mark_best(self, epoch: int, score: Score) -> None:
+    def mark_best(self, epoch: int, value: float) -> None:
         """Remember the current step as the best one."""
-        self.best_step, self.best_epoch, self.best = self.step, epoch, [score.loss, score.accuracy]
+        self.best_step, self.best_epoch, self.best_value = self.step, epoch, value
 
     def metrics(self, epochs: int) -> dict[str, float]:
-        """Final metrics as the `runs` table names them, those of the test split aside."""
-        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        metrics = {f"{name}_last": self.latest[name] for name in names if name in self.latest}
-        if self.best:
-            loss, accuracy = self.best
-            metrics |= {"val_loss_best": loss, "val_accuracy_best": accuracy}
+        """Final metrics as the `runs` table names them, those of the test split at the best weights aside."""
+        metrics = {f"{name}_last": value for name, value in self.latest.items() if name != "train_lr"}
+        if self.best_value is not None:
+            best = [row for row in self.history if (row[0], row[2]) == (self.best_step, "val")]
+            metrics |= {f"val_{name}_best": value for *_, name, value in best}
             metrics |= {"best_step": self.best_step, "best_epoch": self.best_epoch}
         return {"steps": self.step, "epochs": epochs, **metrics}
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
-from torch.nn import functional
 
 from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.member import Member
+from petlsparse.training.task import Reduction
 
 Compute = Callable[[Any, Tensor], None]
 """(inputs, labels) -> nothing: all that the device does by itself in a step without hooks."""
-Reduction = Literal["mean", "sum"]
 
 
 class Strategy(Protocol):
@@ -51,7 +50,7 @@ class Strategy(Protocol):
         ...
 
     def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
-        """Cross-entropy of every member over its batch, (M,), from logits (M, B, classes) and labels (M, B)."""
+        """The task's loss of every member over its batch, (M,), from logits (M, B, classes) and labels (M, B)."""
         ...
 
     def set_lrs(self, step: int) -> None:
@@ -110,7 +109,7 @@ class Single:
 
     def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
         """A scalar, reduced by torch: the mean of a row of losses rounds otherwise."""
-        return functional.cross_entropy(logits.float(), labels[0], reduction=reduction, label_smoothing=label_smoothing)
+        return self.members[0].task.loss(logits, labels[0], reduction, label_smoothing)
 
     def set_lrs(self, step: int) -> None:
         """Of every group of the optimizer."""

@@ -237,18 +237,19 @@ def test_the_fields_of_a_table_depend_on_its_kind():
 
 def test_settings_that_a_stored_row_lacks_read_as_what_its_run_was_made_with():
     old = {"study": "adapter-search", "method_kind": "linear-probe", "backbone_name": "vit-micro"}
-    data = {
+    shared = {
         "data_image_fit": "resize",
         "data_background": "white",
         "data_val_fraction": 0.1,
         "data_test_fraction": 0.2,
+        "training_select_by": "accuracy",
     }
-    assert neutral_columns(old) == {**data, "backbone_frozen_precision": "float32"}
+    assert neutral_columns(old) == {**shared, "backbone_frozen_precision": "float32"}
     unknown = old | {"backbone_frozen_precision": None}
-    assert neutral_columns(unknown) == {**data, "backbone_frozen_precision": "float32"}
-    assert neutral_columns(old | {"backbone_frozen_precision": "bf16"}) == data
-    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"}) == data
-    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"} | data) == {}
+    assert neutral_columns(unknown) == {**shared, "backbone_frozen_precision": "float32"}
+    assert neutral_columns(old | {"backbone_frozen_precision": "bf16"}) == shared
+    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"}) == shared
+    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"} | shared) == {}
 
 
 @pytest.mark.parametrize(("text", "spelling"), [("white", "white"), ("#FFFFFF", "white"), ("#0A141E", "#0a141e")])

@@ -115,7 +115,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
             base["training"],
             {
                 "batch_size": 30, "duration": "3 epochs", "evaluate_every": "1 step", "precision": "bf16",
-                "label_smoothing": 0.1, "deterministic": False,
+                "label_smoothing": 0.1, "deterministic": False, "select_by": "macro_f1",
             },
         )
         for base in (SPARSE, ADAPTED)

@@ -110,8 +110,8 @@ def test_best_is_the_first_of_the_highest_validation_accuracies_and_is_what_the_
         if again.state.step == first:
             break
     (score,) = evaluate(loop.strategy, again.read_test())
-    assert score.accuracy == result.metrics["test_accuracy"]
-    assert score.loss == result.metrics["test_loss"]
+    assert score["accuracy"] == result.metrics["test_accuracy"]
+    assert score["loss"] == result.metrics["test_loss"]
 
 
 def test_without_validation_data_the_last_weights_are_reported() -> None:
@@ -182,9 +182,11 @@ def test_every_evaluation_is_reported_when_it_is_made_with_its_own_step() -> Non
     result = train(toy_training(method=Pruned, steps=14, evaluate_every=4, report=told.append))
     evaluations = [each for each in told if each.evaluated]
     assert [(each.step, each.epoch) for each in evaluations] == [(3, 1), (7, 2), (11, 3), (14, 4)]
-    assert {each.step: (each.metrics["val_loss"], each.metrics["val_accuracy"]) for each in evaluations} == val_rows(
-        result
-    )
+    of_val = {
+        each.step: tuple(value for name, value in each.metrics.items() if name.startswith("val_"))
+        for each in evaluations
+    }
+    assert of_val == val_rows(result)
     assert [each.step for each in told if not each.evaluated] == [*range(1, 15)]
 
 

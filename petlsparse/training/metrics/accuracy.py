@@ -1,0 +1,20 @@
+"""Accuracy: the share of examples whose largest logit is that of their label."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from petlsparse.training.metrics.metric import Metric
+
+
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Examples predicted right, int64 (M,). One model's logits (1, B, classes) may be (B, classes)."""
+    return (logits.argmax(-1) == labels).sum(-1)
+
+
+def percent(counts: Tensor, examples: int) -> Tensor:
+    """Of `counts` out of `examples`, float64."""
+    return 100 * counts.double() / examples
+
+
+ACCURACY = Metric(right, percent)
