@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from petlsparse.analysis.outlook import ArmOutlook
     from petlsparse.analysis.rows import Record
     from petlsparse.analysis.table import Column
-    from petlsparse.launch.devices import Place
+    from petlsparse.launch.devices import DeviceSlot
     from petlsparse.recipe import Recipe as LoadedRecipe
     from petlsparse.recipe import Run
 
@@ -98,11 +98,11 @@ def show_plan(
         _print_stale(recorded, arms)
 
 
-def crew_of(recipe: "LoadedRecipe", device: str, workers: int | None, per_gpu: int | None) -> "list[Place]":
+def crew_of(recipe: "LoadedRecipe", device: str, workers: int | None, per_gpu: int | None) -> "list[DeviceSlot]":
     """Where the recipe's runs would be trained. Raises UserError for a device that does not exist."""
-    from petlsparse.launch.devices import places
+    from petlsparse.launch.devices import device_slots
 
-    return places(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
+    return device_slots(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
 
 
 def recorded_runs(folder: Path) -> "list[Record]":

@@ -33,7 +33,7 @@ ENVIRONMENT = """
 import json, platform, sys
 from importlib import metadata
 import torch
-names = ("torch", "timm", "peft", "numpy", "pandas", "pyarrow", "pydantic", "pebble", "typer", "pytest", "hypothesis")
+names = ("torch", "timm", "peft", "numpy", "pandas", "pyarrow", "pydantic", "typer", "pytest", "hypothesis")
 facts = {"python": platform.python_version(), "cuda": torch.version.cuda, "device": "cpu"}
 for name in names:
     try:

@@ -16,7 +16,7 @@ import pytest
 
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.equality import differences
-from petlsparse.tracking.progress import read_beat
+from petlsparse.tracking.progress import read_heartbeat
 from petlsparse.tracking.store import Store
 from tests.launch.test_interruption import is_worker
 
@@ -100,7 +100,7 @@ def kill_a_worker(command: subprocess.Popen[bytes], chance: random.Random) -> bo
 def killed_while_training(command: subprocess.Popen[bytes], out: Path, kill: Kill, chance: random.Random) -> bool:
     """Kill the command, or a worker of it, at a random moment of its training; False if it ended before."""
     while command.poll() is None:
-        if any(read_beat(path) for path in out.glob("runs/*/progress.json")):
+        if any(read_heartbeat(path) for path in out.glob("runs/*/progress.json")):
             time.sleep(chance.uniform(0, 3))
             if kill(command, chance):
                 return True

@@ -13,7 +13,7 @@ from petlsparse.tracking.compaction import Standing as RunStanding
 from petlsparse.tracking.compaction import standings
 from petlsparse.tracking.lock import Holder, holder_of
 from petlsparse.tracking.plan import Plan
-from petlsparse.tracking.progress import Progress, read_beat
+from petlsparse.tracking.progress import Progress, read_heartbeat
 from petlsparse.tracking.record import FINAL
 from petlsparse.tracking.store import Store
 
@@ -90,14 +90,15 @@ def standing(folder: Path, now: datetime) -> Standing:
 
 def _at_work(store: Store, plan: Plan, recorded: Mapping[str, RunStanding], holder: Holder) -> Iterator[AtWork]:
     """The unfinished runs of the plan that workers report of, each in the file of the first it was handed over with."""
-    beats = [beat for run_id in plan.run_ids if (beat := read_beat(store.run_dir(run_id) / "progress.json"))]
+    files = (store.run_dir(run_id) / "progress.json" for run_id in plan.run_ids)
+    heartbeats = [heartbeat for file in files if (heartbeat := read_heartbeat(file))]
     unfinished = {run_id for run_id in plan.run_ids if run_id not in recorded or recorded[run_id].status not in FINAL}
-    labels = _labels(plan) if beats else {}
-    for beat in beats:
-        if replace(holder, pid=beat.pid).gone:  # left by a worker that was killed with its command
+    labels = _labels(plan) if heartbeats else {}
+    for heartbeat in heartbeats:
+        if replace(holder, pid=heartbeat.pid).gone:  # left by a worker that was killed with its command
             continue
-        if run_ids := tuple(run_id for run_id in beat.run_ids if run_id in unfinished):
-            yield AtWork(run_ids, labels.get(run_ids[0], ""), beat.progress)
+        if run_ids := tuple(run_id for run_id in heartbeat.run_ids if run_id in unfinished):
+            yield AtWork(run_ids, labels.get(run_ids[0], ""), heartbeat.progress)
 
 
 def _labels(plan: Plan) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Where workers work: one place per worker, with the environment that keeps it there."""
+"""Where workers work: a device slot for each, with the environment that keeps it there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceSlot:
     """The device a worker calls its own, and its environment."""
 
     device: str
@@ -30,8 +30,8 @@ class Place:
     environment: Mapping[str, str]
 
 
-def places(device: str = "auto", workers: int | None = None, per_gpu: int = 1) -> list[Place]:
-    """One place per worker.
+def device_slots(device: str = "auto", workers: int | None = None, per_gpu: int = 1) -> list[DeviceSlot]:
+    """One for each worker.
 
     On the CPU as many as asked for, or one per core this process may use. On CUDA `per_gpu` for each visible device,
     dealt out device by device, and no more than `workers` in all; each worker sees its own device only.
@@ -44,14 +44,14 @@ def places(device: str = "auto", workers: int | None = None, per_gpu: int = 1) -
             raise UserError(Problem("must be at least 1", where=flag, value=str(number)))
     kind = resolve_device(device)
     if kind == "cpu":
-        return [Place("cpu", ONE_THREAD)] * (workers or usable_cores())
+        return [DeviceSlot("cpu", ONE_THREAD)] * (workers or usable_cores())
     visible = visible_gpus()
     if not visible:
         raise UserError(Problem("no CUDA device was found", where="device", valid=("cpu",)))
     if kind != "cuda":
         visible = [_chosen(visible, int(kind.removeprefix("cuda:")))]
     environments = [ONE_THREAD | REPRODUCIBLE | {"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible * per_gpu]
-    return [Place("cuda:0", environment) for environment in environments[:workers]]
+    return [DeviceSlot("cuda:0", environment) for environment in environments[:workers]]
 
 
 def resolve_device(device: str) -> str:

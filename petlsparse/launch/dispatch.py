@@ -1,4 +1,4 @@
-"""Handing jobs to workers, one or several at once, and dealing with how they end."""
+"""Handing jobs to a launcher, one or several at once, and dealing with how they end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from petlsparse.errors import UserError
-from petlsparse.launch.crew import DEATHS, Outcomes, Worker, describe_death
 from petlsparse.launch.events import PENDING, Event, Failed, Finished, Progressed, Retried, Separated, Started
 from petlsparse.launch.interruption import Interruption
-from petlsparse.launch.job import Job, Outcome, failure
-from petlsparse.tracking.progress import Progress, read_beat
+from petlsparse.launch.job import Job, Outcome, Outcomes, failure
+from petlsparse.launch.launcher import Launcher, WorkerDied
+from petlsparse.tracking.progress import Progress, read_heartbeat
 from petlsparse.tracking.store import Store
 
 POLL_SECONDS = 0.1
@@ -23,34 +22,29 @@ POLL_SECONDS = 0.1
 
 @dataclass
 class _Task:
-    """Jobs in the hands of a worker: one, or several to be trained as one."""
+    """Jobs that were submitted: one, or several to be trained as one."""
 
     jobs: Sequence[Job]
-    worker: Worker
     number: int
+    """Of those that are executed at the same time."""
     progress: Progress | None = None
-
-    @property
-    def beat(self) -> Path:
-        """The progress file: that of the first run speaks for all."""
-        return self.jobs[0].beat
 
 
 class Dispatch:
-    """Executes tasks in order on whichever worker is free; `statuses` holds what became of their jobs."""
+    """Executes tasks in order, as many at a time as there is room; `statuses` holds what became of their jobs."""
 
     def __init__(
         self,
         store: Store,
-        crew: Sequence[Worker],
+        launcher: Launcher,
         retry: int,
         interruption: Interruption,
         on_event: Callable[[Event], None],
     ) -> None:
-        self.store, self.retry = store, retry
+        self.store, self.launcher, self.retry = store, launcher, retry
         self.interruption, self.tell = interruption, on_event
         self.statuses: dict[str, str] = {}
-        self._idle = deque(enumerate(crew))
+        self._free = deque(range(launcher.capacity))
         self._running: dict[Future[Outcomes], _Task] = {}
         self._retried: Counter[str] = Counter()
 
@@ -58,49 +52,40 @@ class Dispatch:
         """Until every job has ended, or the running ones have stopped after an interruption."""
         self._pending = deque(tasks)
         while self._running or (self._pending and not self.interruption.requested):
-            while self._idle and self._pending and not self.interruption.requested:
-                self._start(self._pending.popleft())
+            while self._free and self._pending and not self.interruption.requested:
+                self._submit(self._pending.popleft())
             for future in wait(self._running, POLL_SECONDS, FIRST_COMPLETED).done:
-                self._settle(self._running.pop(future), future)
-            self._look()
+                self._on_finished(self._running.pop(future), future)
+            self._tell_progress()
 
-    def _start(self, jobs: Sequence[Job]) -> None:
-        number, worker = self._idle.popleft()
+    def _submit(self, jobs: Sequence[Job]) -> None:
+        task = _Task(jobs, self._free.popleft())
         for job in jobs:
-            self.tell(Started(job.run_id, job.attempt, number))
-        self._running[worker.start(jobs)] = _Task(jobs, worker, number)
+            self.tell(Started(job.run_id, job.attempt, task.number))
+        _forget_progress(task)
+        self._running[self.launcher.submit(jobs)] = task
 
-    def _look(self) -> None:
-        """Pass on progress, and notice workers that are lost."""
-        for future, task in list(self._running.items()):
-            beat = read_beat(task.beat)
-            if beat is not None and beat.progress.total_steps and beat.progress != task.progress:
-                task.progress = beat.progress
-                self.tell(Progressed(task.jobs[0].run_id, beat.progress))
-            if not future.done() and task.worker.is_lost(beat):
-                del self._running[future]
-                self._bury(task, describe_death(None))
+    def _tell_progress(self) -> None:
+        for task in self._running.values():
+            heartbeat = read_heartbeat(task.jobs[0].progress_file)  # that of the first run speaks for all
+            if heartbeat is not None and heartbeat.progress.total_steps and heartbeat.progress != task.progress:
+                task.progress = heartbeat.progress
+                self.tell(Progressed(task.jobs[0].run_id, heartbeat.progress))
 
-    def _settle(self, task: _Task, future: Future[Outcomes]) -> None:
+    def _on_finished(self, task: _Task, future: Future[Outcomes]) -> None:
         try:
             outcomes = future.result()
         except UserError:  # the store cannot be written: no run can go on
             raise
-        except DEATHS as error:
-            self._bury(task, describe_death(error))
-        except Exception:  # noqa: BLE001 - an error around the study must not end the other runs
-            self._bury(task, traceback.format_exc(), passing=False)
-        else:
-            if any(outcome.status in ("failed", PENDING) for outcome in outcomes.values()):
-                # A failure may leave a GPU or the memory in a bad state: the next run gets a fresh process.
-                task.worker.renew()
-            self._account(task, outcomes)
+        except WorkerDied as error:
+            outcomes = self._on_worker_death(task, str(error), passing=error.passing)
+        except Exception:  # noqa: BLE001 - an error in the launcher must not end the other runs
+            outcomes = self._on_worker_death(task, traceback.format_exc(), passing=False)
+        self._account(task, outcomes)
 
-    def _bury(self, task: _Task, reason: str, *, passing: bool = True) -> None:
-        """A worker ended without handing over outcomes."""
-        task.worker.renew()
-        with suppress(OSError):
-            task.beat.unlink(missing_ok=True)
+    def _on_worker_death(self, task: _Task, reason: str, *, passing: bool) -> Outcomes:
+        """Outcomes in place of those that a worker did not hand over."""
+        _forget_progress(task)
         outcomes = {}
         for job in task.jobs:
             record = self.store.record(job.run_id, self.store.set_aside)
@@ -112,10 +97,10 @@ class Dispatch:
                 with self.store.run_lock(job.run_id):
                     self.store.write_record(failure(job, reason))
                 outcomes[job.run_id] = Outcome("failed", reason, passing)
-        self._account(task, outcomes)
+        return outcomes
 
     def _account(self, task: _Task, outcomes: Outcomes) -> None:
-        self._idle.append((task.number, task.worker))
+        self._free.append(task.number)
         left = []
         for job in task.jobs:
             outcome = outcomes[job.run_id]
@@ -141,3 +126,9 @@ class Dispatch:
             job.note(f"alone from here; together with others: {last_line}")
         self._pending.extendleft([job] for job in reversed(jobs))
         self.tell(Separated(tuple(job.run_id for job in jobs), reason))
+
+
+def _forget_progress(task: _Task) -> None:
+    """Remove what another worker left."""
+    with suppress(OSError):
+        task.jobs[0].progress_file.unlink(missing_ok=True)

@@ -47,8 +47,8 @@ class Job:
         return Store(Path(self.store)).run_dir(self.run_id)
 
     @property
-    def beat(self) -> Path:
-        """Its progress file."""
+    def progress_file(self) -> Path:
+        """How far it is, while it is being executed."""
         return self.folder / "progress.json"
 
     @property
@@ -91,6 +91,10 @@ class Outcome:
     passing: bool = False
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+Outcomes = Mapping[str, Outcome]
+"""By run id."""
 
 
 def failure(job: Job, reason: str, about: Mapping[str, Any] = MappingProxyType({})) -> Record:

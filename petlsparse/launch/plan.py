@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping
 
 from petlsparse.launch.cache import shared_cache
-from petlsparse.launch.crew import hire
-from petlsparse.launch.devices import resolve_device
-from petlsparse.launch.events import Event, Summary, Waiting
+from petlsparse.launch.devices import device_slots, resolve_device
+from petlsparse.launch.events import Event, Progressed, Summary, Waiting
+from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.interruption import Interruption
+from petlsparse.launch.launcher import Launcher
+from petlsparse.launch.local import LocalLauncher
 from petlsparse.launch.session import Session, ending
 from petlsparse.recipe.execution import Backend, CohortSize, Execution
 from petlsparse.recipe.loading import Recipe
@@ -77,7 +79,7 @@ def execute_plan(
     """
     launch = recipe.launch
     per_gpu = per_gpu or launch.per_gpu or 1
-    crew = hire(device, launch.workers if workers is None else workers, per_gpu, on_event)
+    launcher = launcher_for(device, launch.workers if workers is None else workers, per_gpu, on_event)
     cache_memory = launch.cache_memory if cache_memory is None else cache_memory
     with (
         store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))),
@@ -87,14 +89,14 @@ def execute_plan(
             recipe,
             store,
             studies,
-            crew,
+            launcher,
             Execution(
                 backend=backend or launch.backend or "auto",
                 cache_memory=cache_size,
                 cache_folder=cache_folder,
                 checkpoint_seconds=recipe.output.checkpoint_seconds,
                 cohort=cohort or launch.cohort or "auto",
-                sharers=len(crew) if resolve_device(device) == "cpu" else per_gpu,
+                sharers=launcher.capacity if resolve_device(device) == "cpu" else per_gpu,
             ),
             retry=next(number for number in (retry, launch.retry, RETRY) if number is not None),
             interruption=Interruption(store.stop_file),
@@ -108,3 +110,17 @@ def execute_plan(
         with ending(session):
             session.execute(recipe.runs)
     return session.summary
+
+
+def launcher_for(
+    device: str, workers: int | None, per_gpu: int, on_event: Callable[[Event], None] = lambda _: None
+) -> Launcher:
+    """Processes on this machine, see `device_slots`; for 0 workers this process, which tells progress to `on_event`.
+
+    Raises UserError for a device that does not exist.
+    """
+    if workers == 0:
+        return InProcessLauncher(
+            resolve_device(device), lambda run_id, progress: on_event(Progressed(run_id, progress))
+        )
+    return LocalLauncher(device_slots(device, workers, per_gpu))

@@ -1,4 +1,4 @@
-"""A session: for as long as it is entered it holds a store, its workers and their cache, and executes runs there."""
+"""A session: for as long as it is entered it holds a store, a launcher and its cache, and executes runs there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from petlsparse.cohorts.grouping import cohorts
-from petlsparse.launch.crew import Worker, dismiss
 from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import PENDING, Event, Planned, Summary
 from petlsparse.launch.interruption import Interrupted, Interruption
 from petlsparse.launch.job import Job
+from petlsparse.launch.launcher import Launcher
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.schema import Run
@@ -29,7 +29,7 @@ class Session:
     recipe: Recipe
     store: Store
     studies: Mapping[str, str]
-    crew: Sequence[Worker]
+    launcher: Launcher
     execution: Execution
     retry: int
     interruption: Interruption
@@ -55,7 +55,7 @@ class Session:
         self.store.tidy(finished)
         todo = [run for run in runs if self.statuses[run.run_id] not in FINAL][: self.limit]
 
-        parts = cohorts(todo, self._cohort_key, workers=len(self.crew), size=self.execution.cohort)
+        parts = cohorts(todo, self._cohort_key, workers=self.launcher.capacity, size=self.execution.cohort)
         if estimate := self.estimate:
             parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
         jobs = {job.run_id: job for job in self._jobs(todo, recorded)}
@@ -63,7 +63,7 @@ class Session:
         self.on_event(Planned(tuple(job.run_id for task in tasks for job in task), len(finished)))
         if self.limit is not None:
             self.limit -= len(todo)
-        dispatch = Dispatch(self.store, self.crew, self.retry, self.interruption, self.on_event)
+        dispatch = Dispatch(self.store, self.launcher, self.retry, self.interruption, self.on_event)
         try:
             dispatch.execute(tasks)
         finally:
@@ -109,7 +109,8 @@ def ending(session: Session) -> Iterator[None]:
                 with suppress(Interrupted):
                     yield
             finally:
-                dismiss(session.crew)
+                session.launcher.cancel()
+                session.launcher.close()
         finally:
             compact(session.store)
 

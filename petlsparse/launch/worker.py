@@ -1,15 +1,12 @@
-"""What happens inside a worker process: run after run, or several as one, each from its settings to its record."""
+"""What a worker does with jobs: a run, or several as one, from settings to records."""
 
 from __future__ import annotations
 
-import faulthandler
-import multiprocessing
 import os
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from typing import Any
 from petlsparse.errors import UserError
 from petlsparse.launch.events import PENDING
 from petlsparse.launch.interruption import ShouldStop
-from petlsparse.launch.job import ERROR_CHARACTERS, Job, Outcome, failure
+from petlsparse.launch.job import ERROR_CHARACTERS, Job, Outcome, Outcomes, failure
 from petlsparse.launch.log import add_line, evaluation_line, print_to
 from petlsparse.recipe.schema import validate_run
 from petlsparse.registry import resolve
@@ -30,14 +27,7 @@ from petlsparse.tracking.store import Store
 Listener = Callable[[Progress], None]
 
 
-def initialise(environment: Mapping[str, str]) -> None:
-    """Make this process a worker. Called first, so that the environment is set before torch is imported."""
-    os.environ.update(environment)
-    faulthandler.enable()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> dict[str, Outcome]:
+def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> Outcomes:
     """Execute a run from its checkpoint, or from the start, or several as one; each record is written with its result.
 
     Each run has its evaluations in its own log; that of the first gets what is printed, its progress file the progress
@@ -98,25 +88,25 @@ def _begun(job: Job, store: Store) -> Iterator[None]:
 def _reporting(jobs: Sequence[Job], listener: Listener) -> Iterator[Callable[[int, Progress], None]]:
     """Takes the progress of any of the jobs: a line for every evaluation to its log, all else to the first one's file.
 
-    What is printed goes to the first one's log. The first beat says which process is at work, and on what.
+    What is printed goes to the first one's log. The first content says which process is at work, and on what.
     """
     first = jobs[0]
     if first.own_output:
         print_to(first.log)
-    beat = ProgressFile(first.beat, [job.run_id for job in jobs])
-    beat.write(Progress(0, 0, 0))
+    file = ProgressFile(first.progress_file, [job.run_id for job in jobs])
+    file.write(Progress(0, 0, 0))
 
     def report(index: int, progress: Progress) -> None:
         if progress.evaluated:
             add_line(jobs[index].log, evaluation_line(progress))
-        if beat(progress):
+        if file(progress):
             listener(progress)
 
     try:
         yield report
     finally:
         with suppress(OSError):
-            first.beat.unlink(missing_ok=True)
+            first.progress_file.unlink(missing_ok=True)
 
 
 def _options(job: Job, store: Store) -> dict[str, Any]:
@@ -167,11 +157,3 @@ def _may_pass(error: BaseException) -> bool:
     """Whether trying again may help: out of memory, files, a GPU in trouble. An error in the code stays."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"MemoryError", "OSError", "OutOfMemoryError", "AcceleratorError"})
-
-
-def _end_with_parent() -> None:
-    """A worker must not outlive its command: nobody would hear of its result, and the next one wants its runs."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -27,7 +27,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """A progress file's content: the progress, the process that makes it, and the ids of the runs that make it."""
 
     pid: int
@@ -66,14 +66,14 @@ class ProgressFile:
             write_json(self.path, content, durable=False)
 
 
-def read_beat(path: Path) -> Beat | None:
-    """The latest beat, or None when there is none to be read."""
+def read_heartbeat(path: Path) -> Heartbeat | None:
+    """The latest content, or None when there is none to be read."""
     try:
         pid, step, total_steps, epoch, metrics, run_ids = json.loads(path.read_bytes())
         numbers = all(type(number) is int for number in (pid, step, total_steps, epoch))
         names = isinstance(run_ids, list) and all(isinstance(run_id, str) for run_id in run_ids)
         if not (numbers and names and isinstance(metrics, dict)):
             return None
-        return Beat(pid, Progress(step, total_steps, epoch, metrics), tuple(run_ids))
+        return Heartbeat(pid, Progress(step, total_steps, epoch, metrics), tuple(run_ids))
     except (OSError, ValueError, TypeError):
         return None

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from petlsparse.cohorts.grouping import cohorts
 from petlsparse.errors import UserError
-from petlsparse.launch.crew import InProcessWorker, Outcomes
 from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import Event, Failed, Finished, Planned, Progressed, Retried, Separated, Started
+from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.interruption import Interruption
-from petlsparse.launch.job import Job, Outcome
+from petlsparse.launch.job import Job, Outcome, Outcomes
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.equality import differences
@@ -226,16 +226,16 @@ def test_members_go_on_alone_from_where_they_were(tmp_path: Path, trouble: Troub
 def test_what_ends_without_a_result_after_an_interruption_is_left_alone(tmp_path: Path) -> None:
     interruption = Interruption(tmp_path / ".stop")
 
-    class Interrupted(InProcessWorker):
-        def start(self, jobs: Sequence[Job]) -> Future[Outcomes]:
+    class Interrupted(InProcessLauncher):
+        def submit(self, jobs: Sequence[Job]) -> Future[Outcomes]:
             interruption.number = signal.SIGINT
             future: Future[Outcomes] = Future()
             future.set_result({job.run_id: Outcome("pending", "no time") for job in jobs})
             return future
 
     told: list[Event] = []
-    worker = Interrupted("cpu", lambda *_: None)
-    dispatch = Dispatch(Store.create(tmp_path), [worker], 1, interruption, told.append)
+    launcher = Interrupted("cpu", lambda *_: None)
+    dispatch = Dispatch(Store.create(tmp_path), launcher, 1, interruption, told.append)
     runs = fake_runs([T.NONE] * 2)
     dispatch.execute(
         [[Job(run.run_id, run.settings(), "", {}, str(tmp_path), 1, Duration(1, "epochs")) for run in runs]]

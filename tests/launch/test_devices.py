@@ -5,7 +5,7 @@ import pytest
 
 from petlsparse.errors import UserError
 from petlsparse.launch import devices
-from petlsparse.launch.devices import places, resolve_device, usable_cores
+from petlsparse.launch.devices import device_slots, resolve_device, usable_cores
 from tests.launch.fake_studies import Trouble
 from tests.launch.fakes import Executed, fake_runs
 
@@ -18,14 +18,14 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def pinned(*arguments: object) -> list[str]:
-    return [place.environment["CUDA_VISIBLE_DEVICES"] for place in places(*arguments)]
+    return [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in device_slots(*arguments)]
 
 
 def test_on_the_cpu_every_worker_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "cpu_quota", lambda: None)
-    assert [place.device for place in places("cpu", 3)] == ["cpu"] * 3
-    assert all(place.environment["OMP_NUM_THREADS"] == "1" for place in places("cpu", 3))
-    assert len(places("cpu")) == usable_cores() == len(os.sched_getaffinity(0))
+    assert [slot.device for slot in device_slots("cpu", 3)] == ["cpu"] * 3
+    assert all(slot.environment["OMP_NUM_THREADS"] == "1" for slot in device_slots("cpu", 3))
+    assert len(device_slots("cpu")) == usable_cores() == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(None, 8), (1.5, 2), (1.0, 1), (0.05, 1), (9.0, 8)])
@@ -40,7 +40,7 @@ def test_on_cuda_workers_are_dealt_out_device_by_device(two_gpus: pytest.MonkeyP
     assert pinned("cuda", None, 3) == ["0", "1", "0", "1", "0", "1"]
     assert pinned("cuda", 3, 2) == ["0", "1", "0"]
     assert pinned("cuda:1", None, 2) == ["1", "1"]
-    assert {place.device for place in places("cuda", None, 3)} == {"cuda:0"}
+    assert {slot.device for slot in device_slots("cuda", None, 3)} == {"cuda:0"}
 
 
 def test_only_devices_this_process_may_use_are_given_out(two_gpus: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_devices_and_numbers_that_make_no_sense_are_user_errors(
     two_gpus: pytest.MonkeyPatch, arguments: tuple[object, ...], where: str, value: str
 ) -> None:
     with pytest.raises(UserError) as caught:
-        places(*arguments)
+        device_slots(*arguments)
     assert [(problem.where, problem.value) for problem in caught.value.problems] == [(where, value)]
 
 
@@ -87,4 +87,4 @@ def test_cuda_without_a_device_is_a_user_error(two_gpus: pytest.MonkeyPatch) -> 
     two_gpus.setattr("torch.cuda.device_count", lambda: 0)
     for device in ("cuda", "cuda:0"):
         with pytest.raises(UserError, match="no CUDA device"):
-            places(device)
+            device_slots(device)

@@ -57,7 +57,7 @@ def test_only_what_may_pass_is_tried_again_and_only_once(executed: Executed) -> 
 def test_the_reason_of_a_failure_is_recorded(executed: Executed) -> None:
     errors = read_table(executed.store, "runs").set_index("run_id")["error"]
     assert errors[run_of(Trouble.KILLED)] == "its worker was killed by SIGKILL: out of memory?"
-    assert errors[run_of(Trouble.EXIT)] == "its worker exited with status 3"
+    assert errors[run_of(Trouble.EXIT)] == "its worker exited with status 3 before the run had ended"
     assert errors[run_of(Trouble.USER_ERROR)] == "no such data set"
     assert errors[run_of(Trouble.RAISE)].startswith("Traceback")
     assert errors[run_of(Trouble.RAISE)].endswith("ZeroDivisionError: on purpose\n")

@@ -66,7 +66,7 @@ class Command:
 
 def is_worker(process: psutil.Process) -> bool:
     try:
-        return "spawn_main" in " ".join(process.cmdline())
+        return "petlsparse.launch.serve" in process.cmdline()
     except psutil.Error:  # just ended
         return False
 
