@@ -62,6 +62,7 @@ class Lines:
         self.labels, self.clock = labels, clock
         self.began = clock()
         self.total = self.over = 0
+        self.candidates = False
         self.at_work: dict[int, Work] = {}
 
     def __call__(self, event: events.Event) -> None:
@@ -70,10 +71,11 @@ class Lines:
         match event:
             case events.Waiting(holder):
                 self.say(f"waiting for {holder or 'another command'}, which uses this results folder")
-            case events.Planned(run_ids, finished_before):
-                self.say(f"{len(run_ids)} runs to do, {finished_before} done before")
+            case events.Planned(run_ids, finished_before, _, then):
+                what = "candidates" if self.candidates else "runs"
+                self.say(f"{len(run_ids)} {what} to do, {finished_before} done before{then and f'; then {then}'}")
             case events.Finished(run_id, status, metrics, seconds):
-                told = f"{outcome(status, metrics)}, {duration(seconds)}"
+                told = f"{outcome(status, metrics, self.candidates)}, {duration(seconds)}"
                 self.say(f"{self.count()} {self.name(run_id)}: {told}{self.left()}")
             case events.Failed(run_id, error):
                 self.say(f"{self.count()} {self.name(run_id)}: failed: {last_line(error)}", style="red")
@@ -85,8 +87,10 @@ class Lines:
     def follow(self, event: events.Event) -> None:
         """Know who is at work on what, and how much is over."""
         match event:
-            case events.Planned(run_ids):
-                self.total, self.began = len(run_ids), self.clock()
+            case events.Planned(run_ids, _, role):
+                self.candidates = role == "candidate"
+                self.began = self.began if self.total else self.clock()
+                self.total += len(run_ids)
             case events.Started(run_id, attempt, worker):
                 self.at_work.setdefault(worker, Work([], attempt)).runs.append(run_id)
             case events.Progressed(run_id, progress) if work := self.work(run_id):
@@ -204,10 +208,10 @@ def brief(metrics: Mapping[str, float]) -> str:
     return " ".join(parts)
 
 
-def outcome(status: str, metrics: Mapping[str, float | None]) -> str:
-    """`test 93.12 %`, or the status of what has no test accuracy."""
-    accuracy = metrics.get("test_accuracy")
-    return status if accuracy is None else f"test {percent(accuracy)} %"
+def outcome(status: str, metrics: Mapping[str, float | None], candidate: bool = False) -> str:
+    """`test 93.12 %`, of a search's candidate `val 93.12 %`, or the status of what has no such accuracy."""
+    accuracy = metrics.get("val_accuracy_best" if candidate else "test_accuracy")
+    return status if accuracy is None else f"{'val' if candidate else 'test'} {percent(accuracy)} %"
 
 
 def last_line(error: str) -> str:

@@ -104,7 +104,6 @@ def study_command(study: str | None, text: str) -> Callable[..., None]:
 class Ended(NamedTuple):
     """What a command brought its recipe to."""
 
-    recipe: "LoadedRecipe"
     folder: Path
     summary: "Summary"
     present: "Present"
@@ -131,6 +130,7 @@ def train(
     from petlsparse.analysis.arms import run_labels
     from petlsparse.analysis.staleness import stale_columns
     from petlsparse.launch.plan import execute_plan
+    from petlsparse.searches.search import Batch
     from petlsparse.studies import STUDIES, cohort_key
     from petlsparse.tracking.fingerprints import row_of
     from petlsparse.tracking.store import Store
@@ -138,7 +138,15 @@ def train(
     from ._progress import shown
 
     place, *_ = crew_of(recipe, device, workers, per_gpu)
-    present, finished, seconds = survey(recipe, place.device, folder, [] if fresh else recorded_runs(folder), stale)
+    surveyed = survey(recipe, place.device, folder, [] if fresh else recorded_runs(folder), stale)
+    present, finished = surveyed.present, surveyed.finished
+    labels = run_labels(surveyed.runs.values()) if len(finished) < len(surveyed.runs) else {}
+
+    def begin(batch: Batch) -> None:
+        """Look at runs that follow from results of this command."""
+        if any(run.run_id not in surveyed.runs for run in batch.runs):
+            surveyed.look(batch)
+            labels.update(run_labels(batch.runs))
 
     def redone(record: "RunRecord") -> bool:
         """Whether a result that was not looked at yet, or is to go, is trained again."""
@@ -151,7 +159,7 @@ def train(
         set_aside(folder)
     store = Store.create(folder)
     kept_otherwise(recipe, store, finished)
-    with shown(progress, run_labels(recipe.runs) if len(finished) < len(recipe.runs) else {}) as listener:
+    with shown(progress, labels) as listener:
         summary = execute_plan(
             recipe,
             store,
@@ -161,18 +169,19 @@ def train(
             per_gpu=per_gpu,
             **choices,
             cohort_key=lambda run, execution: cohort_key(run, place.device, execution),
-            estimate=lambda run: seconds.get(run.run_id, 0.0),
+            estimate=lambda run: surveyed.seconds.get(run.run_id, 0.0),
             accepted=finished.keys(),
             redo=redone,
+            on_batch=begin,
             on_event=listener,
         )
-    return Ended(recipe, folder, summary, present)
+    return Ended(folder, summary, present)
 
 
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
     """Say so if the recipe wants weights kept that finished runs have not."""
     wanted = [f"{name}.safetensors" for name in ("best", "last") if recipe.output.keep in (name, "both")]
-    done = [run.run_id for run in recipe.runs if finished.get(run.run_id) == "done"]
+    done = [run_id for run_id, status in finished.items() if status == "done"]
     lacking = [run_id for run_id in done if not all((store.run_dir(run_id) / name).exists() for name in wanted)]
     if lacking:
         _console.warn(
@@ -187,7 +196,7 @@ def show_results(ended: Ended, *, json: bool) -> None:
     from petlsparse.analysis.staleness import stale_columns
     from petlsparse.tracking.parts import has_rows
 
-    recipe, folder, summary, present = ended
+    folder, summary, present = ended
     if json:
         _console.print_json([{**record, "stale": stale_columns(record, present)} for record in recorded(ended)])
         return
@@ -198,9 +207,11 @@ def show_results(ended: Ended, *, json: bool) -> None:
 
         print_comparisons(compare(records, present))
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
-    _console.out.print(f"{len(recipe.runs)} runs: {counts}")
+    _console.out.print(f"{len(summary.statuses)} runs: {counts}")
     for path in filter(has_rows, sorted(folder.glob("*.parquet"))):
         _console.out.print(f"  {path}", style="dim", highlight=False)
+    if summary.then:
+        _console.out.print(f"once all of them have a result: {summary.then}", soft_wrap=True)
     if summary.counts["failed"]:
         _console.warn(f"petlsparse show RUN_ID --log --out {folder} tells why a run failed")
     if summary.interrupted:
@@ -208,12 +219,12 @@ def show_results(ended: Ended, *, json: bool) -> None:
 
 
 def recorded(ended: Ended, leave_out: "Collection[str]" = ()) -> list["Record"]:
-    """The rows of this recipe's runs, not of others that the store may hold; see `load_runs`."""
+    """The rows of the runs that the recipe asked for, not of others that the store may hold; see `load_runs`."""
     from petlsparse.analysis.load import load_runs
 
     if set(ended.summary.statuses.values()) <= {"pending"}:
         return []
-    wanted = {run.run_id for run in ended.recipe.runs}
+    wanted = ended.summary.statuses
     return [record for record in load_runs([ended.folder], leave_out) if record["run_id"] in wanted]
 
 

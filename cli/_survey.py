@@ -1,8 +1,9 @@
 """What a study command finds out before it begins: what is there, what is finished, how long the rest will take."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import _console
 from ._options import StaleResults
@@ -10,42 +11,78 @@ from ._stale import decide, unchecked
 
 if TYPE_CHECKING:
     from petlsparse.analysis.rows import Record
-    from petlsparse.analysis.staleness import Present
-    from petlsparse.recipe import Recipe
+    from petlsparse.recipe import Recipe, Run
+    from petlsparse.searches.search import Batch, Result
 
 
-class Survey(NamedTuple):
-    """What there is when a command begins."""
+@dataclass(frozen=True)
+class Survey:
+    """Holds the runs that a recipe asks for against data, models and the rows of what the store at `folder` holds."""
 
-    present: "Present"
-    """What the recipe's runs would rest on."""
-    finished: "Mapping[str, str]"
-    """Status of the runs whose results stay, by run id."""
-    seconds: "Mapping[str, float]"
-    """Expected of the others, by run id; see `expected_seconds`."""
+    recipe: "Recipe"
+    device: str
+    folder: Path
+    records: "Sequence[Record]"
+    stale: StaleResults
+    runs: "dict[str, Run]" = field(default_factory=dict)
+    """Those that were looked at, by run id."""
+    present: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """What they would rest on; see `staleness.Present`."""
+    finished: dict[str, str] = field(default_factory=dict)
+    """Status of those whose results stay."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Expected of the others; see `expected_seconds`."""
+
+    def look(self, batch: "Batch") -> None:
+        """At the runs of a batch that were not looked at before.
+
+        Raises UserError where one cannot be trained, or is stale and the user has not chosen what to do then.
+        """
+        from petlsparse.analysis.estimate import expected_seconds
+        from petlsparse.analysis.staleness import stale_columns
+        from petlsparse.studies import check
+        from petlsparse.tracking.record import FINAL
+
+        runs = {run.run_id: run for run in batch.runs if run.run_id not in self.runs}
+        if not runs:
+            return
+        results = [record for record in self.records if record["run_id"] in runs and record["status"] in FINAL]
+        findings = check(runs, self.device)
+        present = findings.fingerprints
+        redo = self.stale is StaleResults.redo
+        kept = [record for record in results if not (redo and stale_columns(record, present))]
+        finished = {record["run_id"]: record["status"] for record in kept}
+        todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
+        findings.require(todo, self.recipe.located)
+        unchecked(finished, findings)
+        for remark in findings.remarks if todo else ():
+            _console.warn(remark)
+        decide(self.stale, self.folder, results, present)
+        self.runs.update(runs)
+        self.present.update(present)
+        self.finished.update(finished)
+        if todo:
+            self.seconds.update(expected_seconds(todo.values(), self.device, self.records))
+
+    def results(self, batch: "Batch") -> "Mapping[str, Result] | None":
+        """Look at a batch, and tell the recipe's search what is known of it."""
+        from petlsparse.searches.search import results_of
+        from petlsparse.tracking.store import Store
+
+        self.look(batch)
+        if any(run.run_id not in self.finished for run in batch.runs):
+            return None
+        return results_of(batch, Store(self.folder))
 
 
 def survey(recipe: "Recipe", device: str, folder: Path, records: "Sequence[Record]", stale: StaleResults) -> Survey:
-    """Hold the recipe against its data and models, and against the rows of what the store at `folder` holds.
+    """The survey of all runs that the recipe asks for as far as it is known now: those after them follow from results.
 
-    Raises UserError where a run cannot be trained, or is stale and the user has not chosen what to do then.
+    Raises UserError as `Survey.look` does.
     """
-    from petlsparse.analysis.estimate import expected_seconds
-    from petlsparse.analysis.staleness import stale_columns
-    from petlsparse.studies import check
-    from petlsparse.tracking.record import FINAL
+    from petlsparse.searches.search import drive, search_of
 
-    runs = {run.run_id: run for run in recipe.runs}
-    results = [record for record in records if record["run_id"] in runs and record["status"] in FINAL]
+    found = Survey(recipe, device, folder, records, stale)
     with _console.err.status("looking at data and models ..."):
-        findings = check(runs, device)
-    present = findings.fingerprints
-    kept = [record for record in results if stale is not StaleResults.redo or not stale_columns(record, present)]
-    finished = {record["run_id"]: record["status"] for record in kept}
-    todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
-    findings.require(todo, recipe.located)
-    unchecked(finished, findings)
-    for remark in findings.remarks if todo else ():
-        _console.warn(remark)
-    decide(stale, folder, results, present)
-    return Survey(present, finished, expected_seconds(todo.values(), device, records) if todo else {})
+        drive(search_of(recipe), found.results)
+    return found

@@ -21,7 +21,7 @@ def print_comparisons(comparisons: Sequence[Comparison]) -> None:
         notes = list(comparison.notes)
         if missing:
             notes.append(f"No room here for {', '.join(missing)}; --format csv has everything.")
-        out.print(Text(comparison.study, style="bold"))
+        out.print(Text(comparison.title, style="bold"))
         out.print(table)
         out.print(Text("\n".join(notes), style="dim"))
         out.print()

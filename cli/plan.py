@@ -1,6 +1,6 @@
 """`petlsparse plan`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from petlsparse.launch.devices import DeviceSlot
     from petlsparse.recipe import Recipe as LoadedRecipe
     from petlsparse.recipe import Run
+    from petlsparse.searches.search import Batch, Result
 
 COSTS = {
     "trainable_parameters": ("trainable", 0),
@@ -77,6 +78,9 @@ def show_plan(
     from petlsparse.tracking.record import FINAL
 
     crew = crew_of(recipe, device, workers, per_gpu)
+    batches = asked_for(recipe, folder)
+    runs = {run.run_id: run for batch in batches for run in batch.runs}
+    roles = {run.run_id: batch.role for batch in batches for run in batch.runs}
     recorded = recorded_runs(folder)
     estimates = Estimates(recorded, crew[0].device)
 
@@ -86,13 +90,15 @@ def show_plan(
 
     finished = {row["run_id"] for row in recorded if row["status"] in FINAL}
     with _console.err.status("looking at every method ..."):
-        findings = check({run.run_id: run for run in recipe.runs}, crew[0].device)
-        findings.require([run.run_id for run in recipe.runs if run.run_id not in finished], recipe.located)
-        arms = outlook(recipe.runs, recorded, describe, seconds)
+        findings = check(runs, crew[0].device)
+        findings.require([run_id for run_id in runs if run_id not in finished], recipe.located)
+        arms = outlook(runs.values(), recorded, describe, seconds, roles)
     if json:
         _console.print_json(_rows(arms))
     else:
-        _print(recipe, folder, arms, len(crew))
+        _print(recipe, folder, arms, len(crew), runs.values())
+        if then := batches[-1].then:
+            _console.out.print(f"once all of them have a result: {then}", soft_wrap=True)
         for line in (*findings.data, *findings.remarks):
             _console.out.print(Text(line), soft_wrap=True)
         _print_stale(recorded, arms)
@@ -103,6 +109,21 @@ def crew_of(recipe: "LoadedRecipe", device: str, workers: int | None, per_gpu: i
     from petlsparse.launch.devices import device_slots
 
     return device_slots(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
+
+
+def asked_for(recipe: "LoadedRecipe", folder: Path) -> "list[Batch]":
+    """What the recipe's search asks for, as far as the results in the store at `folder`, which need not exist, tell."""
+    from petlsparse.searches.search import drive, results_of, search_of
+    from petlsparse.tracking.store import Store
+
+    batches: list[Batch] = []
+
+    def told(batch: "Batch") -> "Mapping[str, Result] | None":
+        batches.append(batch)
+        return results_of(batch, Store(folder))
+
+    drive(search_of(recipe), told)
+    return batches
 
 
 def recorded_runs(folder: Path) -> "list[Record]":
@@ -142,6 +163,7 @@ def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
             "state": state,
             "stale": arm.stale.get(run_id, ()),
             "method": arm.method,
+            "role": arm.role,
             **arm.settings,
             **arm.cost,
             **({} if arm.edges is None else {"edges": loads(arm.edges)}),
@@ -152,7 +174,9 @@ def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
     ]
 
 
-def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", workers: int) -> None:
+def _print(
+    recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", workers: int, runs: "Collection[Run]"
+) -> None:
     from petlsparse.analysis.notes import listing
     from petlsparse.analysis.outlook import STATES, axes, total_seconds
     from petlsparse.analysis.quantities import duration
@@ -160,7 +184,7 @@ def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", w
     from ._tables import fitted
 
     _console.out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.study}, {recipe.path}"), soft_wrap=True)
-    varied = axes(recipe.runs, recipe.varies)
+    varied = axes(runs, recipe.varies)
     room = _console.out.width - max(map(len, varied)) - 4
     values = [(key, listing(_named(key, found), room)) for key, found in varied.items()]
     _console.out.print(_console.grid(["axis", "values"], values))
@@ -173,7 +197,7 @@ def _print(recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", w
         states += f"; time unknown with {workers} at a time"
     elif left:
         states += f"; about {duration(left)} with {workers} at a time"
-    text = f"{len(recipe.runs)} runs: {states}, in {folder}"
+    text = f"{len(runs)} runs: {states}, in {folder}"
     _console.out.print(text, soft_wrap=True)
 
 
@@ -207,6 +231,11 @@ def _columns(arms: "Sequence[ArmOutlook]") -> "list[Column]":
     return [
         *(Column(heading(name), tuple(arm.settings[name] for arm in arms), numeric=False) for name in arms[0].settings),
         Column("method", tuple(arm.method for arm in arms), numeric=False),
+        *(
+            [Column("as", tuple(arm.role or "" for arm in arms), numeric=False)]
+            if any(arm.role for arm in arms)
+            else []
+        ),
         *([Column("edges", tuple(map(drawn, arms)), numeric=False, spare=1)] if any(arm.drawn for arm in arms) else []),
         *(
             Column(state, tuple(str(arm.counts[state] or "") for arm in arms))

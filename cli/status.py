@@ -61,6 +61,8 @@ def _print(found: "Sequence[Standing]") -> None:
     rows = [(each.folder, *(each.counts.get(state) or "" for state in states), _now(each)) for each in found]
     _console.out.print(_console.grid(["folder", *states, "now"], rows, right=states))
     for each in found:
+        if each.then:
+            _console.out.print(f"{each.folder}: once all runs have a result: {each.then}", soft_wrap=True)
         if each.holder is None:
             continue
         left = "" if each.seconds_left is None else f"; about {duration(each.seconds_left)} to go"
@@ -83,4 +85,4 @@ def _far(work: "AtWork") -> str:
 def _now(standing: "Standing") -> str:
     if standing.holder is not None:
         return "running"
-    return "stopped" if standing.left else "complete"
+    return "stopped" if standing.left or standing.then else "complete"

@@ -25,7 +25,8 @@ ALLOWED = {
     "training": {"data", "tracking"},
     "cohorts": {"adapters", "backbones", "recipe", "sparsity", "training"},
     "analysis": {"tracking", "recipe"},
-    "launch": {"cohorts", "recipe", "tracking", "studies", "training"},
+    "searches": {"recipe", "tracking"},
+    "launch": {"cohorts", "recipe", "searches", "tracking", "studies", "training"},
     "studies": {"adapters", "backbones", "cohorts", "data", "networks", "recipe", "sparsity", "tracking", "training"},
 }
 OPEN = {"errors", "homes", "registry"}
@@ -69,6 +70,7 @@ REGISTRIES = [
     ("data", "AUGMENTATIONS"),
     ("data", "DATASETS"),
     ("networks", "NETWORKS"),
+    ("searches", "SEARCHES"),
     ("sparsity", "CRITERIA"),
     ("sparsity", "DISTRIBUTIONS"),
     ("sparsity", "DROP_SCHEDULES"),

@@ -26,6 +26,8 @@ class Arm:
     """The settings outside the method that tell arms apart, by column name."""
     content: dict[str, str]
     """Known fingerprints of what its runs rest on, by column name."""
+    role: str | None
+    """What a search asked for its runs as."""
     runs: tuple[Record, ...]
 
 
@@ -47,10 +49,11 @@ class Grouping:
 def group(records: Sequence[Record]) -> Grouping:
     """The arms of runs of one study, given as rows of the `runs` table or as settings (`Run.flat()`).
 
-    Runs of equal settings that rest on different content (see `staleness.apart`) are different arms.
+    Runs of equal settings that rest on different content (see `staleness.apart`), or that a search asked for in
+    different roles, are different arms.
     """
     names = _setting_columns(records)
-    complete, settings = dict.fromkeys(names), itemgetter("study", *names)
+    complete, settings = dict.fromkeys([*names, "role"]), itemgetter("study", "role", *names)
     by_settings: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         whole = record if complete.keys() <= record.keys() else complete | dict(record)
@@ -64,7 +67,7 @@ def group(records: Sequence[Record]) -> Grouping:
     labels = method_labels([{name.removeprefix("method_"): arm[name] for name in method} for arm in first])
     contents = [[content_of(runs) for runs in parts] for parts in divided]
     arms = [
-        Arm(label, {name: setting(runs[0][name]) for name in columns}, content, tuple(runs))
+        Arm(label, {name: setting(runs[0][name]) for name in columns}, content, runs[0]["role"], tuple(runs))
         for label, content, runs in zip(labels, chain(*contents), groups, strict=True)
     ]
     implied = [name for name in varies if name not in columns and not name.startswith("method_")]

@@ -13,21 +13,23 @@ from petlsparse.analysis.statistics import mean, summarise
 
 
 def compare(records: Iterable[Record], present: Present = MappingProxyType({})) -> list[Comparison]:
-    """One comparison per study, from rows of the `runs` table.
+    """One comparison per study, from rows of the `runs` table; candidates of a search have one of their own.
+
+    To choose by a score and then to report it would be to report luck.
 
     `present` is what is there now for the runs that somebody looked at: rows that rest on something else are stale.
     """
-    studies: dict[str, list[Record]] = {}
+    studies: dict[tuple[str, bool], list[Record]] = {}
     for record in records:
-        studies.setdefault(record["study"], []).append(record)
-    return [_compare(study, rows, present) for study, rows in studies.items()]
+        studies.setdefault((record["study"], record.get("role") == "candidate"), []).append(record)
+    return [_compare(study, candidates, rows, present) for (study, candidates), rows in studies.items()]
 
 
-def _compare(study: str, records: list[Record], present: Present) -> Comparison:
+def _compare(study: str, candidates: bool, records: list[Record], present: Present) -> Comparison:
     grouping = group(records)
     rows = tuple(_row(arm, present) for arm in grouping.arms)
-    notes = notes_on(records, rows, grouping)
-    return Comparison(study, grouping.varies, grouping.columns, grouping.contents, rows, notes)
+    notes = notes_on(records, rows, grouping, candidates)
+    return Comparison(study, candidates, grouping.varies, grouping.columns, grouping.contents, rows, notes)
 
 
 def _row(arm: Arm, present: Present) -> Row:

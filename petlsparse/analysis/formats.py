@@ -28,7 +28,7 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         columns = columns_of(comparison)
         lines = [
-            f"### {comparison.study}",
+            f"### {comparison.title}",
             "",
             _pipes([column.header for column in columns]),
             _pipes(["---:" if column.numeric else "---" for column in columns]),
@@ -55,7 +55,7 @@ def _latex_table(comparison: Comparison) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{comparison.study}. {' '.join(comparison.notes).translate(_LATEX)}}}",
+        rf"\caption{{{comparison.title}. {' '.join(comparison.notes).translate(_LATEX)}}}",
         rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in columns)}}}",
         r"\toprule",
         _ampersands([column.header for column in columns]),

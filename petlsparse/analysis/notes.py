@@ -8,12 +8,16 @@ from petlsparse.analysis.quantities import known
 from petlsparse.analysis.rows import Record, Row
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 
+CANDIDATES = (
+    "Candidates of a search, which chose by their validation accuracy: no results. A configuration of which a run "
+    "diverged is not chosen."
+)
 
-def notes_on(records: Sequence[Record], rows: Sequence[Row], grouping: Grouping) -> tuple[str, ...]:
+
+def notes_on(records: Sequence[Record], rows: Sequence[Row], grouping: Grouping, candidates: bool) -> tuple[str, ...]:
     """The notes for a table with these rows, made of these records grouped so."""
     notes = [
-        _numbers(rows),
-        _selection(rows),
+        *([CANDIDATES] if candidates else [_numbers(rows), _selection(rows), _chosen(records)]),
         _examples(records),
         _variation(records, rows, grouping.columns, grouping.implied),
         _content(rows, grouping.contents),
@@ -43,6 +47,12 @@ def _selection(rows: Sequence[Row]) -> str:
     if any(row.selected for row in rows):
         return best + "; † no validation split, last weights."
     return "No validation split: test accuracy of the last weights."
+
+
+def _chosen(records: Sequence[Record]) -> str:
+    if all(record.get("role") is None for record in records):
+        return ""
+    return "A search chose among candidates by their validation accuracy, with seeds that are not these."
 
 
 def _variation(

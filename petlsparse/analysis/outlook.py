@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from petlsparse.analysis.arms import group
@@ -28,6 +29,8 @@ class ArmOutlook:
     method: str
     settings: Mapping[str, str]
     """What else tells arms apart, by column name."""
+    role: str | None
+    """What a search asks for its runs as."""
     states: Mapping[str, str]
     """State of every run, by run id: done (diverged included), stale, to do (interrupted included) or failed."""
     stale: Mapping[str, tuple[str, ...]]
@@ -81,6 +84,7 @@ def outlook(
     records: Iterable[Record],
     describe: Callable[[Run], Described],
     seconds: Callable[[Run], float | None],
+    roles: Mapping[str, str | None] = MappingProxyType({}),
 ) -> list[ArmOutlook]:
     """The arms of a plan, in its order.
 
@@ -89,12 +93,15 @@ def outlook(
         records: rows of the `runs` table, of those that have one, and of any others.
         describe: of a run; asked once for all runs that differ in optimizer, schedule and seed at most.
         seconds: expected duration of a run; asked once per arm that is not done.
+        roles: what a search asks for runs as, by run id.
     """
     by_id = {run.run_id: run for run in runs}
     descriptions: dict[Hashable, Described] = {}
     recorded = {record["run_id"]: record for record in records}
     arms = []
-    for arm in group([run.flat() | {"run_id": run_id} for run_id, run in by_id.items()]).arms:
+    for arm in group(
+        [run.flat() | {"run_id": run_id, "role": roles.get(run_id)} for run_id, run in by_id.items()]
+    ).arms:
         ids = [row["run_id"] for row in arm.runs]
         first = by_id[ids[0]]
         alike = tuple(getattr(first, name) for name in type(first).model_fields if name not in _UNDESCRIBED)
@@ -108,7 +115,9 @@ def outlook(
         left = [run_id for run_id in ids if states[run_id] != "done"]
         expected = seconds(by_id[left[0]]) if left else None
         edges, drawn = described.facts.get("edges"), is_drawn(arm.runs[0])
-        arms.append(ArmOutlook(arm.method, arm.settings, states, stale, described.cost, edges, drawn, expected))
+        arms.append(
+            ArmOutlook(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, drawn, expected)
+        )
     return arms
 
 

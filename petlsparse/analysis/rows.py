@@ -25,7 +25,7 @@ _ORIGIN = ("device", "device_name", "cpu", "threads", "torch_version", "petlspar
 _CONTENT = ("classes", "examples_train", "examples_val", "examples_test", *FINGERPRINTS, "edges")
 
 UNREAD = frozenset(column.name for column in RUNS.columns).difference(
-    ("run_id", "study", "status"), SCORES, COSTS, _ORIGIN, _CONTENT
+    ("run_id", "study", "status", "role"), SCORES, COSTS, _ORIGIN, _CONTENT
 )
 """Columns of the `runs` table that no comparison, plan or estimate looks at: of 100,000 runs they would fill memory."""
 
@@ -55,9 +55,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The arms of one study side by side, in the order in which the plan has them."""
+    """The arms of one study side by side, in the order of the plan: all that are results, or candidates of a search."""
 
     study: str
+    candidates: bool
+    """Whether a search chose by what is compared here, on validation."""
     varies: tuple[str, ...]
     """Settings that take more than one value, the seed aside."""
     columns: tuple[str, ...]
@@ -66,3 +68,8 @@ class Comparison:
     """Fingerprints that alone tell rows of equal settings apart."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The study, and what of it."""
+        return f"{self.study}, candidates" if self.candidates else self.study

@@ -48,6 +48,8 @@ class Standing:
     holder: Holder | None = None
     """The command that uses the folder; None: none that is known."""
     at_work: tuple[AtWork, ...] = field(default=())
+    then: str = ""
+    """What the search of the latest command asks for once all its runs have a result; empty where nothing follows."""
     seconds_left: float | None = None
     """Until the command is through, at the rate at which it finished runs so far; None: unknown."""
 
@@ -78,14 +80,14 @@ def standing(folder: Path, now: datetime) -> Standing:
     recorded = standings(store)
     statuses = dict.fromkeys([*plans.run_ids, *recorded], TO_DO)
     statuses |= {run_id: run.status for run_id, run in recorded.items()}
+    latest = plans.commands[-1] if plans.commands else Plan("")
     holder = holder_of(folder)
     if holder is None or holder.gone:
-        return Standing(folder, dict(Counter(statuses.values())))
-    latest = plans.commands[-1] if plans.commands else Plan("")
+        return Standing(folder, dict(Counter(statuses.values())), then=latest.then)
     at_work = tuple(_at_work(store, latest, recorded, holder))
     statuses |= {run_id: RUNNING for each in at_work for run_id in each.run_ids}
     left = _seconds_left(latest, recorded, at_work, holder, now)
-    return Standing(folder, dict(Counter(statuses.values())), holder, at_work, left)
+    return Standing(folder, dict(Counter(statuses.values())), holder, at_work, latest.then, left)
 
 
 def _at_work(store: Store, plan: Plan, recorded: Mapping[str, RunStanding], holder: Holder) -> Iterator[AtWork]:
@@ -98,7 +100,8 @@ def _at_work(store: Store, plan: Plan, recorded: Mapping[str, RunStanding], hold
         if replace(holder, pid=heartbeat.pid).gone:  # left by a worker that was killed with its command
             continue
         if run_ids := tuple(run_id for run_id in heartbeat.run_ids if run_id in unfinished):
-            yield AtWork(run_ids, labels.get(run_ids[0], ""), heartbeat.progress)
+            label = labels.get(run_ids[0]) or plan.roles.get(run_ids[0], "")
+            yield AtWork(run_ids, label, heartbeat.progress)
 
 
 def _labels(plan: Plan) -> dict[str, str]:

@@ -52,11 +52,19 @@ def columns_of(comparison: Comparison) -> list[Column]:
             for name in comparison.contents
         ),
         column("method", lambda row: row.method, numeric=False),
-        column("test acc. %", lambda row: score(row.scores["test_accuracy"]) + _mark(row, marked)),
-        column("SD", lambda row: quantities.percent(row.scores["test_accuracy"].sd)),
-        column("n", lambda row: str(row.scores["test_accuracy"].n)),
-        column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=4),
     ]
+    if comparison.candidates:
+        columns += [
+            column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean)),
+            column("n", lambda row: str(row.scores["val_accuracy_best"].n)),
+        ]
+    else:
+        columns += [
+            column("test acc. %", lambda row: score(row.scores["test_accuracy"]) + _mark(row, marked)),
+            column("SD", lambda row: quantities.percent(row.scores["test_accuracy"].sd)),
+            column("n", lambda row: str(row.scores["test_accuracy"].n)),
+            column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=4),
+        ]
     if any(row.drawn for row in rows):
         columns.append(column("edges", lambda row: edge_names(row.drawn) if row.drawn else "", False, spare=1))
     if any(row.stale for row in rows):
@@ -73,6 +81,8 @@ def records_of(comparison: Comparison) -> list[dict[str, Any]]:
     records = []
     for row in comparison.rows:
         record: dict[str, Any] = {"study": comparison.study, "method": row.method, **row.settings}
+        if comparison.candidates:
+            record["role"] = "candidate"
         for name in SCORES:
             summary = row.scores[name]
             record |= {f"{name}_{part}": getattr(summary, part) for part in ("mean", "sd", "low", "high")}

@@ -20,10 +20,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Planned:
-    """What this command is going to execute, in this order, and how many runs had a result already."""
+    """What is going to be executed, in this order, and how many runs had a result already; for every batch anew."""
 
     run_ids: tuple[str, ...]
     finished_before: int
+    role: str | None = None
+    """What a search asks for them as; it chooses by "candidate" runs, so that their test results are not to be seen."""
+    then: str = ""
+    """What a search asks for after it; empty where nothing follows."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Summary:
     statuses: Mapping[str, str]
     signal: int | None = None
     """The number of the signal that stopped the command, if one did."""
+    then: str = ""
+    """What a search asks for once all runs have a result; empty where nothing follows."""
 
     @property
     def interrupted(self) -> bool:

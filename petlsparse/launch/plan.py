@@ -19,6 +19,7 @@ from petlsparse.launch.session import Session, ending
 from petlsparse.recipe.execution import Backend, CohortSize, Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.schema import Run
+from petlsparse.searches.search import Batch, drive, search_of
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
 
@@ -43,12 +44,14 @@ def execute_plan(
     patience: float | None = None,
     accepted: Collection[str] | None = None,
     redo: Callable[[Record], bool] = lambda _: False,
+    on_batch: Callable[[Batch], None] = lambda _: None,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Summary:
-    """Bring the runs of `recipe` to a result in `store`, and compact its tables whatever happens.
+    """Bring what the search of `recipe` asks for to a result in `store`, and compact its tables whatever happens.
 
     Args:
-        recipe: its runs, and the defaults of `workers`, `per_gpu`, `retry`, `backend`, `cache_memory` and `cohort`.
+        recipe: its runs and search, and the defaults of `workers`, `per_gpu`, `retry`, `backend`, `cache_memory` and
+            `cohort`.
         store: where results are, and go.
         studies: study name -> "module:execute", what a worker calls.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -62,13 +65,15 @@ def execute_plan(
         cohort: how many runs a worker is handed at most, to be trained as one. "auto", the default, shares them evenly
             among the workers; how many of these fit into memory is the study's business. "off": one at a time.
         cohort_key: runs of equal key may be trained as one; those of key None, all unless given, are trained alone.
-        limit: execute at most this many runs, the first in the recipe's order.
+        limit: execute at most this many runs, the first that are asked for.
         estimate: expected cost of a run, in any unit; the costliest start first. Without it the recipe's order stays.
         patience: seconds to wait for a store that another command holds; None waits for ever.
         accepted: ids of runs whose results stand as they are; all unless given. Others may have come to a result since
             somebody looked, by another command that held the store.
         redo: whether such another result, given its record, is to be set aside in its run's folder and the run done
             again. May raise UserError; nothing was trained then.
+        on_batch: is told each batch of runs that the search asks for, before anything is done for it. May raise
+            UserError, which ends the command.
         on_event: is told what happens, in this thread.
 
     The first signal (see `interruption.SIGNALS`) lets every worker write a checkpoint and stop, a second one ends them
@@ -104,11 +109,12 @@ def execute_plan(
             estimate=estimate,
             accepted=accepted,
             redo=redo,
+            on_batch=on_batch,
             on_event=on_event,
             limit=limit,
         )
         with ending(session):
-            session.execute(recipe.runs)
+            drive(search_of(recipe), session.execute)
     return session.summary
 
 

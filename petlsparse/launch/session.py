@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from petlsparse.launch.launcher import Launcher
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.schema import Run
+from petlsparse.searches.search import Batch, Result, results_of
 from petlsparse.tracking import provenance
 from petlsparse.tracking.compaction import Standing, compact, standings
 from petlsparse.tracking.plan import Plan
@@ -37,30 +38,40 @@ class Session:
     estimate: Callable[[Run], float] | None
     accepted: Collection[str] | None
     redo: Callable[[Record], bool]
+    on_batch: Callable[[Batch], None]
     on_event: Callable[[Event], None]
     limit: int | None
     """How many runs it may still execute; None: any number."""
     statuses: dict[str, str] = field(default_factory=dict)
     """How every run that it was handed stands, by run id."""
+    then: str = ""
+    """What the search asks for when all these have a result; empty where nothing follows."""
 
-    def execute(self, runs: Sequence[Run]) -> None:
-        """Bring runs to a result, as far as limit and interruption allow."""
-        run_ids = tuple(run.run_id for run in runs)
+    def execute(self, batch: Batch) -> Mapping[str, Result] | None:
+        """Bring runs to a result, as far as limit and interruption allow; what a search is told of them."""
+        self.on_batch(batch)
+        run_ids = tuple(run.run_id for run in batch.runs)
         if self.accepted is not None:
             set_results_aside(self.store, [run_id for run_id in run_ids if run_id not in self.accepted], self.redo)
-        self.store.write_plan(Plan(self.recipe.name, run_ids, self.recipe.text, self.recipe.resolved))
+        roles = dict.fromkeys(run_ids, batch.role) if batch.role else {}
+        self.store.write_plan(
+            Plan(self.recipe.name, run_ids, self.recipe.text, self.recipe.resolved, roles, batch.then)
+        )
+        self.then = batch.then
         recorded = standings(self.store, self.store.set_aside)
         self.statuses |= {each: recorded[each].status if each in recorded else PENDING for each in run_ids}
         finished = [run_id for run_id in run_ids if self.statuses[run_id] in FINAL]
         self.store.tidy(finished)
-        todo = [run for run in runs if self.statuses[run.run_id] not in FINAL][: self.limit]
+        todo = [run for run in batch.runs if self.statuses[run.run_id] not in FINAL][: self.limit]
 
         parts = cohorts(todo, self._cohort_key, workers=self.launcher.capacity, size=self.execution.cohort)
         if estimate := self.estimate:
             parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
         jobs = {job.run_id: job for job in self._jobs(todo, recorded)}
         tasks = [[jobs[run.run_id] for run in part] for part in parts]
-        self.on_event(Planned(tuple(job.run_id for task in tasks for job in task), len(finished)))
+        self.on_event(
+            Planned(tuple(job.run_id for task in tasks for job in task), len(finished), batch.role, batch.then)
+        )
         if self.limit is not None:
             self.limit -= len(todo)
         dispatch = Dispatch(self.store, self.launcher, self.retry, self.interruption, self.on_event)
@@ -68,11 +79,12 @@ class Session:
             dispatch.execute(tasks)
         finally:
             self.statuses |= dispatch.statuses
+        return None if self.interruption.requested else results_of(batch, self.store)
 
     @property
     def summary(self) -> Summary:
         """How the runs stand, and what stopped the session if something did."""
-        return Summary(self.statuses, self.interruption.number)
+        return Summary(self.statuses, self.interruption.number, self.then)
 
     def _cohort_key(self, run: Run) -> Hashable | None:
         # What was stopped is not in step with the others any more; what has failed might take them with it.

@@ -14,7 +14,7 @@ from petlsparse.recipe.expansion import varying
 from petlsparse.recipe.fields import Names, Table
 from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.origins import AXES, KeyPath, Origins, show
-from petlsparse.recipe.outline import Launch, Outline, Output, read_outline
+from petlsparse.recipe.outline import BestOf, Launch, Outline, Output, read_outline
 from petlsparse.recipe.overrides import Override
 from petlsparse.recipe.places import Places
 from petlsparse.recipe.problems import explain, key_of, valid_keys
@@ -40,12 +40,18 @@ class Recipe:
     varies: tuple[str, ...]
     output: Output
     launch: Launch
+    search: BestOf | None = None
+    """What it asks for beyond its runs; None: nothing."""
     places: Places | None = None
     """Where the settings of its runs were written; None for a recipe that was not read from a file."""
 
     def located(self, problem: Problem, run_id: str) -> Problem:
         """The problem of a run, with its place in the recipe where it is about a setting."""
         return self.places.located(problem, run_id) if self.places else problem
+
+    def arm(self, run_id: str) -> int:
+        """The number of the arm, from 0, that a run of the recipe belongs to."""
+        return self.places.arms[run_id] if self.places else 0
 
 
 def load_recipe(
@@ -104,6 +110,7 @@ def load_recipe(
         varies=tuple(key for key in keys_of(outline.study) if key in varies and key != "seed"),
         output=outline.output,
         launch=outline.launch,
+        search=outline.search,
         places=places,
     )
 
@@ -145,7 +152,7 @@ def parse_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
 
 
 def _shape_problem(error: ErrorDetails, origins: Origins, study: object) -> Problem:
-    sections: dict[str, type[Table]] = {"output": Output, "launch": Launch}
+    sections: dict[str, type[Table]] = {"search": BestOf, "output": Output, "launch": Launch}
     section = sections.get(str(error["loc"][0]))
     valid = section.model_fields if section else [*Outline.model_fields, "extends"]
     settings = [f"run.{key}" for key in keys_of(study)] if isinstance(study, str) and study in RUN_TYPES else []

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Backend, CohortSize
-from petlsparse.recipe.fields import Count, Form, NonNegative, PositiveDuration, Table, Unit
+from petlsparse.recipe.fields import Count, Form, Index, NonNegative, PositiveDuration, Table, Unit
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
 
@@ -153,6 +153,23 @@ class Launch(Table):
     """`--cohort`: how many runs to train as one where they allow it; auto unless given."""
 
 
+class BestOf(Table):
+    """Of each arm the configuration best on validation, trained again with fresh seeds; see `searches.best_of`."""
+
+    name: Literal["best-of"]
+    """The search."""
+    candidates: Count | None = None
+    """How many configurations of each arm are tried, drawn by `seed`; all unless given."""
+    repeats: Count = 5
+    """Fresh seeds that the best one is trained with."""
+    seed: Index = 0
+    """Which drawing of candidates."""
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings as the function's keyword arguments."""
+        return self.model_dump(exclude={"name"})
+
+
 class Outline(Axes):
     """A recipe file after `extends` and the flags of the command line."""
 
@@ -168,6 +185,8 @@ class Outline(Axes):
     """Settings that all runs share, by their keys below."""
     arms: list[Arm] = Field(default_factory=list)
     """What is compared: settings over those of `run`, and axes of its own."""
+    search: BestOf | None = None
+    """How what is trained next follows from results; all of the recipe's runs unless given. See below."""
     output: Output = Output()
     """Which weights are kept; see below."""
     launch: Launch = Launch()
@@ -186,7 +205,8 @@ def read_outline(table: Mapping[str, Any]) -> tuple[Outline | None, list[ErrorDe
             if any(error["loc"] == ("study",) for error in errors):
                 return None, errors
             for error in invalid.errors():
-                _discard(sound, error["loc"])
+                # A search without its name is none.
+                _discard(sound, ("search",) if error["loc"][0] == "search" else error["loc"])
 
 
 def _discard(table: Any, path: KeyPath) -> None:

@@ -11,7 +11,7 @@ from petlsparse.recipe.nesting import nest
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.schema import TAGS, fields_of
 
-_TOP_LEVEL = ("seeds", "output", "launch")
+_TOP_LEVEL = ("seeds", "search", "output", "launch")
 _Parser: TypeAlias = Callable[[str], Any]
 
 

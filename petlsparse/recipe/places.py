@@ -19,6 +19,8 @@ class Places:
     origins: Origins
     points: Mapping[str, int]
     """Run id -> number of the combination of settings that it was made from."""
+    arms: Mapping[str, int]
+    """Run id -> number of the first arm that it belongs to."""
 
     def where(self, run_id: str, key: str) -> str:
         """'recipe.toml:12: arms[0].method.count': where a setting was written, or else where it would have to be."""
@@ -27,5 +29,6 @@ class Places:
 
     def located(self, problem: Problem, run_id: str) -> Problem:
         """The problem of a run, with its place in the recipe where it is about a setting."""
-        about_setting = problem.where in keys_of(self.outline.study)  # and no file of such a name
+        # A file may have the name of a setting; a run that a search made of others was not written anywhere.
+        about_setting = problem.where in keys_of(self.outline.study) and run_id in self.points
         return replace(problem, where=self.where(run_id, problem.where)) if about_setting else problem

@@ -1,7 +1,7 @@
 """The settings of every run before its seed: [run] <- arm <- zip and grid, each value with its place of origin."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from petlsparse.recipe.expansion import combinations, number_of_combinations
@@ -30,6 +30,8 @@ class Point:
 
     settings: Mapping[str, Setting]
     excludes: list[dict[str, Any]]
+    arm: int = 0
+    """Number of the arm, from 0, that they belong to."""
 
     def values(self) -> dict[str, Any]:
         """The settings without their origins."""
@@ -67,14 +69,14 @@ class Point:
                 if name == table and setting.shared and fields and field.partition(".")[0] not in fields:
                     left_out[key] = setting
         kept = {key: setting for key, setting in self.settings.items() if key not in left_out}
-        return Point(kept, self.excludes), left_out
+        return replace(self, settings=kept), left_out
 
 
 def points(outline: Outline) -> Iterator[Point]:
     """Every combination: arms outermost, then groups of zip, then grid axes in the order of the file."""
-    for arm in _arms(outline):
+    for number, arm in enumerate(_arms(outline)):
         for choice in combinations(arm.zips, arm.grid):
-            yield Point(arm.fixed | choice, arm.excludes)
+            yield Point(arm.fixed | choice, arm.excludes, number)
 
 
 def number_of_points(outline: Outline) -> int:

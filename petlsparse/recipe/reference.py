@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.fields import Form, Name, Names, Table, Unit
-from petlsparse.recipe.outline import Launch, Outline, Output
+from petlsparse.recipe.outline import BestOf, Launch, Outline, Output
 from petlsparse.recipe.problems import show_value
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of
 
@@ -60,6 +60,7 @@ def reference(names: Names, study: str | None = None) -> list[Entry]:
     return [
         *_entries("recipe", "", Outline, names, studies),
         *_merged(found),
+        *_entries("search", "search.", BestOf, names, studies),
         *_entries("output", "output.", Output, names, studies),
         *_entries("launch", "launch.", Launch, names, studies),
     ]

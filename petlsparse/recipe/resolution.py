@@ -37,12 +37,13 @@ def resolve_runs(
     if size > MAX_SIZE:
         return (
             (),
-            Places(outline, origins, {}),
+            Places(outline, origins, {}, {}),
             [Problem(f"expands to {size:,} runs; at most {MAX_SIZE:,} are possible", origins.where(()))],
         )
     fits = [point.fit(study) for point in points(outline)]
     runs: dict[str, Run] = {}
     numbers: dict[str, int] = {}
+    arms: dict[str, int] = {}
     excludes = Excludes(outline, origins, names)
     problems = [*_unused(fits, study, origins), *excludes.problems]
     for number, (point, _) in enumerate(fits):
@@ -64,11 +65,12 @@ def resolve_runs(
         for seeded in run.with_seeds(left):
             runs.setdefault(seeded.run_id, seeded)
             numbers.setdefault(seeded.run_id, number)
+            arms.setdefault(seeded.run_id, point.arm)
     if not runs and not problems and not unusable:
         problems.append(Problem("leaves no run: every run is excluded", origins.where(excludes.first())))
     if not problems:
         problems += excludes.idle()
-    return tuple(runs.values()), Places(outline, origins, numbers), list(dict.fromkeys(problems))
+    return tuple(runs.values()), Places(outline, origins, numbers, arms), list(dict.fromkeys(problems))
 
 
 def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, origins: Origins) -> Iterator[Problem]:

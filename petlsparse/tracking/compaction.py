@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -23,7 +24,19 @@ from petlsparse.tracking.parts import (
 )
 from petlsparse.tracking.record import SCHEMA_VERSION, Record, refuse_newer
 from petlsparse.tracking.store import Damaged, Stamp, Store
-from petlsparse.tracking.tables import COST, HISTORY, IDENTITY, METRICS, PROVENANCE, RUN_ID, RUNS, SCHEMA, TABLES, Dtype
+from petlsparse.tracking.tables import (
+    COST,
+    HISTORY,
+    IDENTITY,
+    METRICS,
+    PROVENANCE,
+    ROLE,
+    RUN_ID,
+    RUNS,
+    SCHEMA,
+    TABLES,
+    Dtype,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +54,8 @@ def compact(store: Store) -> None:
     Damaged records are set aside. Raises UserError when the tables cannot be written.
     """
     stamps = store.stamps()
-    made_from = fingerprint(stamps)
+    roles = store.read_plans().roles
+    made_from = fingerprint(stamps, roles)
     if all(read_metadata(store.table(name)).get(MADE_FROM) == made_from for name in TABLES):
         return
     _keep_tables_without_records(store, stamps)
@@ -53,7 +67,7 @@ def compact(store: Store) -> None:
     tables = build(store, list(stamps), damaged=damaged)
     try:
         for name, table in tables.items():
-            write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: fingerprint(stamps)})
+            write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: fingerprint(stamps, roles)})
     except OSError as error:
         raise UserError(Problem(f"cannot write the tables: {error.strerror}", where=str(store.path))) from error
 
@@ -139,11 +153,11 @@ def standings(store: Store, damaged: Damaged | None = None) -> dict[str, Standin
     }
 
 
-def fingerprint(stamps: Mapping[str, Stamp]) -> bytes:
-    """What tables are made from: the records in their order, and the columns that are made of them."""
+def fingerprint(stamps: Mapping[str, Stamp], roles: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """What tables are made from: the records in their order, their roles, and the columns that are made of them."""
     state = hashlib.sha256(repr((SCHEMA_VERSION, *TABLES.values(), SETTINGS)).encode())
     for run_id, (size, changed) in stamps.items():
-        state.update(f"{run_id} {size} {changed}\n".encode())
+        state.update(f"{run_id} {size} {changed} {roles.get(run_id, '')}\n".encode())
     return state.hexdigest().encode()
 
 
@@ -157,7 +171,8 @@ def _written(
     version = schema_version(table)
     refuse_newer(version, str(store.table(name)))
     if stamps:
-        return table if (table.schema.metadata or {}).get(MADE_FROM) == fingerprint(stamps) else None
+        made_from = fingerprint(stamps, store.read_plans().roles)
+        return table if (table.schema.metadata or {}).get(MADE_FROM) == made_from else None
     try:
         return concatenate(TABLES[name], [table]) if version else None
     except pa.ArrowException:
@@ -183,7 +198,9 @@ def build(
             if name in names:
                 pieces[name].append(make(records))
     tables = {name: concatenate(TABLES[name], each) for name, each in pieces.items()}
-    return {name: _in_order(table) if name == RUNS.name else table for name, table in tables.items()}
+    if RUNS.name in tables:
+        tables[RUNS.name] = _in_order(_with_roles(tables[RUNS.name], store.read_plans().roles))
+    return tables
 
 
 def _read(
@@ -221,10 +238,16 @@ def _runs(records: Sequence[Record]) -> pa.Table:
     return columns_to_arrow(RUNS, columns | {SCHEMA.name: [SCHEMA_VERSION] * len(rows)}, dtypes)
 
 
+def _with_roles(runs: pa.Table, roles: Mapping[str, str]) -> pa.Table:
+    """What a search asked for a run as stands in the plan: the run itself knows nothing of it."""
+    column = pa.array([roles.get(run_id) for run_id in runs[RUN_ID.name].to_pylist()], pa.string())
+    return runs.set_column(runs.column_names.index(ROLE.name), ROLE.name, column)
+
+
 def _in_order(runs: pa.Table) -> pa.Table:
     """Identity, settings, the outcome that is documented, whatever else there is."""
     settings = [name for columns in SETTINGS.values() for name in columns if name in runs.column_names]
-    documented = [column.name for column in (*METRICS, *COST, *PROVENANCE)]
+    documented = [column.name for column in (*METRICS, *COST, *PROVENANCE, ROLE)]
     order = dict.fromkeys([*(column.name for column in IDENTITY), *settings, *documented, *runs.column_names])
     return runs.select([*(name for name in order if name != SCHEMA.name), SCHEMA.name])
 

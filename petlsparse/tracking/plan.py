@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from petlsparse.tracking.record import SCHEMA_VERSION, refuse_newer
@@ -20,6 +20,14 @@ class Plan:
     """The recipe file as written."""
     resolved: Mapping[str, Any] | None = None
     """The recipe after `extends` and overrides."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """What a search asked for runs as, by run id: "candidate" or "final"."""
+    then: str = ""
+    """What it asks for once all of them have a result; empty where nothing follows."""
+
+    def of_same_recipe(self, other: Plan) -> bool:
+        """Whether the other plan is that of the same recipe with the same flags."""
+        return (self.recipe, self.text, self.resolved) == (other.recipe, other.text, other.resolved)
 
 
 @dataclass(frozen=True)
@@ -30,14 +38,26 @@ class Plans:
     run_ids: tuple[str, ...] = ()
 
     def then(self, plan: Plan) -> Plans:
-        """These, with `plan` as the latest."""
-        earlier = (each for each in self.commands if each != plan)
-        return Plans((*earlier, plan), tuple(dict.fromkeys([*self.run_ids, *plan.run_ids])))
+        """These, with `plan` as the latest; an earlier one of the same recipe grows into it."""
+        same = [each for each in self.commands if each.of_same_recipe(plan)]
+        run_ids = dict.fromkeys(run_id for each in (*same, plan) for run_id in each.run_ids)
+        roles = {run_id: role for each in (*same, plan) for run_id, role in each.roles.items()}
+        others = (each for each in self.commands if each not in same)
+        grown = replace(plan, run_ids=tuple(run_ids), roles=roles)
+        return Plans((*others, grown), tuple(dict.fromkeys([*self.run_ids, *plan.run_ids])))
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """What searches asked for runs as, by run id: the latest command that asked for a run says it, or nothing."""
+        roles: dict[str, str | None] = {}
+        for plan in self.commands:
+            roles |= {**dict.fromkeys(plan.run_ids), **plan.roles}
+        return {run_id: role for run_id, role in roles.items() if role is not None}
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document with `schema_version`."""
         commands = [
-            {"recipe": plan.recipe, "text": plan.text, "resolved": plan.resolved, "run_ids": plan.run_ids}
+            {name: getattr(plan, name) for name in ("recipe", "text", "resolved", "run_ids", "roles", "then")}
             for plan in self.commands
         ]
         return {"schema_version": SCHEMA_VERSION, "run_ids": self.run_ids, "commands": commands}
@@ -61,7 +81,10 @@ def _plan(document: Mapping[str, Any]) -> Plan:
     recipe, text, resolved = (document[name] for name in ("recipe", "text", "resolved"))
     if not isinstance(recipe, str) or not isinstance(text, str) or not isinstance(resolved, dict | None):
         raise TypeError("a recipe is a name, a text and a table")
-    return Plan(recipe, _run_ids(document), text, resolved)
+    roles, then = document.get("roles", {}), document.get("then", "")
+    if not isinstance(then, str) or not all(isinstance(role, str) for role in roles.values()):
+        raise TypeError("what searches say are strings")
+    return Plan(recipe, _run_ids(document), text, resolved, roles, then)
 
 
 def _run_ids(document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -114,6 +114,8 @@ class Store:
     def write_plan(self, plan: Plan) -> None:
         """Remember what is to be done, besides what earlier commands did. For the holder of the lock.
 
+        A search writes a plan for every batch of runs, with which that of its recipe grows.
+
         A `plan.json` that is damaged is renamed to `plan.json.corrupt` with a warning.
         """
         path = self.path / "plan.json"
@@ -125,8 +127,8 @@ class Store:
             except ValueError as error:
                 _rename_damaged(path, str(error))
                 plans = Plans()
-            if plans.commands[-1:] != (plan,):
-                write_json(path, plans.then(plan).to_json())
+            if (grown := plans.then(plan)) != plans:
+                write_json(path, grown.to_json())
 
     def read_plans(self) -> Plans:
         """What all commands set out to do; empty where `plan.json` is missing or damaged.

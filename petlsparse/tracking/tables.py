@@ -47,6 +47,13 @@ IDENTITY = (
     Column("error", "string", "", "why it failed: end of the traceback, or how its worker died", incidental=True),
 )
 
+ROLE = Column(
+    "role",
+    "string",
+    "",
+    "what a search asked for it as: candidate (chosen by it, no result to report) or final; or null",
+)
+
 
 class Measure(NamedTuple):
     """A metric, or the loss, as tables show it."""
@@ -175,7 +182,7 @@ RUNS = Table(
     "`optimizer_lr`, `seed`. They have the types of the recipe, whatever the runs hold: whole numbers int64, other "
     "numbers float64, yes or no bool; the rest are strings, of JSON where it is a list. A metric or cost not listed "
     "here is appended as a further float64 column.",
-    (*IDENTITY, *METRICS, *COST, *PROVENANCE, SCHEMA),
+    (*IDENTITY, *METRICS, *COST, *PROVENANCE, ROLE, SCHEMA),
 )
 
 HISTORY = Table(

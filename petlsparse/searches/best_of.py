@@ -1,0 +1,91 @@
+"""The configuration best on validation, trained again with fresh seeds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import count, islice
+from operator import itemgetter
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from petlsparse.errors import Problem, UserError
+from petlsparse.recipe.identity import run_ids
+from petlsparse.recipe.schema import Run
+from petlsparse.searches.search import Batch, Result, Search
+
+if TYPE_CHECKING:
+    from petlsparse.recipe.loading import Recipe
+
+Configurations = Mapping[str, Sequence[Run]]
+"""Runs that differ in nothing but their seed, by the id that they would have with seed 0; in the recipe's order."""
+
+
+def best_of(recipe: Recipe, *, candidates: int | None = None, repeats: int = 5, seed: int = 0) -> Search:
+    """Of each arm the configuration best on validation, trained again with fresh seeds.
+
+    Candidates are the recipe's configurations, whatever it varies: drawn placements, learning rates, criteria. They are
+    compared within an arm, on the same data and model. The best one has the highest mean, over the recipe's seeds, of
+    what selects weights on validation (`training.select_by`); the first of equals, in the order of the recipe. One of
+    which a run diverged is not chosen. Its fresh seeds are the lowest from 1 on that no candidate has. An arm of one
+    configuration has nothing to choose, and is trained with the fresh seeds only.
+
+    Args:
+        recipe: its runs are the candidates.
+        candidates: how many configurations of each arm are tried, drawn by `seed`; all unless given.
+        repeats: fresh seeds that the best one is trained with.
+        seed: which drawing of candidates.
+
+    Raises:
+        UserError: a candidate has no validation, or all candidates diverged.
+    """
+    groups = [_drawn(each, candidates, seed) for each in _groups(recipe)]
+    tried = [run for group in groups if len(group) > 1 for runs in group.values() for run in runs]
+    if any(run.data.fit != "train" for run in tried):
+        raise UserError(Problem("best-of chooses on validation, which is trained on here", "data.fit", "train+val"))
+    used = {run.seed for run in recipe.runs}
+    fresh = list(islice((number for number in count(1) if number not in used), repeats))
+    results: Mapping[str, Result] = {}
+    if tried:
+        these = "the best on validation" if len(groups) == 1 else f"the {len(groups)} best on validation"
+        then = f"{these}, with {repeats} fresh seeds: {repeats * len(groups)} runs"
+        results = yield Batch(tuple(tried), "candidate", then)
+    chosen = [best for group in groups if (best := _best(group, results)) is not None]
+    if not chosen:
+        raise UserError("best-of has nothing to choose: of every candidate a run diverged")
+    yield Batch(tuple(run for best in chosen for run in best.with_seeds(fresh)), "final")
+
+
+def _groups(recipe: Recipe) -> list[Configurations]:
+    """What is compared with each other: the configurations of an arm, for each data set and model."""
+    groups: dict[Hashable, dict[str, list[Run]]] = {}
+    for run in recipe.runs:
+        model = run.backbone if run.study == "adapter-search" else run.network
+        alike = recipe.arm(run.run_id), run.data.name, model.name, run.training.select_by
+        group = groups.setdefault(alike, {})
+        group.setdefault(next(run_ids(run, [0])), []).append(run)
+    return list(groups.values())
+
+
+def _drawn(group: Configurations, number: int | None, seed: int) -> Configurations:
+    """So many of the configurations: the same on every machine, and nested, the 12 of a draw being among its 24."""
+    ranked = sorted(group, key=lambda name: hashlib.sha256(f"draw {seed}, {name}".encode()).digest())
+    drawn = set(ranked[:number])
+    return {name: runs for name, runs in group.items() if name in drawn}
+
+
+def _best(group: Configurations, results: Mapping[str, Result]) -> Run | None:
+    """A run of the best configuration, the first of equals; None where a run of each diverged."""
+    if len(group) == 1:
+        ((run, *_),) = group.values()
+        return run
+    scored = [(score, runs[0]) for runs in group.values() if (score := _score(runs, results)) is not None]
+    return max(scored, key=itemgetter(0))[1] if scored else None
+
+
+def _score(runs: Sequence[Run], results: Mapping[str, Result]) -> float | None:
+    """The mean over seeds of the validation metric that selects weights; None where a run diverged."""
+    done = [run for run in runs if results[run.run_id].status == "done"]
+    values = [results[run.run_id].metrics.get(f"val_{run.training.select_by}_best") for run in done]
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(runs) else None
