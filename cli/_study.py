@@ -129,9 +129,10 @@ def train(
     """
     from petlsparse.analysis.arms import run_labels
     from petlsparse.analysis.staleness import stale_columns
+    from petlsparse.cohorts.keys import cohort_key
     from petlsparse.launch.plan import execute_plan
     from petlsparse.searches.search import Batch
-    from petlsparse.studies import STUDIES, cohort_key
+    from petlsparse.studies import STUDIES
     from petlsparse.tracking.fingerprints import row_of
     from petlsparse.tracking.store import Store
 

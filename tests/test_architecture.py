@@ -23,7 +23,7 @@ ALLOWED = {
     "adapters": {"backbones"},
     "tracking": {"recipe"},
     "training": {"data", "tracking"},
-    "cohorts": {"adapters", "backbones", "recipe", "sparsity", "training"},
+    "cohorts": {"adapters", "backbones", "data", "recipe", "sparsity", "training"},
     "analysis": {"tracking", "recipe"},
     "searches": {"recipe", "tracking"},
     "launch": {"cohorts", "recipe", "searches", "tracking", "studies", "training"},

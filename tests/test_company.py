@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from petlsparse.cohorts.keys import cohort_key
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import STUDIES, cohort_key, names
+from petlsparse.studies import STUDIES, names
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.store import Store
 

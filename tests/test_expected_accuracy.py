@@ -11,9 +11,10 @@ from scipy import stats
 
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.load import load_runs
+from petlsparse.cohorts.keys import cohort_key
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import STUDIES, cohort_key, names
+from petlsparse.studies import STUDIES, names
 from petlsparse.tracking.store import Store
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from petlsparse.data import DATASETS
+from petlsparse.data.files.tree import FOLDER_PREFIX
 from petlsparse.data.fingerprint import fingerprint
 from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset
@@ -13,7 +14,6 @@ from petlsparse.data.types import Dataset, FolderSettings, HeldOut, Source, Spli
 from petlsparse.errors import Problem, UserError
 from petlsparse.registry import resolve
 
-FOLDER_PREFIX = "folder:"
 FIT = ("train", "train+val")
 
 

@@ -13,7 +13,6 @@ from petlsparse.errors import Problem, UserError
 if TYPE_CHECKING:
     import torch
 
-    from petlsparse.recipe.execution import Execution
     from petlsparse.recipe.schema import Run
 
 STUDIES = {
@@ -21,7 +20,7 @@ STUDIES = {
     "dst-sweep": "petlsparse.studies.dst_sweep:execute",
 }
 
-"""Study name -> "module:execute"; the module has `assemble`, `check_method`, `cohort_key` and a `SPEC` too."""
+"""Study name -> "module:execute"; the module has `assemble`, `check_method` and a `SPEC` too."""
 
 
 def names() -> Mapping[str, Collection[str]]:
@@ -159,12 +158,6 @@ def _without_weights(run: Run) -> Run:
     if run.study != "adapter-search":
         return run
     return run.model_copy(update={"backbone": run.backbone.model_copy(update={"pretrained": False})})
-
-
-def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
-    """Runs of equal key may be trained as one on this device ("cpu", "cuda:0"); those of key None are trained alone."""
-    key: Hashable | None = _module(run).cohort_key(run, device.partition(":")[0], execution)
-    return key
 
 
 def probe_seconds(run: Run, device: torch.device) -> float:

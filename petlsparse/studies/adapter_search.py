@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import cast
@@ -155,27 +155,9 @@ def check_method(settings: AdapterMethod, model: PlacedAdapters | FullFineTuning
         _refuse_rounding(model.frozen_dtype)
 
 
-def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
-    """What runs that may be trained as one have in common; None for those that are better trained alone.
-
-    On a CPU that is busy with products anyway it saves next to nothing to make one batch of many (measured: 0.9 to
-    1.2 times as fast at batch 25 and 64 with vit-micro), so that there it has to be asked for.
-    """
-    run = cast("AdapterRun", run)
-    if execution.cohort == "off" or isinstance(run.method, FullFinetuning):
-        return None
-    if device == "cpu" and execution.cohort == "auto":
-        return None
-    adapter = None
-    if isinstance(run.method, Adapters):
-        adapter = run.method.rank, run.method.activation, run.method.layer_norm, run.method.bias
-    weights = None if run.backbone.pretrained else run.seed
-    return run.study, run.data, run.backbone, weights, run.training, run.optimizer.name, adapter
-
-
 def _stack(models: Sequence[nn.Module]) -> StackedPlacements:
     return StackedPlacements(cast("Sequence[PlacedAdapters]", models))  # others have no cohort key
 
 
-SPEC = CohortSpec(key=cohort_key, assemble=assemble_together, shares_loaders=True, stack=_stack)
+SPEC = CohortSpec(assemble=assemble_together, shares_loaders=True, stack=_stack)
 execute = partial(execute_runs, SPEC)

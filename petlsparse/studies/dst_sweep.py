@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import cast
 
@@ -18,7 +18,7 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
-from petlsparse.recipe.schema import Data, Network, Run, SparseRun
+from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.backends import choose_backends
@@ -172,36 +172,6 @@ def check_method(settings: SparseMethod, model: nn.Module) -> None:
         _counts(settings, model)
 
 
-SMALL = 2_500_000
-"""Multiplications of a step, weights times batch: networks of fewer are trained as one on a CPU, where it is the calls
-that take time (own choice; 8 runs as one were measured 3.3 times as fast at 0.1 M, 2.5 at 0.5, 1.6 at 2.3, 1 at 34)."""
-
-
-def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
-    """What runs that may be trained as one have in common; None for those that are better trained alone."""
-    run = cast("SparseRun", run)
-    if execution.cohort == "off" or execution.backend == "csr" or run.network.dropout:
-        return None
-    if device == "cpu" and not (run.network.name == "mlp" and (execution.cohort != "auto" or _is_small(run))):
-        return None
-    state = getattr(run.method, "state", "masked")
-    return run.study, run.data, run.network, run.training, run.optimizer.name, state
-
-
-def _is_small(run: SparseRun) -> bool:
-    return _weights(run.data, run.network) * run.training.batch_size <= SMALL
-
-
-@lru_cache
-def _weights(data: Data, network: Network) -> int:
-    """Parameters of the network on these data."""
-    dataset = shared_data(data)
-    shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
-    with seeded(0, "init"):
-        model = build_network(network.name, shape, dataset.classes, widths=network.widths, dropout=network.dropout)
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def _methods_as_one(methods: Sequence[Method], stack: Stack) -> Hooks:
     return SparseCohort(methods, stack.parameters)
 
@@ -212,5 +182,5 @@ def _assemble_all(
     return [assemble(run, device, execution, choices) for run, choices in zip(runs, resumed_from, strict=True)]
 
 
-SPEC = CohortSpec(key=cohort_key, assemble=_assemble_all, method=_methods_as_one)
+SPEC = CohortSpec(assemble=_assemble_all, method=_methods_as_one)
 execute = partial(execute_runs, SPEC)

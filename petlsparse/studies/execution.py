@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from petlsparse.cohorts.keys import cohort_key
 from petlsparse.cohorts.models import Incompatible
 from petlsparse.cohorts.size import even_parts, fitting, peak_bytes
 from petlsparse.cohorts.stacked import Stacked
@@ -100,7 +101,7 @@ def execute(
 
     with arithmetic_of(runs[0], device):
         alone = len(runs) == 1
-        if not alone or _in_cohort_arithmetic(spec, runs[0], run_dirs[0], device, execution):
+        if not alone or _in_cohort_arithmetic(runs[0], run_dirs[0], device, execution):
             try:
                 for part in even_parts(range(len(runs)), cohort_size(spec, runs, device, execution)):
                     if not alone and should_stop():
@@ -113,10 +114,10 @@ def execute(
         train([0], stacked=False)
 
 
-def _in_cohort_arithmetic(spec: CohortSpec, run: Run, folder: Path, device: torch.device, execution: Execution) -> bool:
+def _in_cohort_arithmetic(run: Run, folder: Path, device: torch.device, execution: Execution) -> bool:
     """Whether a run by itself is stacked: as it was begun, else if it could have been one of several."""
     chosen = runtime_choices_of(checkpoint_in(folder), run.run_id)
-    return "cohort" in chosen if chosen is not None else spec.key(run, device.type, execution) is not None
+    return "cohort" in chosen if chosen is not None else cohort_key(run, device.type, execution) is not None
 
 
 def _resumed(build: Callable[[], list[Prepared]]) -> list[Prepared]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -35,8 +35,6 @@ from petlsparse.training.task import classification
 class CohortSpec:
     """How a study's runs are assembled and become one."""
 
-    key: Callable[[Run, str, Execution], Hashable | None]
-    """(run, kind of device, execution) -> what runs that may be trained as one have in common, or None."""
     assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
     """(runs, device, execution, runtime choices of checkpoints) -> assemblies, with one set of loaders or none."""
     shares_loaders: bool = False

@@ -24,7 +24,7 @@ def test_the_flag_and_the_key_reach_the_launcher(
         return execute_plan(*arguments, **options | {"limit": 0})  # type: ignore[arg-type]
 
     monkeypatch.setattr("petlsparse.launch.plan.execute_plan", execute)
-    monkeypatch.setattr("petlsparse.studies.cohort_key", lambda *told: told)
+    monkeypatch.setattr("petlsparse.cohorts.keys.cohort_key", lambda *told: told)
     assert cli("dst-sweep", recipe, "--device", "cpu", *flags).code == 0
     assert told["cohort"] == cohort
     assert told["cohort_key"]("a run", "so") == ("a run", "cpu", "so")

@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from petlsparse.cohorts import size
+from petlsparse.cohorts import keys, size
+from petlsparse.cohorts.keys import cohort_key
 from petlsparse.cohorts.size import even_parts
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import adapter_search, cohort_key, dst_sweep, execution, members
+from petlsparse.studies import adapter_search, dst_sweep, execution, members
 from petlsparse.studies.execution import cohort_size
 from petlsparse.training.checkpoint import runtime_choices_of
 from petlsparse.training.result import RunResult
@@ -263,9 +264,21 @@ def test_on_a_cpu_small_networks_are_trained_as_one_on_cuda_all(
     assert (cohort_key(make(SPARSE, **tables), device, execution) is not None) is expected
 
 
+@pytest.mark.parametrize("widths", [None, [40], [40, 21]])
+def test_the_size_of_a_network_is_its_parameters_times_the_batch(
+    widths: list[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(SPARSE, network={"name": "mlp"} | ({} if widths is None else {"widths": widths}))
+    model = dst_sweep.assemble(run, CPU, PLAIN).method.model
+    size = sum(parameter.numel() for parameter in model.parameters()) * run.training.batch_size
+    for limit, small in ((size, True), (size - 1, False)):
+        monkeypatch.setattr(keys, "SMALL", limit)
+        assert (cohort_key(run, "cpu", AUTO) is not None) is small
+
+
 def test_seed_method_and_learning_rate_may_differ_and_nothing_else() -> None:
-    keys = {cohort_key(run, "cpu", AUTO) for run in RUNS}
-    assert len(keys) == 1
+    found = {cohort_key(run, "cpu", AUTO) for run in RUNS}
+    assert len(found) == 1
     others: list[dict[str, Any]] = [
         {"optimizer": {"name": "adam", "lr": 0.05}},
         {"training": {**SPARSE["training"], "batch_size": 32}},
@@ -274,7 +287,7 @@ def test_seed_method_and_learning_rate_may_differ_and_nothing_else() -> None:
         {"network": {"name": "mlp", "widths": [40, 21]}},
         {"method": {**SPARSE["method"], "state": "dense"}},
     ]
-    assert len({*keys, *(cohort_key(make(SPARSE, **other), "cpu", AUTO) for other in others)}) == 1 + len(others)
+    assert len({*found, *(cohort_key(make(SPARSE, **other), "cpu", AUTO) for other in others)}) == 1 + len(others)
 
 
 # -- placements of adapters ------------------------------------------------------------------------------------------

@@ -16,11 +16,11 @@ from petlsparse.data.files.decode import Facts, Manner, decoded
 from petlsparse.data.files.shown import shown
 from petlsparse.data.files.tree import Part, Tree, locate, scan
 from petlsparse.data.fingerprint import fingerprint
+from petlsparse.data.shapes import FOLDER_SIZE
 from petlsparse.data.subset import stratified_split
 from petlsparse.data.types import FolderSettings, HeldOut, Source, Split
 from petlsparse.errors import Problem, UserError
 
-DEFAULT_SIZE = 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PARTS = ("train", "val", "test")
 
@@ -38,7 +38,7 @@ def image_folder(reference: str, image_size: int | None, settings: FolderSetting
     """
     tree = scan(locate(reference))
     parts, made = _divided(tree, settings)
-    manner = Manner(image_size or DEFAULT_SIZE, settings.image_fit, settings.background)
+    manner = Manner(image_size or FOLDER_SIZE, settings.image_fit, settings.background)
     facts: dict[str, Facts] = {}
     splits: dict[str, Split] = {}
     problems: list[Problem] = []

@@ -17,6 +17,9 @@ from petlsparse.data.files.shown import shown
 from petlsparse.errors import Problem, UserError
 from petlsparse.homes import expanded
 
+FOLDER_PREFIX = "folder:"
+"""What the name of a data set that is such a tree begins with; a path, or a name below one of the roots, follows."""
+
 # fmt: off
 SUFFIXES = frozenset({
     ".apng", ".avif", ".bmp", ".bw", ".cur", ".dds", ".dib", ".gif", ".icb", ".icns", ".ico", ".j2c", ".j2k",

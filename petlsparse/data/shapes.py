@@ -1,0 +1,58 @@
+"""What an example of a data set is, told without loading any."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from petlsparse.data.files.tree import FOLDER_PREFIX, locate, scan
+
+FOLDER_SIZE = 224
+"""Side of a folder's images, unless another one is asked for."""
+
+
+class Shape(NamedTuple):
+    """Of one image, and how many classes there are."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+SHAPES = {
+    "fashion-mnist-10k": Shape(1, 28, 28, 10),
+    "digits": Shape(1, 8, 8, 10),
+    "sprites-location": Shape(1, 64, 64, 16),
+    "sprites-orientation": Shape(1, 64, 64, 16),
+    "shapes-count": Shape(3, 64, 64, 8),
+    "fashion-mnist": Shape(1, 28, 28, 10),
+    "cifar10": Shape(3, 32, 32, 10),
+    "cifar100": Shape(3, 32, 32, 100),
+}
+"""Data set name -> its shape; one that is not here is loaded."""
+
+
+def shape_of(name: str, image_size: int | None = None) -> Shape:
+    """The shape of a data set as `load_data` gives it, of images resized to `image_size` if that is given.
+
+    Of a folder the names of its files are read. Raises UserError where that, or loading the data, fails.
+    """
+    if name.startswith(FOLDER_PREFIX):
+        folder = locate(name.removeprefix(FOLDER_PREFIX)).absolute()
+        shape = Shape(3, FOLDER_SIZE, FOLDER_SIZE, _classes(folder))
+    elif name in SHAPES:
+        shape = SHAPES[name]
+    else:
+        from petlsparse.data.loading import load_data
+
+        data = load_data(name, image_size=image_size)
+        channels, height, width = data.train.images.shape[1:]
+        shape = Shape(channels, height, width, data.classes)
+    return shape if image_size is None else shape._replace(height=image_size, width=image_size)
+
+
+@lru_cache(maxsize=8)
+def _classes(folder: Path) -> int:
+    return len(scan(folder).classes)
