@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from petlsparse.adapters.adapter import Adapter
 from petlsparse.adapters.models import PlacedAdapters
 
 
-def edge_rows(model: nn.Module) -> list[dict[str, object]]:
-    """Rows of the `edges` table for the adapters as they are now; none for a model without adapters.
+def edge_rows(model: PlacedAdapters) -> list[dict[str, object]]:
+    """Rows of the `edges` table for the adapters as they are now.
 
     Per edge: "scale", the trained alpha, and "update_norm", the Frobenius norm of alpha W_down W_up, which is 0 for
     a fresh adapter and tells how much a trained one has come to do.
     """
-    if not isinstance(model, PlacedAdapters):
-        return []
     rows: list[dict[str, object]] = []
     for edge in model.edges:
         adapter = model.adapters[str(edge)]

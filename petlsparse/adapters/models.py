@@ -1,21 +1,21 @@
-"""The trainable models: a frozen stream with placed adapters and a head, and full fine-tuning."""
+"""A frozen stream with adapters placed on it, and a head."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from petlsparse.adapters.adapter import Adapter, classification_head
-from petlsparse.adapters.edges import Edge, check_edges, frozen_nodes, lowest_written_node
+from petlsparse.adapters.edges import check_edges, frozen_nodes, lowest_written_node
 from petlsparse.adapters.forward_schedule import NodeStep, forward_schedule
 from petlsparse.adapters.main_pass import Values, main_pass
+from petlsparse.adapters.tuned import TunedModel, own_seed
 from petlsparse.backbones.stream import ResidualStream
 
 
-class PlacedAdapters(nn.Module):
+class PlacedAdapters(TunedModel):
     """A frozen stream with an adapter on every edge and a head; without edges, a linear probe.
 
     Two passes over one batch (arXiv 2410.15858; order of writes and the direction of recurrent edges are
@@ -69,7 +69,7 @@ class PlacedAdapters(nn.Module):
                 str(edge): Adapter(
                     stream.width,
                     rank,
-                    generator=edge_generator(seed, edge),
+                    generator=torch.Generator().manual_seed(own_seed(seed, str(edge))),
                     activation=activation,
                     layer_norm=layer_norm,
                     bias=bias,
@@ -139,33 +139,7 @@ def frozen_features(
     return kept
 
 
-def needed_features(models: Collection[PlacedAdapters]) -> tuple[tuple[int, ...], bool]:
+def needed_features(models: Collection[TunedModel]) -> tuple[tuple[int, ...], bool]:
     """The nodes, ascending, whose frozen features models need; and whether of the last one pooled tokens are enough."""
     nodes = {node for model in models for node in model.frozen_nodes}
     return tuple(sorted(nodes)), all(model.pooled for model in models if model.stream.nodes - 1 in model.frozen_nodes)
-
-
-class FullFineTuning(nn.Module):
-    """The whole stream and a head, trained. Still in evaluation mode: no dropout, no drop-path (own choice).
-
-    Args:
-        stream: not copied; its parameters are made trainable.
-        classes: of the task.
-        head_generator: source of the head.
-    """
-
-    def __init__(self, stream: ResidualStream, classes: int, *, head_generator: torch.Generator):
-        super().__init__()
-        self.stream = stream.requires_grad_(True)
-        self.head = classification_head(stream.width, classes, head_generator)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, C, H, W) to logits (B, classes)."""
-        logits: Tensor = self.head(self.stream(images))
-        return logits
-
-
-def edge_generator(seed: int, edge: Edge) -> torch.Generator:
-    """The generator of one edge's initial weights."""
-    digest = hashlib.sha256(f"{seed}/{edge}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

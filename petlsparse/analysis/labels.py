@@ -87,6 +87,14 @@ def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
     return f"{label} r={setting(fields['rank'])}", tuple(said)
 
 
+def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:
+    try:
+        targets = "+".join(json.loads(str(fields["targets"])))
+    except (ValueError, TypeError):
+        targets = str(fields["targets"])
+    return f"lora {targets} r={setting(fields['rank'])}", ("targets", "rank")
+
+
 def is_drawn(run: Mapping[str, object]) -> bool:
     """Whether the edges of a run, given by columns, are drawn rather than named by its placement."""
     return run.get("method_placement") == "random"
@@ -106,4 +114,5 @@ _LABELS: dict[str, Callable[[Fields], tuple[str, tuple[str, ...]]]] = {
     "static": _static,
     "dst": _dst,
     "adapters": _adapters,
+    "lora": _lora,
 }

@@ -34,6 +34,11 @@ class ResidualStream(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def model(self) -> nn.Module:
+        """The transformer as its library has it, whose modules go by the names that they have there."""
+
+    @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """12 hex digits of the content of the weights as they are now, names and shapes included."""
 

@@ -46,6 +46,11 @@ class TimmStream(ResidualStream):
         self.eval()
 
     @property
+    def model(self) -> nn.Module:
+        """Timm's."""
+        return cast("nn.Module", self.vit)
+
+    @property
     def fingerprint(self) -> str:
         """12 hex digits of the content of the weights as they are now, names and shapes included."""
         digest = hashlib.sha256()

@@ -4,7 +4,19 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from petlsparse.recipe.fields import Count, HashNeutral, Index, Name, NonNegative, Pairs, Share, Steps, Table
+from petlsparse.recipe.fields import (
+    BelowOne,
+    Count,
+    HashNeutral,
+    Index,
+    Name,
+    NonNegative,
+    Pairs,
+    Positive,
+    Share,
+    Steps,
+    Table,
+)
 
 
 class Dense(Table):
@@ -144,5 +156,27 @@ class Adapters(Table):
         return scale
 
 
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError("should name every layer once")
+    return tuple(sorted(names))  # the order carries no meaning
+
+
+class Lora(Table):
+    """Low-rank adaptation by peft: a product of two trained matrices beside weights of the backbone, and the head."""
+
+    kind: Literal["lora"] = "lora"
+    targets: Annotated[tuple[str, ...], Field(strict=False, min_length=1), AfterValidator(_names)] = ("qkv",)
+    """Linear layers of the blocks by the end of their name in the backbone: "qkv", "proj", "mlp.fc1"."""
+    rank: Count = 8
+    """Rows of the first matrix and columns of the second."""
+    alpha: Positive = 8.0
+    """The product is scaled by alpha / rank."""
+    dropout: BelowOne = 0.0
+    """Probability that an input of the first matrix is dropped."""
+    init: Literal["kaiming", "gaussian"] = "kaiming"
+    """The first matrix: uniform as peft has it, or normal with standard deviation 1 / rank; the second is zero."""
+
+
 SparseMethod: TypeAlias = Annotated[Dense | Static | Dst, Field(discriminator="kind")]
-AdapterMethod: TypeAlias = Annotated[LinearProbe | FullFinetuning | Adapters, Field(discriminator="kind")]
+AdapterMethod: TypeAlias = Annotated[LinearProbe | FullFinetuning | Adapters | Lora, Field(discriminator="kind")]

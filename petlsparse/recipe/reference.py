@@ -174,7 +174,7 @@ def _read(annotation: Any, metadata: Iterable[Any], names: Names) -> tuple[str, 
         inner = "text", "", tuple(map(str, arguments))
     elif origin in (list, tuple):
         kind, inner_unit, inner_valid = _read(arguments[0], (), names)
-        plural = f"{kind}s" if kind in ("integer", "number", "table") else "pairs"
+        plural = f"{kind}s" if kind in ("integer", "number", "table", "text") else "pairs"
         inner = f"list of {plural}", inner_unit, inner_valid
     else:
         inner = _TYPES.get(origin or annotation, "table"), "", _DURATIONS if annotation is Duration else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -11,25 +10,23 @@ from typing import cast
 import torch
 from torch import nn
 
-from petlsparse.adapters.edges import Edge
-from petlsparse.adapters.importance import edge_rows
-from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
-from petlsparse.adapters.placements import select_edges
+from petlsparse.adapters.models import PlacedAdapters
+from petlsparse.adapters.tuned import TunedModel
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.cohorts.placements import StackedPlacements
 from petlsparse.data.types import Dataset
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.methods import AdapterMethod, Adapters, FullFinetuning
+from petlsparse.recipe.methods import AdapterMethod
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data
 from petlsparse.studies.cached_features import feature_loaders
 from petlsparse.studies.execution import execute as execute_runs
 from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.members import CohortSpec
+from petlsparse.studies.tuners import METHODS, Tuner
 from petlsparse.training.method import Plain
-from petlsparse.training.result import Row
 from petlsparse.training.seeding import stream
 
 FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None, "bf16": torch.bfloat16})
@@ -63,6 +60,7 @@ def assemble_together(
         "forward_fingerprint": backbone.forward_fingerprint,
     }
     dataset = shared_data(first.data, image_size=backbone.image_size, channels=backbone.channels)
+    tuners = [METHODS[run.method.kind] for run in runs]
     models = [_model(run, backbone, dataset.classes).to(device) for run in runs]
     loaders, cache_note = feature_loaders(
         first,
@@ -82,21 +80,18 @@ def assemble_together(
             pixel_std=backbone.std,
             provenance=fingerprints,
             runtime_choices={"frozen_values": cache_note},
-            facts=_facts(run, backbone),
+            facts=tuner.facts(run.method, backbone),
             loaders=loaders,
-            final_rows=partial(_final_rows, model),
+            portable=partial(tuner.exported, model),
+            files=tuner.files(model),
+            final_rows=partial(tuner.rows, model),
         )
-        for run, model in zip(runs, models, strict=True)
+        for run, tuner, model in zip(runs, tuners, models, strict=True)
     ]
 
 
-def _facts(run: AdapterRun, backbone: ResidualStream) -> dict[str, str]:
-    return {"edges": json.dumps(_edges(run.method, backbone))} if isinstance(run.method, Adapters) else {}
-
-
-def _cost(run: AdapterRun, model: PlacedAdapters | FullFineTuning, dataset: Dataset) -> dict[str, float]:
-    total = sum(p.numel() for p in model.parameters())
-    backbone = model.stream
+def _cost(run: AdapterRun, model: TunedModel, dataset: Dataset) -> dict[str, float]:
+    total, backbone = sum(p.numel() for p in model.parameters()), model.stream
     flops = flops_per_example(model, (backbone.channels, backbone.image_size, backbone.image_size))
     return {
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -107,52 +102,30 @@ def _cost(run: AdapterRun, model: PlacedAdapters | FullFineTuning, dataset: Data
     }
 
 
-def _final_rows(model: PlacedAdapters | FullFineTuning) -> dict[str, list[Row]]:
-    return {"edges": edge_rows(model)}
-
-
-def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> PlacedAdapters | FullFineTuning:
-    settings, frozen_dtype = run.method, FROZEN_DTYPES[run.backbone.frozen_precision]
-    head = stream(run.seed, "head")
-    if isinstance(settings, FullFinetuning):
-        _refuse_rounding(frozen_dtype)
-        return FullFineTuning(backbone, classes, head_generator=head)
-    place = partial(
-        PlacedAdapters,
+def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> TunedModel:
+    tuner, frozen_dtype = METHODS[run.method.kind], FROZEN_DTYPES[run.backbone.frozen_precision]
+    _check_rounding(tuner, frozen_dtype)
+    return tuner.build(
+        run.method,
         backbone,
-        classes=classes,
+        classes,
         generator=stream(run.seed, "adapters"),
-        head_generator=head,
+        head_generator=stream(run.seed, "head"),
         frozen_dtype=frozen_dtype,
     )
-    if not isinstance(settings, Adapters):
-        return place(edges=())
-    return place(
-        edges=_edges(settings, backbone),
-        rank=settings.rank,
-        activation=settings.activation,
-        layer_norm=settings.layer_norm,
-        bias=settings.bias,
-        scale=settings.scale,
-    )
 
 
-def _edges(settings: Adapters, backbone: ResidualStream) -> tuple[Edge, ...]:
-    return select_edges(settings.placement, backbone.nodes, **settings.placement_options())
-
-
-def _refuse_rounding(frozen_dtype: torch.dtype | None) -> None:
-    if frozen_dtype is not None:
-        message = "full fine-tuning has no frozen part whose values could be rounded; only float32 is possible"
+def _check_rounding(tuner: Tuner, frozen_dtype: torch.dtype | None) -> None:
+    if frozen_dtype is not None and not tuner.freezes:
+        message = "the method leaves no values of the frozen backbone that could be rounded; only float32 is possible"
         raise UserError(Problem(message, "backbone.frozen_precision", "bf16"))
 
 
-def check_method(settings: AdapterMethod, model: PlacedAdapters | FullFineTuning) -> None:
+def check_method(settings: AdapterMethod, model: TunedModel) -> None:
     """Raises UserError if the method asks for what the model's backbone does not have."""
-    if isinstance(settings, Adapters):
-        _edges(settings, model.stream)
-    if isinstance(settings, FullFinetuning) and isinstance(model, PlacedAdapters):
-        _refuse_rounding(model.frozen_dtype)
+    tuner = METHODS[settings.kind]
+    _check_rounding(tuner, model.frozen_dtype)
+    tuner.check(settings, model.stream)
 
 
 def _stack(models: Sequence[nn.Module]) -> StackedPlacements:

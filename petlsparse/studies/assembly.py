@@ -45,6 +45,8 @@ class Assembly:
     """Of training and validation, in place of the images: what a frozen network makes of them, or what is shared."""
     portable: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     """From trained tensors as the model holds them to those of the ordinary network, for weights that are kept."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name -> text of files that belong to weights that are kept."""
     final_rows: Callable[[], dict[str, list[Row]]] = dict
     """Rows to record once training is over, by table."""
 

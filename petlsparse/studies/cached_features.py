@@ -9,9 +9,10 @@ from contextlib import nullcontext
 from typing import IO
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
+from petlsparse.adapters.models import frozen_features, needed_features
+from petlsparse.adapters.tuned import TunedModel
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset, Split
 from petlsparse.recipe.execution import Execution
@@ -32,7 +33,7 @@ Loaders = tuple[CachedFeatures, CachedFeatures]
 
 def feature_loaders(
     run: AdapterRun,
-    models: Sequence[nn.Module],
+    models: Sequence[TunedModel],
     dataset: Dataset,
     device: torch.device,
     execution: Execution,
@@ -58,9 +59,8 @@ def feature_loaders(
     """
     if resumed_from is not None and resumed_from.startswith("none"):
         return None, resumed_from
-    placed = [model for model in models if isinstance(model, PlacedAdapters)]
-    if len(placed) < len(models):
-        return None, "none: full fine-tuning trains the backbone"
+    if not all(model.frozen_nodes for model in models):
+        return None, f"none: {run.method.kind} changes the backbone"
     if execution.cache_folder is None or execution.cache_memory == 0:
         reason = "--cache-memory is off"
     elif run.data.augment != "none":
@@ -70,7 +70,7 @@ def feature_loaders(
     else:
         cache = FrozenCache(execution.cache_folder, execution.cache_memory)
         try:
-            return _take(cache, run, placed, dataset, device, backbone), run.backbone.frozen_precision
+            return _take(cache, run, models, dataset, device, backbone), run.backbone.frozen_precision
         except NoRoom as no_room:
             reason = str(no_room)
     return None, f"none: {reason}" + (f"; begun with {resumed_from}" if resumed_from else "")
@@ -79,7 +79,7 @@ def feature_loaders(
 def _take(
     cache: FrozenCache,
     run: AdapterRun,
-    models: Sequence[PlacedAdapters],
+    models: Sequence[TunedModel],
     dataset: Dataset,
     device: torch.device,
     backbone: Mapping[str, str],
@@ -117,7 +117,7 @@ def _take(
 
 
 def _group(
-    run: AdapterRun, model: PlacedAdapters, dataset: Dataset, device: torch.device, backbone: Mapping[str, str]
+    run: AdapterRun, model: TunedModel, dataset: Dataset, device: torch.device, backbone: Mapping[str, str]
 ) -> str:
     """A name for everything but the node that the values depend on. The data's fingerprint covers pixels and size."""
     facts = [

@@ -19,7 +19,7 @@ from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import arithmetic_of
 from petlsparse.studies.members import CohortSpec, Prepared, build_members, checkpoint_in
-from petlsparse.tracking.atomic import rename_aside
+from petlsparse.tracking.atomic import rename_aside, write_bytes
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, runtime_choices_of, save_tensors
 from petlsparse.training.loop import Loop
@@ -162,7 +162,10 @@ def concluded(one: Prepared, result: RunResult, *, keep: str) -> RunResult:
     assembly, member = one.assembly, one.member
     if result.status == "done" and one.folder is not None:
         of = {"last": member.last_tensors, "best": member.best_tensors or member.last_tensors}
-        for name in of if keep == "both" else [name for name in of if name == keep]:
+        kept = of if keep == "both" else [name for name in of if name == keep]
+        for name, text in (assembly.files if kept else {}).items():
+            write_bytes(one.folder / name, text.encode())
+        for name in kept:
             tensors = assembly.portable(of[name])
             save_tensors(one.folder / f"{name}.safetensors", tensors, {"run_id": one.run.run_id})
     data = assembly.dataset

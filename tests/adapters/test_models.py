@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
+from petlsparse.adapters.models import PlacedAdapters
+from petlsparse.adapters.tuned import FullFineTuning
 from petlsparse.backbones.stream import Context
 from petlsparse.backbones.timm_streams import VisionTransformerStream
 from petlsparse.errors import UserError

@@ -40,6 +40,11 @@ from petlsparse.analysis.quantities import count, duration, memory, percent
             (),
             "0→1 0→2 0→3 +2 more r=4",
         ),
+        (
+            {"kind": "lora", "targets": '["proj","qkv"]', "rank": 8.0, "alpha": 16.0, "dropout": 0.0},
+            ("targets", "alpha"),
+            "lora proj+qkv r=8 alpha=16",
+        ),
     ],
 )
 def test_label(fields: dict[str, object], varying: tuple[str, ...], label: str) -> None:

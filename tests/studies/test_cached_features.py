@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "full fine-tuning": (
         {"method": {"kind": "full-finetuning"}},
         2**30,
-        "none: full fine-tuning trains the backbone",
+        "none: full-finetuning changes the backbone",
     ),
     "a part of the images": (
         {"training": {"batch_size": 25, "duration": "3 steps"}},

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
+from petlsparse.adapters.lora import Lora
+from petlsparse.adapters.models import PlacedAdapters
+from petlsparse.adapters.tuned import FullFineTuning
 from petlsparse.backbones import load_backbone
 from petlsparse.networks import NETWORKS, build_network
 from petlsparse.sparsity.maskable import maskable
@@ -144,11 +146,14 @@ def test_every_kind_of_backbone_costs_what_torch_dispatches(name: str) -> None:
     seeds = {"generator": generator(), "head_generator": generator()}
     shape = (stream.channels, stream.image_size, stream.image_size)
     last = stream.nodes - 1
-    for model in [
-        PlacedAdapters(stream, [], CLASSES, **seeds),
-        PlacedAdapters(stream, [(last - 3, last - 2), (last, last - 4)], CLASSES, **seeds),
-        FullFineTuning(stream, CLASSES, head_generator=generator()),
+    low_rank = {"targets": ["proj", "fc2"], "rank": 4, "alpha": 4.0, "dropout": 0.1, "init": "kaiming"}
+    for build in [
+        lambda: PlacedAdapters(stream, [], CLASSES, **seeds),
+        lambda: PlacedAdapters(stream, [(last - 3, last - 2), (last, last - 4)], CLASSES, **seeds),
+        lambda: Lora(stream, CLASSES, **low_rank, **seeds),
+        lambda: FullFineTuning(stream, CLASSES, head_generator=generator()),
     ]:
+        model = build().eval()
         forward, whole = dispatched(model, torch.zeros(1, *shape))
         assert flops_per_example(model, shape) == (forward[""], whole[""])
 

@@ -86,6 +86,10 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
             "bias": True, "scale": 2.0,
         },
     ),
+    ("adapter-search", "method", "lora"): (
+        {"kind": "lora"},
+        {"targets": ["fc1", "qkv"], "rank": 4, "alpha": 4.0, "dropout": 0.1, "init": "gaussian"},
+    ),
     **{
         (study, "optimizer", "sgd"): (SGD, {"lr": 0.2, "momentum": 0.8, "nesterov": False, "weight_decay": 0.1})
         for study in RUN_TYPES

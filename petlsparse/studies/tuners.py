@@ -1,0 +1,146 @@
+"""How a backbone is adapted to a task: a tuner for each kind of method of adapter-search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from petlsparse.adapters.edges import Edge
+from petlsparse.adapters.importance import edge_rows
+from petlsparse.adapters.lora import Lora, target_layers
+from petlsparse.adapters.models import PlacedAdapters
+from petlsparse.adapters.placements import select_edges
+from petlsparse.adapters.tuned import FullFineTuning, TunedModel
+from petlsparse.backbones.stream import ResidualStream
+from petlsparse.recipe import methods
+from petlsparse.training.result import Row
+
+
+class Tuner:
+    """One kind of method. `settings` are its table in the recipe."""
+
+    freezes = False
+    """Whether its models have `frozen_nodes`, whose values may be rounded and cached."""
+
+    def build(
+        self,
+        settings: Any,
+        backbone: ResidualStream,
+        classes: int,
+        *,
+        generator: torch.Generator,
+        head_generator: torch.Generator,
+        frozen_dtype: torch.dtype | None,
+    ) -> TunedModel:
+        """The model with its initial weights, those of the head from a generator of their own.
+
+        Raises UserError as `check` does.
+        """
+        raise NotImplementedError
+
+    def check(self, settings: Any, backbone: ResidualStream) -> None:
+        """Raises UserError if the method asks for what the backbone does not have."""
+
+    def facts(self, settings: Any, backbone: ResidualStream) -> dict[str, str]:
+        """What follows from the settings without standing there, by column of the `runs` table."""
+        return {}
+
+    def rows(self, model: TunedModel) -> dict[str, list[Row]]:
+        """Rows to record of the trained model, by table."""
+        return {}
+
+    def exported(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Trained tensors by the names that they have in files of kept weights."""
+        return dict(tensors)
+
+    def files(self, model: TunedModel) -> dict[str, str]:
+        """Name -> text of files that belong to kept weights."""
+        return {}
+
+
+class LinearProbe(Tuner):
+    """The head alone: a placement without edges."""
+
+    freezes = True
+
+    def build(self, settings: Any, backbone: ResidualStream, classes: int, **how: Any) -> TunedModel:
+        """No adapters."""
+        return PlacedAdapters(backbone, (), classes, **how)
+
+
+class FullFinetuning(Tuner):
+    """Everything is trained."""
+
+    def build(
+        self, settings: Any, backbone: ResidualStream, classes: int, *, head_generator: torch.Generator, **how: Any
+    ) -> TunedModel:
+        """The backbone itself."""
+        return FullFineTuning(backbone, classes, head_generator=head_generator)
+
+
+class Adapters(Tuner):
+    """Adapters on edges of the residual stream."""
+
+    freezes = True
+
+    def edges(self, settings: methods.Adapters, backbone: ResidualStream) -> tuple[Edge, ...]:
+        """In canonical order."""
+        return select_edges(settings.placement, backbone.nodes, **settings.placement_options())
+
+    def build(self, settings: methods.Adapters, backbone: ResidualStream, classes: int, **how: Any) -> TunedModel:
+        """One adapter on each edge."""
+        own = settings.model_dump(include={"rank", "activation", "layer_norm", "bias", "scale"})
+        return PlacedAdapters(backbone, self.edges(settings, backbone), classes, **own, **how)
+
+    def check(self, settings: methods.Adapters, backbone: ResidualStream) -> None:
+        """The edges are there."""
+        self.edges(settings, backbone)
+
+    def facts(self, settings: methods.Adapters, backbone: ResidualStream) -> dict[str, str]:
+        """The edges."""
+        return {"edges": json.dumps(self.edges(settings, backbone))}
+
+    def rows(self, model: TunedModel) -> dict[str, list[Row]]:
+        """What each adapter has come to do."""
+        return {"edges": edge_rows(cast("PlacedAdapters", model))}
+
+
+class LowRank(Tuner):
+    """LoRA, by peft."""
+
+    def build(
+        self,
+        settings: methods.Lora,
+        backbone: ResidualStream,
+        classes: int,
+        *,
+        frozen_dtype: torch.dtype | None,
+        **how: Any,
+    ) -> TunedModel:
+        """Two matrices beside each that is targeted."""
+        return Lora(backbone, classes, **settings.model_dump(exclude={"kind"}), **how)
+
+    def check(self, settings: methods.Lora, backbone: ResidualStream) -> None:
+        """The layers are there."""
+        target_layers(backbone, settings.targets)
+
+    def exported(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As peft names them."""
+        return cast("Lora", model).peft_tensors(tensors)
+
+    def files(self, model: TunedModel) -> dict[str, str]:
+        """Its configuration, as peft reads it."""
+        return {"adapter_config.json": cast("Lora", model).peft_config()}
+
+
+METHODS: Mapping[str, Tuner] = {
+    "linear-probe": LinearProbe(),
+    "full-finetuning": FullFinetuning(),
+    "adapters": Adapters(),
+    "lora": LowRank(),
+}
+"""`method.kind` -> its tuner."""
