@@ -36,10 +36,13 @@ def show(
     from petlsparse.tracking.store import Store
 
     folder = _find(run_id, out)
-    record = Store(folder.parents[1]).record(folder.name)
+    store = Store(folder.parents[1])
+    record = store.record(folder.name)
     if record is None:
         raise UserError(Problem("the run has no record yet", where=str(folder)))
     document = record.to_json()
+    if proposed := store.read_plans().proposed(record.run_id):
+        document["proposed"] = proposed
     text = _log(folder) if log else None
     if text is not None:
         document["log"] = text
@@ -50,6 +53,8 @@ def show(
         return
     _console.out.print(Text.assemble((record.run_id, "bold"), f"  {record.status}  {record.study} of {record.recipe}"))
     _console.out.print(Text(str(folder), style="dim"))
+    if proposed:
+        _console.out.print(f"asked for by {proposed}")
     if check:
         _console.out.print(_verdict(document["stale"]))
     for section in ("settings", "metrics", "cost", "provenance"):

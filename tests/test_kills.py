@@ -46,6 +46,7 @@ grid."method.criterion" = ["magnitude", "snip"]
 """
 
 AS_ONE, APART = SPARSE.replace("COHORT", "auto"), SPARSE.replace("COHORT", "off")
+SEARCHED = APART.replace("seeds = 2", 'seeds = 1\n[search]\nname = "best-of"\nrepeats = 2')
 
 ADAPTED = """
 study = "adapter-search"
@@ -112,6 +113,7 @@ CASES = (
     ("dst-sweep", AS_ONE, kill_everything, 2),
     ("dst-sweep", APART, kill_everything, 10),
     ("dst-sweep", AS_ONE, kill_a_worker, 10),
+    ("dst-sweep", SEARCHED, kill_everything, 8),
     ("adapter-search", ADAPTED, kill_everything, 10),
     ("adapter-search", ADAPTED, kill_a_worker, 10),
 )

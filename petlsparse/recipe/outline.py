@@ -162,6 +162,8 @@ class BestOf(Table):
     """How many configurations of each arm are tried, drawn by `seed`; all unless given."""
     repeats: Count = 5
     """Fresh seeds that the best one is trained with."""
+    train_on: Literal["train", "train+val"] = "train"
+    """The part of the data that the best one is trained on then."""
     seed: Index = 0
     """Which drawing of candidates."""
 

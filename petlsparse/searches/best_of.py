@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import count, islice
 from operator import itemgetter
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.identity import run_ids
@@ -21,7 +21,14 @@ Configurations = Mapping[str, Sequence[Run]]
 """Runs that differ in nothing but their seed, by the id that they would have with seed 0; in the recipe's order."""
 
 
-def best_of(recipe: Recipe, *, candidates: int | None = None, repeats: int = 5, seed: int = 0) -> Search:
+def best_of(
+    recipe: Recipe,
+    *,
+    candidates: int | None = None,
+    repeats: int = 5,
+    train_on: Literal["train", "train+val"] = "train",
+    seed: int = 0,
+) -> Search:
     """Of each arm the configuration best on validation, trained again with fresh seeds.
 
     Candidates are the recipe's configurations, whatever it varies: drawn placements, learning rates, criteria. They are
@@ -34,6 +41,7 @@ def best_of(recipe: Recipe, *, candidates: int | None = None, repeats: int = 5, 
         recipe: its runs are the candidates.
         candidates: how many configurations of each arm are tried, drawn by `seed`; all unless given.
         repeats: fresh seeds that the best one is trained with.
+        train_on: the part of the data that it is trained on then.
         seed: which drawing of candidates.
 
     Raises:
@@ -53,7 +61,11 @@ def best_of(recipe: Recipe, *, candidates: int | None = None, repeats: int = 5, 
     chosen = [best for group in groups if (best := _best(group, results)) is not None]
     if not chosen:
         raise UserError("best-of has nothing to choose: of every candidate a run diverged")
-    yield Batch(tuple(run for best in chosen for run in best.with_seeds(fresh)), "final")
+    yield Batch(tuple(run for best in chosen for run in _trained_on(train_on, best).with_seeds(fresh)), "final")
+
+
+def _trained_on(part: str, run: Run) -> Run:
+    return run.model_copy(update={"data": run.data.model_copy(update={"fit": part})})
 
 
 def _groups(recipe: Recipe) -> list[Configurations]:

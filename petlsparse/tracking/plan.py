@@ -25,6 +25,14 @@ class Plan:
     then: str = ""
     """What it asks for once all of them have a result; empty where nothing follows."""
 
+    def proposed(self, run_id: str) -> str:
+        """What asked for one of its runs: `best-of, candidate 3 of 12`; empty where no search did."""
+        if (role := self.roles.get(run_id)) is None:
+            return ""
+        alike = [each for each in self.run_ids if self.roles.get(each) == role]
+        search = (self.resolved or {}).get("search", {}).get("name", "a search")
+        return f"{search}, {role} {alike.index(run_id) + 1} of {len(alike)}"
+
     def of_same_recipe(self, other: Plan) -> bool:
         """Whether the other plan is that of the same recipe with the same flags."""
         return (self.recipe, self.text, self.resolved) == (other.recipe, other.text, other.resolved)
@@ -45,6 +53,10 @@ class Plans:
         others = (each for each in self.commands if each not in same)
         grown = replace(plan, run_ids=tuple(run_ids), roles=roles)
         return Plans((*others, grown), tuple(dict.fromkeys([*self.run_ids, *plan.run_ids])))
+
+    def proposed(self, run_id: str) -> str:
+        """What the latest command that asked for a run says of it; see `Plan.proposed`."""
+        return next((plan.proposed(run_id) for plan in reversed(self.commands) if run_id in plan.run_ids), "")
 
     @property
     def roles(self) -> dict[str, str]:

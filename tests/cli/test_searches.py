@@ -79,6 +79,8 @@ def test_a_search_is_planned_trained_resumed_and_compared(searched: Path, cli: C
     chosen = runs[(runs["role"] == "final") & (runs["method_kind"] == "static")]
     assert set(chosen["optimizer_lr"]) == {tried.loc[tried["val_accuracy_best"].idxmax(), "optimizer_lr"]}
     assert sorted(chosen["seed"]) == [2, 3]
+    (_, second) = (run_id for run_id in tried["run_id"])
+    assert "asked for by best-of, candidate 2 of 2" in cli("show", second, "--out", searched).out
     rows = json.loads(cli("compare", searched, "--json").out)
     assert [(row.get("role"), row["n"]) for row in rows] == [("candidate", 1)] * 2 + [(None, 2)] * 2
 

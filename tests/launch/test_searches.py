@@ -67,7 +67,9 @@ def test_the_plan_grows_with_what_the_search_asks_for(tmp_path: Path) -> None:
     ]
     roles = dict.fromkeys(tried, "candidate") | dict.fromkeys(chosen, "final")
     plan = Plan("fake", (*tried, *chosen), recipe.text, recipe.resolved, roles, "")
-    assert Store(tmp_path).read_plans().commands == (plan,)
+    plans = Store(tmp_path).read_plans()
+    assert plans.commands == (plan,)
+    assert plans.proposed(tried[1]) == "a search, candidate 2 of 3"  # the fake recipe has no table
     runs = read_table(tmp_path, "runs")
     assert dict(zip(runs["run_id"], runs["role"], strict=True)) == roles
 

@@ -132,6 +132,16 @@ def test_a_candidate_without_validation_is_refused(tmp_path: Path) -> None:
         searched(loaded(tmp_path, ONE_ARM, data__fit="train+val"), {})
 
 
+def test_what_is_chosen_may_be_trained_on_the_validation_part_too(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path, ONE_ARM, search__train_on="train+val")
+    candidates, final = searched(recipe, by_lr(recipe, 1.0, 2.0, 3.0, 4.0))
+    assert {run.data.fit for run in candidates.runs} == {"train"}
+    assert [(run.data.fit, *lr(run)) for run in final.runs] == [("train+val", 0.4, seed) for seed in (2, 3, 4)]
+    assert {run.run_id for run in final.runs}.isdisjoint(
+        run.run_id for run in searched(loaded(tmp_path, ONE_ARM), by_lr(recipe, 1.0, 2.0, 3.0, 4.0))[1].runs
+    )
+
+
 def test_settings_of_the_search_are_no_part_of_a_run(tmp_path: Path) -> None:
     plain = loaded(tmp_path, ONE_ARM, search__repeats="1").runs
     assert [run.run_id for run in loaded(tmp_path, ONE_ARM, search__repeats="7", search__seed="3").runs] == [
