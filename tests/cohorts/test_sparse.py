@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from petlsparse.cohorts import sparse
-from petlsparse.cohorts.models import StackedModels, member_losses
+from petlsparse.cohorts.models import StackedModels
 from petlsparse.cohorts.optimizer import StackedOptimizer
 from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.registry import resolve
@@ -128,7 +128,9 @@ class Company:
         for stacked in self.stack.parameters:
             stacked.rows.grad = None
         logits = self.stack(torch.stack([x for x, _ in batches]), torch.arange(len(batches)))
-        member_losses(logits, torch.stack([y for _, y in batches])).sum().backward()
+        labels = torch.stack([y for _, y in batches])
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none")
+        losses.view(labels.shape).mean(1).sum().backward()
         due = self.cohort.due(step)
         if due:
             self.cohort.after_backward(step, due)
