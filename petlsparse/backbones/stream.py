@@ -48,6 +48,10 @@ class ResidualStream(nn.Module, ABC):
         """12 hex digits of what the forward pass is besides the weights: modules, their settings, mean and std."""
 
     @abstractmethod
+    def layers_above(self) -> dict[nn.Parameter, int]:
+        """Parameter -> layers above it: blocks, and the head that is put on top; 1 in the last block."""
+
+    @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, Context]:
         """Normalised images (B, C, H, W) to node 0 (B, T, d), and the context of all that follows."""
 

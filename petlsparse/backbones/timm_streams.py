@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias, cast
 
 import torch
+from timm.models import group_parameters
 from timm.models.eva import Eva, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -64,6 +65,12 @@ class TimmStream(ResidualStream):
         """12 hex digits of what the forward pass is besides the weights: modules, their settings, mean and std."""
         pixels = [self.image_size, *map(float, (*self.mean, *self.std))]
         return hashlib.sha256(f"{pixels} {forward_facts(self.vit)}".encode()).hexdigest()[:12]
+
+    def layers_above(self) -> dict[nn.Parameter, int]:
+        """As timm matches names: the final norm is with the last block, what its patterns do not name with the head."""
+        layers = group_parameters(self.vit, self.vit.group_matcher(coarse=False), reverse=True)
+        head = len(self.vit.blocks) + 1
+        return {parameter: head - layers[name] for name, parameter in self.vit.named_parameters()}
 
     def read_by_pool(self, x: Tensor) -> Tensor:
         """The class token alone, or all tokens."""

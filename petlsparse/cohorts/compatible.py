@@ -22,16 +22,17 @@ def check_compatible(members: Sequence[Member]) -> None:
     }.items():
         if any(map(differs, members)):
             raise Incompatible(f"their {what} differ")
-    if any(len(one.base_lrs) > 1 for one in members):
-        raise Incompatible("an optimizer of several parameter groups steps for one run at a time")
 
 
 def by_optimizer(members: Sequence[Member]) -> list[list[int]]:
-    """Members by optimizer settings and schedule, each group in order."""
+    """Members by the settings of all parameter groups of their optimizers, and by schedule, each group in order."""
     groups: dict[object, list[int]] = {}
     for i, member in enumerate(members):
-        settings = tuple(sorted((name, str(value)) for name, value in member.optimizer.defaults.items()))
-        groups.setdefault((member.base_lrs[0], settings, id(member.schedule)), []).append(i)
+        settings = [
+            {name: str(value) for name, value in group.items() if name not in ("params", "lr")}
+            for group in member.optimizer.param_groups
+        ]
+        groups.setdefault((str(settings), tuple(member.base_lrs), id(member.schedule)), []).append(i)
     return list(groups.values())
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from petlsparse.cohorts.models import Incompatible
 from petlsparse.cohorts.parameters import StackedParameter, as_rows, unpadded
 
 
@@ -33,9 +34,13 @@ class StackedOptimizer:
 
     Args:
         optimizers: of every member; of one type. Never stepped themselves.
-        groups: members, in order, whose optimizers have the same settings, learning rate included, at every step.
+        groups: members, in order, whose optimizers have the same parameter groups, learning rates included, at every
+            step.
         parameters: what is trained.
         captured: steps are recorded as CUDA graphs, which read learning rates from the device.
+
+    Raises:
+        Incompatible: what one row of a parameter is in its member's optimizer, another row is not in another's.
     """
 
     def __init__(
@@ -46,25 +51,25 @@ class StackedOptimizer:
         *,
         captured: bool = False,
     ) -> None:
-        self._optimizers = optimizers
+        self._optimizers, self._leaders = optimizers, [optimizers[group.start] for group in groups]
         self._groups: list[tuple[Optimizer, list[_Part]]] = []
         for group in groups:
             parts = [part for stacked in parameters if (part := _part(stacked, group))]
-            own = _like(optimizers[group.start], [part.parameter for part in parts], captured)
+            own = _like(optimizers[group.start], self._by_group(parts, group), captured)
             self._groups.append((own, parts))
             for part in parts:
                 self._adopt(own, part)
         self._share()  # of a continued training: its methods may write to the state before the first step
         self._shared = False
 
-    def set_lrs(self, lrs: Sequence[float]) -> None:
-        """The learning rate of every group for the next step."""
-        for (optimizer, _), lr in zip(self._groups, lrs, strict=True):
-            for group in optimizer.param_groups:
+    def set_lrs(self) -> None:
+        """The learning rates that the first member of every group has now, for the next step."""
+        for (own, _), leader in zip(self._groups, self._leaders, strict=True):
+            for group, theirs in zip(own.param_groups, leader.param_groups, strict=True):
                 if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(lr)
+                    group["lr"].fill_(theirs["lr"])
                 else:
-                    group["lr"] = lr
+                    group["lr"] = theirs["lr"]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -78,6 +83,22 @@ class StackedOptimizer:
                 part.parameter.grad = None  # it would hold memory while the next is computed
         if not self._shared:  # torch makes the state in the first step
             self._share()
+
+    def _by_group(self, parts: Sequence[_Part], members: range) -> list[list[nn.Parameter]]:
+        """The parts' parameters by the parameter group that theirs are in, of these members' optimizers."""
+        place = {
+            parameter: at
+            for member in members
+            for at, group in enumerate(self._optimizers[member].param_groups)
+            for parameter in group["params"]
+        }
+        found: list[list[nn.Parameter]] = [[] for _ in self._optimizers[members.start].param_groups]
+        for part in parts:
+            places = {place[part.stacked.parameters[k]] for k in part.rows}
+            if len(places) > 1:
+                raise Incompatible("parameters that are alike are in parameter groups that are not")
+            found[places.pop()].append(part.parameter)
+        return found
 
     def _adopt(self, own: Optimizer, part: _Part) -> None:
         """Begin with the state that the members' optimizers hold."""
@@ -113,14 +134,17 @@ def _part(stacked: StackedParameter, group: range) -> _Part | None:
     return _Part(nn.Parameter(stacked.rows.detach()[rows.start : rows.stop]), stacked, rows)
 
 
-def _like(optimizer: Optimizer, parameters: list[nn.Parameter], captured: bool) -> Optimizer:
-    """Another one with the same settings."""
+def _like(optimizer: Optimizer, parameters: Sequence[list[nn.Parameter]], captured: bool) -> Optimizer:
+    """Another one with the same settings, of these parameters in its parameter groups."""
     accepted = inspect.signature(type(optimizer)).parameters
-    settings = {name: value for name, value in optimizer.defaults.items() if name in accepted}
-    if captured and "capturable" in settings:
-        settings["capturable"] = True
-    other = type(optimizer)(parameters, **settings)
+    groups = []
+    for group, own in zip(optimizer.param_groups, parameters, strict=True):
+        settings = {name: value for name, value in group.items() if name in accepted and name != "params"}
+        if captured and "capturable" in settings:
+            settings["capturable"] = True
+        groups.append({**settings, "params": own})
+    other = type(optimizer)(groups, **{name: value for name, value in groups[0].items() if name != "params"})
     if captured:
         for group in other.param_groups:
-            group["lr"] = torch.tensor(float(group["lr"]), device=parameters[0].device)
+            group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
     return other

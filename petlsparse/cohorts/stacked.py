@@ -87,14 +87,16 @@ class Stacked:
         return mean if reduction == "mean" else mean * labels.shape[1]
 
     def set_lrs(self, step: int) -> None:
-        """Every member's learning rate of a step."""
-        lrs = []
+        """Every member's learning rates of a step."""
         for group in self._groups:
             leader = self.members[group.start]
-            lrs.append(leader.base_lrs[0] * leader.schedule(step))
-            for i in group:
-                self.members[i].optimizer.param_groups[0]["lr"] = lrs[-1]
-        self._optimizer.set_lrs(lrs)
+            leader.set_lrs(step)
+            for i in group[1:]:
+                for own, theirs in zip(
+                    self.members[i].optimizer.param_groups, leader.optimizer.param_groups, strict=True
+                ):
+                    own["lr"] = theirs["lr"]
+        self._optimizer.set_lrs()
 
     def optimizer_step(self) -> None:
         """Of all members."""

@@ -20,12 +20,25 @@ from petlsparse.recipe.fields import (
 )
 
 
-class Sgd(Table):
+class _Optimizer(Table):
+    """What all optimizers have."""
+
+    name: str
+    """Which one."""
+    lr: Positive
+    """Learning rate at its peak."""
+    head_lr: Annotated[Positive | None, HashNeutral(None)] = None
+    """That of the classification head on a backbone; `lr` unless given."""
+    layer_decay: Annotated[Share, HashNeutral(1.0)] = 1.0
+    """Full fine-tuning: what `lr` is multiplied by once for every layer above, blocks and head."""
+    decay_norms_and_biases: Annotated[bool, HashNeutral(True)] = True
+    """Whether weight decay is also for what is no matrix or kernel: norms, biases, scales."""
+
+
+class Sgd(_Optimizer):
     """Stochastic gradient descent with (Nesterov) momentum."""
 
     name: Literal["sgd"] = "sgd"
-    lr: Positive
-    """Learning rate at its peak."""
     momentum: BelowOne = 0.9
     """Of the running mean of gradients."""
     nesterov: bool = Field(default=True, validate_default=True)
@@ -41,12 +54,10 @@ class Sgd(Table):
         return nesterov
 
 
-class Adam(Table):
+class Adam(_Optimizer):
     """Adam; weight decay is added to the gradient."""
 
     name: Literal["adam"] = "adam"
-    lr: Positive
-    """Learning rate at its peak."""
     beta1: BelowOne = 0.9
     """Decay of the mean of gradients."""
     beta2: BelowOne = 0.999
@@ -57,12 +68,10 @@ class Adam(Table):
     """Times the weight, added to its gradient."""
 
 
-class AdamW(Table):
+class AdamW(_Optimizer):
     """Adam with decoupled weight decay."""
 
     name: Literal["adamw"] = "adamw"
-    lr: Positive
-    """Learning rate at its peak."""
     beta1: BelowOne = 0.9
     """Decay of the mean of gradients."""
     beta2: BelowOne = 0.999

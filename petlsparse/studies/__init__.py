@@ -125,6 +125,7 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
     from petlsparse.data.about import remarks, summary
     from petlsparse.recipe.execution import PLAIN
     from petlsparse.studies.lengths import length_problems
+    from petlsparse.studies.optimizers import optimizer_problems
     from petlsparse.training.arithmetic import missing_arithmetic
 
     def arithmetic(run: Run) -> list[Problem]:
@@ -148,7 +149,13 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
 
     examples = len(assembly.dataset.train)
     problems = {
-        run_id: [*arithmetic(run), *tried(run.method), *length_problems(run, examples)] for run_id, run in runs.items()
+        run_id: [
+            *arithmetic(run),
+            *tried(run.method),
+            *optimizer_problems(run),
+            *length_problems(run, examples),
+        ]
+        for run_id, run in runs.items()
     }
     data = assembly.dataset
     return Findings(dict.fromkeys(problems, assembly.fingerprints), problems, [summary(data)], remarks(data))

@@ -27,6 +27,7 @@ from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.members import CohortSpec
 from petlsparse.studies.tuners import METHODS, Tuner
 from petlsparse.training.method import Plain
+from petlsparse.training.parameter_groups import roles
 from petlsparse.training.seeding import stream
 
 FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None, "bf16": torch.bfloat16})
@@ -76,6 +77,11 @@ def assemble_together(
             Plain(model),
             dataset,
             cost=_cost(run, model, dataset),
+            roles=roles(
+                [parameter for parameter in model.parameters() if parameter.requires_grad],
+                head=set(model.head.parameters()),
+                above=model.stream.layers_above(),
+            ),
             pixel_mean=backbone.mean,
             pixel_std=backbone.std,
             provenance=fingerprints,

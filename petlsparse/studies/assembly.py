@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from petlsparse.data.loading import load_data
 from petlsparse.data.types import Dataset
@@ -20,6 +20,7 @@ from petlsparse.recipe.schema import Data, Run
 from petlsparse.training.arithmetic import missing_arithmetic, reference_arithmetic
 from petlsparse.training.loaders import Loader
 from petlsparse.training.method import Method
+from petlsparse.training.parameter_groups import Role
 from petlsparse.training.result import Row
 from petlsparse.training.settings import examples_seen, steps_per_epoch
 
@@ -32,6 +33,8 @@ class Assembly:
     dataset: Dataset
     cost: dict[str, float]
     """trainable_parameters, total_parameters, active_parameters, inference_flops (per example), training_flops"""
+    roles: Mapping[nn.Parameter, Role]
+    """What the parameters are that the method trains, for optimizers that treat them differently."""
     pixel_mean: tuple[float, ...] | None = None
     pixel_std: tuple[float, ...] | None = None
     """What the network expects pixels to be normalised with; None means the data set's own."""

@@ -24,6 +24,7 @@ from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.backends import choose_backends
 from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.csr import convertible, dense_tensors
+from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.geometry import geometries
 from petlsparse.sparsity.maskable import maskable
@@ -37,6 +38,7 @@ from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.members import CohortSpec
 from petlsparse.training.hooks import Hooks
 from petlsparse.training.method import Method, Plain
+from petlsparse.training.parameter_groups import roles
 from petlsparse.training.seeding import seeded, stream
 
 
@@ -61,8 +63,9 @@ def assemble(
     flops = flops_per_example(network, shape, active, dense_gradient_share=share)
     network.to(device)
     backends = _backends(run, network, active, shape, device, execution, resumed_from.get("backends"))
+    method = _method(run, network, active, updates, backends)
     return Assembly(
-        _method(run, network, active, updates, backends),
+        method,
         dataset,
         cost={
             "trainable_parameters": total - inactive,
@@ -71,6 +74,7 @@ def assemble(
             "inference_flops": flops.inference,
             "training_flops": flops.training * examples_of(run, dataset),
         },
+        roles=roles(method.parameters(), weights={m.values for m in network.modules() if isinstance(m, CsrLayer)}),
         runtime_choices={"backends": json.dumps(backends)} if backends else {},
         portable=partial(dense_tensors, shapes=shapes),
     )

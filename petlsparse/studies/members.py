@@ -19,13 +19,13 @@ from petlsparse.recipe.optimization import Schedule as ScheduleSettings
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.studies.assembly import Assembly
+from petlsparse.studies.optimizers import build_optimizer
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import runtime_choices_of
 from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.loaders import Augmentation, Images, Loader
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
-from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
 from petlsparse.training.settings import Settings, steps_per_epoch
 from petlsparse.training.task import classification
@@ -123,10 +123,9 @@ def prepare(
     checkpoint_seconds: float = 0.0,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Member:
-    """A run ready to be trained. Optimizer and schedule settings become plain arguments here."""
+    """A run ready to be trained. Settings of training and schedule become plain arguments here."""
     epoch_steps = steps_per_epoch(len(assembly.dataset.train), run.training.batch_size)
     steps = run.training.duration.steps(epoch_steps)
-    optimizer = run.optimizer.model_dump(exclude={"name"})
     data = assembly.dataset
     mean, std = assembly.pixel_mean or data.mean, assembly.pixel_std or data.std
     augment = None if run.data.augment == "none" else resolve(AUGMENTATIONS, run.data.augment, "augmentation")
@@ -140,7 +139,7 @@ def prepare(
         train=train,
         val=val,
         read_test=lambda: images(data.test()),
-        optimizer=OPTIMIZERS[run.optimizer.name](assembly.method.parameters(), **optimizer),
+        optimizer=build_optimizer(run, assembly),
         schedule=_schedule(run.schedule, steps, epoch_steps),
         settings=Settings(
             batch_size=run.training.batch_size,

@@ -36,7 +36,7 @@ class Member:
         train, val: on `device`; `val` may be empty.
         read_test: called once, at the end, of the first member only.
         optimizer: over the method's parameters; the learning rate of each of its groups is that group's base of
-            `schedule`. The history tells the first group's.
+            `schedule`. The history tells the one that the optimizer was made with.
         schedule: optimizer step (from 1) -> factor on the base learning rate.
         settings: lengths and arithmetic.
         task: what it is trained for and judged by.
@@ -144,7 +144,7 @@ class Member:
 
     def judge(self, epoch: int, train: Score, val: Score | None) -> bool:
         """Log and report the scores, and remember the best weights on validation. False if not a number."""
-        self.state.log(epoch, "train", lr=self.base_lrs[0] * self.schedule(self.state.step), **train)
+        self.state.log(epoch, "train", lr=self.optimizer.defaults["lr"] * self.schedule(self.state.step), **train)
         sound = finite(train)
         if sound and val is not None:
             self.state.log(epoch, "val", **val)

@@ -1,17 +1,15 @@
-"""torch's optimizers by name, one parameter group, fused where every parameter is a float on one device."""
+"""torch's optimizers by name, fused: every parameter is a float on one device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.optimizer import ParamsT
 
 
-def sgd(
-    parameters: Sequence[nn.Parameter], *, lr: float, momentum: float, nesterov: bool, weight_decay: float
-) -> Optimizer:
+def sgd(parameters: ParamsT, *, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
     """SGD with (Nesterov) momentum; Nesterov is dropped without momentum, where it has no meaning."""
     return SGD(
         parameters,
@@ -24,7 +22,7 @@ def sgd(
 
 
 def adam(
-    parameters: Sequence[nn.Parameter],
+    parameters: ParamsT,
     *,
     lr: float,
     beta1: float,

@@ -47,6 +47,16 @@ def adamw(parameters: list[nn.Parameter]) -> Optimizer:
     return adam(parameters, lr=3e-3, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1, kind=AdamW)
 
 
+def grouped_sgd(parameters: list[nn.Parameter]) -> Optimizer:
+    groups = [{"params": parameters[:-1], "weight_decay": 0.1}, {"params": parameters[-1:], "lr": 0.02}]
+    return sgd(groups, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.0)
+
+
+def grouped_adamw(parameters: list[nn.Parameter]) -> Optimizer:
+    groups = [{"params": parameters[::2]}, {"params": parameters[1::2], "lr": 3e-2, "weight_decay": 0.0}]
+    return adam(groups, lr=3e-3, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1, kind=AdamW)
+
+
 def fast_adamw(parameters: list[nn.Parameter]) -> Optimizer:
     return adam(parameters, lr=1e-2, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1, kind=AdamW)
 
@@ -63,6 +73,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"seed": 1, "network_seed": 5},  # sees the same batches as the first
     {"seed": 3, "optimizer": slow_sgd},
     {"seed": 4, "schedule": other_schedule},
+    {"seed": 5, "optimizer": grouped_sgd},
+    {"seed": 6, "optimizer": grouped_sgd},
 ]
 
 
@@ -161,7 +173,7 @@ HEAVY = {"momentum": 0.0, "weight_decay": 0.1}
 # -- in any company --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
+@pytest.mark.parametrize("optimizer", [slow_sgd, adamw, grouped_adamw])
 @pytest.mark.parametrize("batch", [16, 17])
 @pytest.mark.parametrize("width", [12, 7, 2])
 def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimizer], batch: int, width: int) -> None:
@@ -207,7 +219,7 @@ def test_nobody_is_left_when_all_diverge() -> None:
 # -- stopping and going on -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
+@pytest.mark.parametrize("optimizer", [slow_sgd, adamw, grouped_adamw])
 @pytest.mark.parametrize("steps_before", [1, 5, 8])
 def test_members_go_on_bit_identically_alone_or_together(
     optimizer: Callable[..., Optimizer], steps_before: int, tmp_path: Path

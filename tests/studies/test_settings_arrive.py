@@ -24,7 +24,8 @@ CPU = torch.device("cpu")
 DST = {
     "kind": "dst", "density": 0.3, "criterion": "mest", "growth": "random", "update_period": 3, "drop_fraction": 0.4,
 }  # fmt: skip
-SGD, ADAM, ADAMW = ({"name": name, "lr": 0.1} for name in ("sgd", "adam", "adamw"))
+SGD, ADAM, ADAMW = ({"name": name, "lr": 0.1, "weight_decay": 0.01} for name in ("sgd", "adam", "adamw"))
+GROUPS = {"head_lr": 0.3, "layer_decay": 0.8, "decay_norms_and_biases": False}
 SPARSE = {
     "study": "dst-sweep", "data": {"name": "digits"}, "network": {"name": "mlp", "widths": [12, 8]}, "method": DST,
     "optimizer": SGD, "training": {"duration": "2 epochs", "batch_size": 100}, "seed": 1,
@@ -91,13 +92,16 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         {"targets": ["fc1", "qkv"], "rank": 4, "alpha": 4.0, "dropout": 0.1, "init": "gaussian"},
     ),
     **{
-        (study, "optimizer", "sgd"): (SGD, {"lr": 0.2, "momentum": 0.8, "nesterov": False, "weight_decay": 0.1})
+        (study, "optimizer", "sgd"): (
+            SGD,
+            {"lr": 0.2, "momentum": 0.8, "nesterov": False, "weight_decay": 0.1, **GROUPS},
+        )
         for study in RUN_TYPES
     },
     **{
         (study, "optimizer", table["name"]): (
             table,
-            {"lr": 0.2, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6, "weight_decay": 0.1},
+            {"lr": 0.2, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6, "weight_decay": 0.1, **GROUPS},
         )
         for study in RUN_TYPES
         for table in (ADAM, ADAMW)
@@ -129,6 +133,9 @@ BASES = {"dst-sweep": SPARSE, "adapter-search": ADAPTED}
 ELSEWHERE = {
     ("adapter-search", "data", "image_size"): "may only say what the backbone takes anyway",
     ("dst-sweep", "network", "name"): "tested below: other networks take other images",
+    ("dst-sweep", "optimizer", "head_lr"): "refused: nothing is pre-trained",
+    ("dst-sweep", "optimizer", "layer_decay"): "refused: nothing is pre-trained",
+    ("adapter-search", "optimizer", "layer_decay"): "tested below: for full fine-tuning only",
 }
 
 
@@ -191,6 +198,13 @@ def test_the_name_of_a_network_changes_what_is_put_together() -> None:
     runs = [validate_run(base | {"network": {"name": name}}, names()) for name in ("mlp", "lenet5", "small-conv")]
     one, two, three = map(put_together, runs)
     assert one != two != three != one
+
+
+@pytest.mark.parametrize("optimizer", [SGD, ADAM, ADAMW], ids=lambda table: table["name"])
+def test_layer_decay_of_full_fine_tuning_changes_what_is_put_together(optimizer: dict[str, Any]) -> None:
+    base = ADAPTED | {"method": {"kind": "full-finetuning"}}
+    one, other = (validate_run(base | {"optimizer": optimizer | more}, names()) for more in ({}, {"layer_decay": 0.8}))
+    assert put_together(one) != put_together(other)
 
 
 def test_the_same_run_is_put_together_alike_twice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -227,9 +228,14 @@ def test_every_parameter_group_follows_the_schedule_from_its_own_learning_rate()
     assert [row[4] for row in result.history if row[3] == "lr"] == [0.025]
 
 
-def test_runs_with_several_parameter_groups_are_not_trained_as_one() -> None:
-    def two_groups(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.SGD([{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.5}], lr=0.1)
+def test_runs_that_group_their_parameters_in_other_ways_are_not_trained_as_one() -> None:
+    def split(parameters: list[torch.nn.Parameter], *, first: bool) -> torch.optim.Optimizer:
+        one, other = (parameters[:1], parameters[1:]) if first else (parameters[1:], parameters[:1])
+        return torch.optim.SGD([{"params": one}, {"params": other, "lr": 0.5}], lr=0.1)
 
-    with pytest.raises(Incompatible, match="several parameter groups"):
-        Stacked([toy_training(optimizer=two_groups)])
+    schedule = functools.partial(float)
+    members = [
+        toy_training(optimizer=functools.partial(split, first=first), schedule=schedule) for first in (True, False)
+    ]
+    with pytest.raises(Incompatible, match="parameter groups"):
+        Stacked(members)
