@@ -139,3 +139,21 @@ def test_mixed_versions_are_noted(record: Make) -> None:
     assert any("petlsparse 0.1.0 and 0.2.0" in note for note in mixed.notes)
     (one,) = compare([record(seed=1, petlsparse_version="0.2.0"), record(seed=2, petlsparse_version="0.2.0")])
     assert not any("between which" in note for note in one.notes)
+
+
+def test_what_a_search_chose_by_is_no_result(record: Make) -> None:
+    """Candidate and chosen configuration differ in nothing but their seeds; the first one's luck is not averaged in."""
+    tried = [record(99.0, seed=1, role="candidate"), record(70.0, seed=1, role="candidate", optimizer_lr=0.2)]
+    chosen = [record(80.0, seed=2, role="final"), record(82.0, seed=3, role="final")]
+    other = record(75.0, seed=2, optimizer_lr=0.3)
+    candidates, results = compare([*tried, *chosen, other])
+    assert (candidates.title, results.title) == ("dst-sweep, candidates", "dst-sweep")
+    assert [row.scores["test_accuracy"].mean for row in results.rows] == [81.0, 75.0]
+    columns = {column.header: column.cells for column in columns_of(candidates)}
+    assert columns["val. acc. %"] == ("99.00", "70.00")
+    assert "test acc. %" not in columns
+    assert not any("Test accuracy" in note for note in candidates.notes)
+    assert any("chose among candidates" in note for note in results.notes)
+    assert [row.get("role") for each in (candidates, results) for row in records_of(each)] == ["candidate"] * 2 + [
+        None
+    ] * 2
