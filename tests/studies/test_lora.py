@@ -16,7 +16,8 @@ from petlsparse.data.loading import load_data
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import check, describe
+from petlsparse.studies import adapter_search, check, describe
+from petlsparse.studies.optimizers import build_optimizer
 from petlsparse.training.loaders import Images
 from tests.studies.settings import ADAPTED, execute, lasting, make
 
@@ -89,6 +90,13 @@ def test_it_is_trained_alone_and_on_images(tmp_path: Path) -> None:
     result = execute(run(), tmp_path / "run", execution=execution)
     assert result.provenance_extra["frozen_values"] == "none: lora changes the backbone"
     assert result.rows.get("edges") is None
+
+
+def test_the_head_may_have_its_own_learning_rate() -> None:
+    own = make(ADAPTED, method=LORA, optimizer={"name": "adamw", "lr": 3e-3, "head_lr": 0.1})
+    optimizer = build_optimizer(own, adapter_search.assemble(own, torch.device("cpu"), PLAIN))
+    sizes = {group["lr"]: sum(p.numel() for p in group["params"]) for group in optimizer.param_groups}
+    assert sizes == {3e-3: A_AND_B, 0.1: HEAD}
 
 
 def test_what_the_backbone_does_not_have_is_told_before_training() -> None:
