@@ -163,7 +163,7 @@ def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
             "state": state,
             "stale": arm.stale.get(run_id, ()),
             "method": arm.method,
-            "role": arm.role,
+            **({"role": arm.role} if arm.role else {}),
             **arm.settings,
             **arm.cost,
             **({} if arm.edges is None else {"edges": loads(arm.edges)}),
