@@ -13,7 +13,7 @@ from benchmarks.harness import Comparison, Contestant, Effort, compare
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
 from petlsparse.recipe.loading import Recipe
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import names
 from petlsparse.tracking.store import Store
 
 RECIPE = """
@@ -59,8 +59,9 @@ def run(effort: Effort) -> Iterator[Comparison]:
 
 def execute(recipe: Recipe, workers: int) -> None:
     """All runs of the recipe into a store of their own. Raises RuntimeError unless all are done."""
+    recipe = replace(recipe, launch=recipe.launch.overridden({"workers": workers}))
     with TemporaryDirectory() as folder:
         store = Store.create(Path(folder) / "store")
-        summary = execute_plan(recipe, store, studies=STUDIES, device="cpu", workers=workers)
+        summary = execute_plan(recipe, store, device="cpu", cohort_key=lambda *_: None)
     if set(summary.statuses.values()) != {"done"}:
         raise RuntimeError(f"not all runs are done: {summary.statuses}")

@@ -1,9 +1,10 @@
 """What both study commands do: plan, train what is missing, compare."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -34,7 +35,7 @@ from ._options import (
 )
 from ._stale import decide
 from ._survey import survey
-from .plan import crew_of, default_out, recorded_runs, show_plan
+from .plan import default_out, recorded_runs, show_plan, slots_of
 
 if TYPE_CHECKING:
     from petlsparse.analysis.rows import Record
@@ -74,24 +75,26 @@ def study_command(study: str | None, text: str) -> Callable[..., None]:
 
         loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds, names=names(), study=study)
         folder = out or default_out(loaded)
-        cache_bytes = None if cache_memory is None else read_size("--cache-memory", cache_memory)
+        flags = {
+            "workers": workers,
+            "per_gpu": per_gpu,
+            "retry": retry,
+            "backend": backend and backend.value,
+            "cache_memory": None if cache_memory is None else read_size("--cache-memory", cache_memory),
+            "cohort": cohort,
+        }
+        loaded = replace(loaded, launch=loaded.launch.overridden(flags))
         if dry_run:
-            show_plan(loaded, folder, device, workers, per_gpu, probe=False, json=json)
+            show_plan(loaded, folder, device, probe=False, json=json)
             return
         ended = train(
             loaded,
             folder,
             device=device,
-            workers=workers,
-            per_gpu=per_gpu,
             progress=progress,
             fresh=fresh,
             stale=stale,
-            retry=retry,
             limit=limit,
-            backend=backend and backend.value,
-            cache_memory=cache_bytes,
-            cohort=cohort,
         )
         show_results(ended, json=json)
         if code := exit_code(ended.summary):
@@ -115,31 +118,27 @@ def train(
     folder: Path,
     *,
     device: str = "auto",
-    workers: int | None = None,
-    per_gpu: int | None = None,
     progress: ProgressStyle = ProgressStyle.auto,
     fresh: bool = False,
     stale: StaleResults = StaleResults.refuse,
-    **choices: Any,
+    limit: int | None = None,
 ) -> Ended:
-    """Bring the recipe's runs to a result in the store at `folder`, showing progress; `choices` go to `execute_plan`.
+    """Bring the recipe's runs to a result in the store at `folder`, showing progress; see `execute_plan`.
 
     Nothing is written or set aside before it is clear that the command can work: what cannot is one message now, not a
     failure of every run later.
     """
     from petlsparse.analysis.arms import run_labels
     from petlsparse.analysis.staleness import stale_columns
-    from petlsparse.cohorts.keys import cohort_key
     from petlsparse.launch.plan import execute_plan
     from petlsparse.searches.search import Batch
-    from petlsparse.studies import STUDIES
     from petlsparse.tracking.fingerprints import row_of
     from petlsparse.tracking.store import Store
 
     from ._progress import shown
 
-    place, *_ = crew_of(recipe, device, workers, per_gpu)
-    surveyed = survey(recipe, place.device, folder, [] if fresh else recorded_runs(folder), stale)
+    slot, *_ = slots_of(recipe, device)
+    surveyed = survey(recipe, slot.device, folder, [] if fresh else recorded_runs(folder), stale)
     present, finished = surveyed.present, surveyed.finished
     labels = run_labels(surveyed.runs.values()) if len(finished) < len(surveyed.runs) else {}
 
@@ -164,12 +163,8 @@ def train(
         summary = execute_plan(
             recipe,
             store,
-            studies=STUDIES,
             device=device,
-            workers=workers,
-            per_gpu=per_gpu,
-            **choices,
-            cohort_key=lambda run, execution: cohort_key(run, place.device, execution),
+            limit=limit,
             estimate=lambda run: surveyed.seconds.get(run.run_id, 0.0),
             accepted=finished.keys(),
             redo=redone,

@@ -1,5 +1,6 @@
 """`petlsparse demo`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,12 +34,13 @@ def demo(
     from petlsparse.recipe import load_recipe
     from petlsparse.studies import names
 
-    recipes = [load_recipe(name, names=names()) for name in RECIPES]
+    loaded = [load_recipe(name, names=names()) for name in RECIPES]
+    recipes = [replace(each, launch=each.launch.overridden({"workers": workers})) for each in loaded]
     ended: list[Ended] = []
     for recipe in recipes:
         command = f"petlsparse {recipe.study} {recipe.name}"
         _console.err.print(Text.assemble((command, "bold"), f": {recipe.description}"), soft_wrap=True)
-        ended.append(train(recipe, out / recipe.name, workers=workers, progress=progress, stale=stale))
+        ended.append(train(recipe, out / recipe.name, progress=progress, stale=stale))
         if ended[-1].summary.interrupted:
             break
     if json:

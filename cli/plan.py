@@ -1,6 +1,7 @@
 """`petlsparse plan`."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +54,8 @@ def plan(
     from petlsparse.studies import names
 
     loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds, names=names())
-    show_plan(loaded, out or default_out(loaded), device, workers, per_gpu, probe=probe, json=json)
+    loaded = replace(loaded, launch=loaded.launch.overridden({"workers": workers, "per_gpu": per_gpu}))
+    show_plan(loaded, out or default_out(loaded), device, probe=probe, json=json)
 
 
 def default_out(recipe: "LoadedRecipe") -> Path:
@@ -65,8 +67,6 @@ def show_plan(
     recipe: "LoadedRecipe",
     folder: Path,
     device: str,
-    workers: int | None,
-    per_gpu: int | None,
     *,
     probe: bool,
     json: bool,
@@ -77,12 +77,12 @@ def show_plan(
     from petlsparse.studies import check, describe
     from petlsparse.tracking.record import FINAL
 
-    crew = crew_of(recipe, device, workers, per_gpu)
+    slots = slots_of(recipe, device)
     batches = asked_for(recipe, folder)
     runs = {run.run_id: run for batch in batches for run in batch.runs}
     roles = {run.run_id: batch.role for batch in batches for run in batch.runs}
     recorded = recorded_runs(folder)
-    estimates = Estimates(recorded, crew[0].device)
+    estimates = Estimates(recorded, slots[0].device)
 
     def seconds(run: "Run") -> float | None:
         estimate = estimates.seconds(run.flat())
@@ -90,13 +90,13 @@ def show_plan(
 
     finished = {row["run_id"] for row in recorded if row["status"] in FINAL}
     with _console.err.status("looking at every method ..."):
-        findings = check(runs, crew[0].device)
+        findings = check(runs, slots[0].device)
         findings.require([run_id for run_id in runs if run_id not in finished], recipe.located)
         arms = outlook(runs.values(), recorded, describe, seconds, roles)
     if json:
         _console.print_json(_rows(arms))
     else:
-        _print(recipe, folder, arms, len(crew), runs.values())
+        _print(recipe, folder, arms, len(slots), runs.values())
         if then := batches[-1].then:
             _console.out.print(f"once all of them have a result: {then}", soft_wrap=True)
         for line in (*findings.data, *findings.remarks):
@@ -104,11 +104,11 @@ def show_plan(
         _print_stale(recorded, arms)
 
 
-def crew_of(recipe: "LoadedRecipe", device: str, workers: int | None, per_gpu: int | None) -> "list[DeviceSlot]":
+def slots_of(recipe: "LoadedRecipe", device: str) -> "list[DeviceSlot]":
     """Where the recipe's runs would be trained. Raises UserError for a device that does not exist."""
     from petlsparse.launch.devices import device_slots
 
-    return device_slots(device, workers or recipe.launch.workers, per_gpu or recipe.launch.per_gpu or 1)
+    return device_slots(device, recipe.launch.workers or None, recipe.launch.per_gpu or 1)
 
 
 def asked_for(recipe: "LoadedRecipe", folder: Path) -> "list[Batch]":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from petlsparse.cohorts.keys import cohort_key
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import names
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.store import Store
 
@@ -56,13 +56,11 @@ def trained(study: str, folder: Path, *, workers: int, backwards: bool) -> dict[
     folder.mkdir()
     path.write_text(text + "".join(f"\n[[arms]]\nmethod = {arm}\n" for arm in arms))
     store = Store.create(folder / "store")
+    recipe = load_recipe(path, names=names())
     summary = execute_plan(
-        load_recipe(path, names=names()),
+        replace(recipe, launch=recipe.launch.overridden({"workers": workers})),
         store,
-        studies=STUDIES,
-        workers=workers,
         device="cpu",
-        cohort_key=lambda run, execution: cohort_key(run, "cpu", execution),
     )
     assert set(summary.statuses.values()) == {"done"}
     keys = ["run_id", "step", "split", "metric", "layer", "source", "target", "score_name"]

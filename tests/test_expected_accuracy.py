@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,9 @@ from scipy import stats
 
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.load import load_runs
-from petlsparse.cohorts.keys import cohort_key
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import names
 from petlsparse.tracking.store import Store
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
@@ -43,14 +43,7 @@ def interval(known: list[float], n: int) -> tuple[float, float]:
 def test_a_smoke_recipe_reaches_its_accuracies(name: str, tmp_path: Path) -> None:
     store = Store.create(tmp_path / name)
     recipe = load_recipe(name, names=names())
-    execute_plan(
-        recipe,
-        store,
-        studies=STUDIES,
-        workers=2,
-        device="cpu",
-        cohort_key=lambda run, execution: cohort_key(run, "cpu", execution),
-    )
+    execute_plan(replace(recipe, launch=recipe.launch.overridden({"workers": 2})), store, device="cpu")
     found, known = accuracies(store.path, range(1, 4)), accuracies(REFERENCE / name, range(4, 21))
     assert found.keys() == known.keys()
     for method, values in found.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 from petlsparse._cli.app import app
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import names
 from petlsparse.tracking.store import Store
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text()
@@ -41,7 +42,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = load_recipe(
         "dst-smoke", names=names(), sets=["training.duration=30 steps", "data.train_examples=500"], seeds="1"
     )
-    execute_plan(recipe, Store.create(folder / "results" / "dst-smoke"), studies=STUDIES, workers=0, device="cpu")
+    recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0, "cohort": "off"}))
+    execute_plan(recipe, Store.create(folder / "results" / "dst-smoke"), device="cpu")
     return folder
 
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from petlsparse.launch.log import add_line
-from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import Execution
+from petlsparse.recipe.outline import Output
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
 
@@ -27,15 +27,14 @@ class Job:
     """The run as `Run.settings()` gives it."""
     recipe: str
     studies: Mapping[str, str]
-    """study name -> "module:execute"."""
+    """study name -> "module:attribute" of its `Study`."""
     store: str
     attempt: int
     """Which execution of this run this is, over all commands; 1 for the first."""
-    checkpoint_every: Duration
+    execution: Execution
+    output: Output
     device: str = "cpu"
     threads: int = 1
-    keep: str = "none"
-    execution: Execution = PLAIN
     provenance: dict[str, Any] = field(default_factory=dict)
     """What all runs of the command share."""
     own_output: bool = True

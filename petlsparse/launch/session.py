@@ -34,7 +34,8 @@ class Session:
     execution: Execution
     retry: int
     interruption: Interruption
-    cohort_key: Callable[[Run, Execution], Hashable | None]
+    device: str
+    cohort_key: Callable[[Run, str, Execution], Hashable | None]
     estimate: Callable[[Run], float] | None
     accepted: Collection[str] | None
     redo: Callable[[Record], bool]
@@ -90,7 +91,7 @@ class Session:
         # What was stopped is not in step with the others any more; what has failed might take them with it.
         checkpoint = self.store.run_dir(run.run_id) / "checkpoint.safetensors"
         untouched = self.statuses[run.run_id] == PENDING and not checkpoint.exists()
-        return self.cohort_key(run, self.execution) if untouched else None
+        return self.cohort_key(run, self.device, self.execution) if untouched else None
 
     def _jobs(self, runs: Iterable[Run], recorded: Mapping[str, Standing]) -> Iterator[Job]:
         common = provenance.of_command()
@@ -102,9 +103,8 @@ class Session:
                 studies=dict(self.studies),
                 store=str(self.store.path.absolute()),
                 attempt=recorded[run.run_id].attempts + 1 if run.run_id in recorded else 1,
-                checkpoint_every=self.recipe.output.checkpoint_every,
-                keep=self.recipe.output.keep,
                 execution=self.execution,
+                output=self.recipe.output,
                 provenance=common,
             )
 

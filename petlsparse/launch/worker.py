@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from petlsparse.errors import UserError
 from petlsparse.launch.events import PENDING
@@ -23,6 +22,10 @@ from petlsparse.tracking.atomic import TEMPORARY
 from petlsparse.tracking.progress import Progress, ProgressFile
 from petlsparse.tracking.record import FINAL
 from petlsparse.tracking.store import Store
+
+if TYPE_CHECKING:
+    from petlsparse.studies.study import Study
+    from petlsparse.training.result import RunResult
 
 Listener = Callable[[Progress], None]
 
@@ -44,7 +47,7 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> Outcom
     outcomes: dict[str, Outcome] = {}
     pending = Outcome(PENDING, "those that it was trained with ended without a result for it")
 
-    def done(index: int, result: Any) -> None:
+    def done(index: int, result: RunResult) -> None:
         seconds = (time.perf_counter() - clock) / len(jobs)  # for a result that does not say what was booked on it
         outcomes[jobs[index].run_id] = _recorded(jobs[index], store, result, started, seconds)
 
@@ -56,12 +59,17 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> Outcom
         report = begun.enter_context(_reporting(jobs, listener))
         try:
             runs = [validate_run(job.settings) for job in jobs]
-            resolve(first.studies, runs[0].study, "study")(
+            study: Study = resolve(first.studies, runs[0].study, "study")
+            study.execute(
                 runs,
-                run_dirs=[job.folder for job in jobs],
+                [job.folder for job in jobs],
+                device=first.device,
+                threads=first.threads,
+                execution=first.execution,
+                output=first.output,
                 progress=report,
                 done=done,
-                **_options(first, store),
+                should_stop=ShouldStop(store.stop_file),
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the next runs are to be executed
             reason = _reason(error)
@@ -109,23 +117,7 @@ def _reporting(jobs: Sequence[Job], listener: Listener) -> Iterator[Callable[[in
             first.progress_file.unlink(missing_ok=True)
 
 
-def _options(job: Job, store: Store) -> dict[str, Any]:
-    """What a study is told besides the run: the same for all jobs of a command on one device."""
-    device: Any = job.device
-    # Launching needs no torch. A study that does has imported it by now, and expects a torch.device.
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(job.threads)
-        device = torch.device(job.device)
-    return {
-        "device": device,
-        "checkpoint_every": job.checkpoint_every,
-        "keep": job.keep,
-        "should_stop": ShouldStop(store.stop_file),
-        "execution": job.execution,
-    }
-
-
-def _recorded(job: Job, store: Store, result: Any, started: str, seconds: float) -> Outcome:
+def _recorded(job: Job, store: Store, result: RunResult, started: str, seconds: float) -> Outcome:
     """Write down the study's RunResult; a result needs no checkpoint any more."""
     final = result.status in FINAL
     record = job.record(

@@ -27,8 +27,6 @@ class Execution:
     """Where they are kept for all workers of the command; None caches nothing."""
     sharers: int = 1
     """Workers that share the memory of a device, this one included."""
-    checkpoint_seconds: float = 0.0
-    """No checkpoint of a run sooner than so many seconds after its last one, unless it is asked to stop."""
     cohort: CohortSize = "off"
     """How many runs may be trained as one; auto: where that is faster, as many as fit into memory."""
 

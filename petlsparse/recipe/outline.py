@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -151,6 +151,10 @@ class Launch(Table):
         Annotated[CohortSize, PlainValidator(cohort_size), Form("text or integer", ("auto", "off", ">= 1"))] | None
     ) = None
     """`--cohort`: how many runs to train as one where they allow it; auto unless given."""
+
+    def overridden(self, flags: Mapping[str, object]) -> Self:
+        """These defaults with the flags of a command, by name, that are not None; they are not validated."""
+        return self.model_copy(update={name: value for name, value in flags.items() if value is not None})
 
 
 class BestOf(Table):

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from petlsparse.errors import Problem, UserError
+from petlsparse.registry import resolve
 
 if TYPE_CHECKING:
     import torch
 
     from petlsparse.recipe.schema import Run
+    from petlsparse.studies.study import Study
 
 STUDIES = {
-    "adapter-search": "petlsparse.studies.adapter_search:execute",
-    "dst-sweep": "petlsparse.studies.dst_sweep:execute",
+    "adapter-search": "petlsparse.studies.adapter_search:STUDY",
+    "dst-sweep": "petlsparse.studies.dst_sweep:STUDY",
 }
-
-"""Study name -> "module:execute"; the module has `assemble`, `check_method` and a `SPEC` too."""
+"""Study name -> its `study.Study`."""
 
 
 def names() -> Mapping[str, Collection[str]]:
@@ -65,7 +65,7 @@ def describe(run: Run) -> Description:
 
     from petlsparse.recipe.execution import PLAIN
 
-    assembly = _module(run).assemble(run, torch.device("cpu"), PLAIN)
+    (assembly,) = _study(run).assemble([run], torch.device("cpu"), PLAIN, [{}])
     return Description(assembly.cost, assembly.fingerprints, assembly.facts)
 
 
@@ -107,8 +107,7 @@ def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool =
     # Runs on the same data follow each other, so that these are loaded once for all models.
     groups: dict[Hashable, dict[Hashable, dict[str, Run]]] = {}
     for run_id, run in runs.items():
-        model = run.backbone if run.study == "adapter-search" else run.network
-        groups.setdefault(run.data, {}).setdefault((run.study, model), {})[run_id] = run
+        groups.setdefault(run.data, {}).setdefault((run.study, _study(run).model(run)), {})[run_id] = run
     findings = [_check(group, device, weights) for by_model in groups.values() for group in by_model.values()]
     return Findings(
         {run_id: found for each in findings for run_id, found in each.fingerprints.items()},
@@ -133,9 +132,10 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
         return [problem] if problem else []
 
     first = next(iter(runs.values()))
-    study = _module(first)
+    study = _study(first)
     try:
-        assembly = study.assemble(first if weights else _without_weights(first), torch.device("cpu"), PLAIN)
+        shown = first if weights else study.without_weights(first)
+        (assembly,) = study.assemble([shown], torch.device("cpu"), PLAIN, [{}])
     except UserError as error:
         return Findings({}, {run_id: [*arithmetic(run), *error.problems] for run_id, run in runs.items()})
 
@@ -161,12 +161,6 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
     return Findings(dict.fromkeys(problems, assembly.fingerprints), problems, [summary(data)], remarks(data))
 
 
-def _without_weights(run: Run) -> Run:
-    if run.study != "adapter-search":
-        return run
-    return run.model_copy(update={"backbone": run.backbone.model_copy(update={"pretrained": False})})
-
-
 def probe_seconds(run: Run, device: torch.device) -> float:
     """Seconds the whole run would take by itself on this device, extrapolated from a few real steps."""
     from petlsparse.recipe.execution import Execution
@@ -174,9 +168,9 @@ def probe_seconds(run: Run, device: torch.device) -> float:
     from petlsparse.studies.probe import extrapolated_seconds
 
     with arithmetic_of(run, device):
-        return extrapolated_seconds(_module(run).SPEC, run, device, Execution())
+        return extrapolated_seconds(_study(run), run, device, Execution())
 
 
-def _module(run: Run) -> Any:
-    """The module of the run's study."""
-    return import_module(STUDIES[run.study].partition(":")[0])
+def _study(run: Run) -> Study:
+    study: Study = resolve(STUDIES, run.study, "study")
+    return study

@@ -22,9 +22,8 @@ from petlsparse.recipe.methods import AdapterMethod
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data
 from petlsparse.studies.cached_features import feature_loaders
-from petlsparse.studies.execution import execute as execute_runs
 from petlsparse.studies.flops import flops_per_example
-from petlsparse.studies.members import CohortSpec
+from petlsparse.studies.study import Study
 from petlsparse.studies.tuners import METHODS, Tuner
 from petlsparse.training.method import Plain
 from petlsparse.training.parameter_groups import roles
@@ -138,5 +137,16 @@ def _stack(models: Sequence[nn.Module]) -> StackedPlacements:
     return StackedPlacements(cast("Sequence[PlacedAdapters]", models))  # others have no cohort key
 
 
-SPEC = CohortSpec(assemble=assemble_together, shares_loaders=True, stack=_stack)
-execute = partial(execute_runs, SPEC)
+def _without_weights(run: Run) -> Run:
+    run = cast("AdapterRun", run)
+    return run.model_copy(update={"backbone": run.backbone.model_copy(update={"pretrained": False})})
+
+
+STUDY = Study(
+    assemble=assemble_together,
+    check_method=check_method,
+    model=lambda run: cast("AdapterRun", run).backbone,
+    without_weights=_without_weights,
+    shares_loaders=True,
+    stack=_stack,
+)

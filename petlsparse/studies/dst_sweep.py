@@ -33,9 +33,8 @@ from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data, total_steps
 from petlsparse.studies.crossovers import crossover
-from petlsparse.studies.execution import execute as execute_runs
 from petlsparse.studies.flops import flops_per_example
-from petlsparse.studies.members import CohortSpec
+from petlsparse.studies.study import Study
 from petlsparse.training.hooks import Hooks
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.parameter_groups import roles
@@ -186,5 +185,9 @@ def _assemble_all(
     return [assemble(run, device, execution, choices) for run, choices in zip(runs, resumed_from, strict=True)]
 
 
-SPEC = CohortSpec(assemble=_assemble_all, method=_methods_as_one)
-execute = partial(execute_runs, SPEC)
+STUDY = Study(
+    assemble=_assemble_all,
+    check_method=check_method,
+    model=lambda run: cast("SparseRun", run).network,
+    hooks=_methods_as_one,
+)

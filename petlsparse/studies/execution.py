@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,11 +14,11 @@ from petlsparse.cohorts.keys import cohort_key
 from petlsparse.cohorts.models import Incompatible
 from petlsparse.cohorts.size import even_parts, fitting, peak_bytes
 from petlsparse.cohorts.stacked import Stacked
-from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import Execution
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import arithmetic_of
-from petlsparse.studies.members import CohortSpec, Prepared, build_members, checkpoint_in
+from petlsparse.studies.members import Prepared, build_members, checkpoint_in
 from petlsparse.tracking.atomic import rename_aside, write_bytes
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, runtime_choices_of, save_tensors
@@ -29,19 +29,21 @@ from petlsparse.training.result import RunResult
 from petlsparse.training.strategy import Single
 from petlsparse.training.timer import Timer
 
+if TYPE_CHECKING:
+    from petlsparse.studies.study import Study
+
 
 def execute(
-    spec: CohortSpec,
+    study: Study,
     runs: Sequence[Run],
+    folders: Sequence[Path],
     *,
-    run_dirs: Sequence[Path],
     device: torch.device,
+    execution: Execution,
+    output: Output,
     progress: Callable[[int, Progress], None],
     done: Callable[[int, RunResult], None],
-    checkpoint_every: Duration,
-    keep: str,
     should_stop: Callable[[], bool],
-    execution: Execution = PLAIN,
 ) -> None:
     """Train runs from their checkpoints, or from the start, and keep the weights the recipe asks for.
 
@@ -53,16 +55,15 @@ def execute(
     is lost.
 
     Args:
-        spec: of the study.
-        runs: equal in all that the study's cohort key asks for.
-        run_dirs: their folders, with checkpoints of the same step or with none.
+        study: of the runs.
+        runs: of the same `cohorts.keys.cohort_key`.
+        folders: their folders, with checkpoints of the same step or with none.
         device: where everything happens.
+        execution: choices of the command.
+        output: when checkpoints are made, and which weights are kept.
         progress: told the index of a run, and how far it has come and all others with it; of an evaluation, of each.
         done: told the index of a run and its result. Runs that were not begun when asked to stop have none.
-        checkpoint_every: time between checkpoints.
-        keep: which weights to keep.
         should_stop: asked after every step.
-        execution: choices of the command.
 
     Raises:
         Incompatible: several cannot be trained as one.
@@ -75,13 +76,13 @@ def execute(
         prepared = _resumed(
             partial(
                 build_members,
-                spec,
+                study,
                 [runs[i] for i in indices],
-                [run_dirs[i] for i in indices],
+                [folders[i] for i in indices],
                 device=device,
                 execution=execution,
                 stacked=stacked,
-                checkpoint_every=checkpoint_every,
+                output=output,
                 progress=lambda k, told: progress(indices[k], told),
             )
         )
@@ -89,21 +90,21 @@ def execute(
 
         def conclude(member: Member, result: RunResult) -> None:
             i, one = index[member]
-            whole = concluded(one, result, keep=keep)
+            whole = concluded(one, result, keep=output.keep)
             if stacked:
                 whole.provenance_extra["cohort"] = len(prepared)
             done(i, whole)
 
         members = [one.member for one in prepared]
-        strategy = Stacked(members, stack=spec.stack, method=spec.method) if stacked else Single(*members)
+        strategy = Stacked(members, stack=study.stack, method=study.hooks) if stacked else Single(*members)
         warn = prepared[0].warnings.append
         Loop(strategy, done=conclude, should_stop=should_stop, warn=warn, timer=timer).run()
 
     with arithmetic_of(runs[0], device):
         alone = len(runs) == 1
-        if not alone or _in_cohort_arithmetic(runs[0], run_dirs[0], device, execution):
+        if not alone or _in_cohort_arithmetic(runs[0], folders[0], device, execution):
             try:
-                for part in even_parts(range(len(runs)), cohort_size(spec, runs, device, execution)):
+                for part in even_parts(range(len(runs)), cohort_size(study, runs, device, execution)):
                     if not alone and should_stop():
                         return
                     train(part, stacked=True)
@@ -135,23 +136,24 @@ def _resumed(build: Callable[[], list[Prepared]]) -> list[Prepared]:
     return [replace(new, warnings=old.warnings) for new, old in zip(_resumed(build), prepared, strict=True)]
 
 
-def cohort_size(spec: CohortSpec, runs: Sequence[Run], device: torch.device, execution: Execution) -> int:
+def cohort_size(study: Study, runs: Sequence[Run], device: torch.device, execution: Execution) -> int:
     """How many of the runs fit into memory as one."""
 
     def measured(count: int) -> int:
         prepared = build_members(
-            spec,
+            study,
             runs[:count],
             [None] * count,
             device=device,
             execution=execution,
+            output=Output(),
             stacked=True,
-            others=runs[count:] if spec.shares_loaders else (),
+            others=runs[count:] if study.shares_loaders else (),
         )
-        return peak_bytes([one.member for one in prepared], stack=spec.stack, method=spec.method)
+        return peak_bytes([one.member for one in prepared], stack=study.stack, method=study.hooks)
 
     def held() -> int:
-        (assembly,) = spec.assemble(runs[:1], device, execution, [{}])
+        (assembly,) = study.assemble(runs[:1], device, execution, [{}])
         return sum(parameter.nbytes for parameter in assembly.method.parameters())
 
     return fitting(len(runs), device, measured=measured, weights=held, sharers=execution.sharers)

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
-from petlsparse.cohorts.models import Stack, StackedModels
 from petlsparse.data import AUGMENTATIONS
 from petlsparse.data.types import Split
-from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.optimization import Schedule as ScheduleSettings
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.studies.assembly import Assembly
 from petlsparse.studies.optimizers import build_optimizer
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import runtime_choices_of
-from petlsparse.training.hooks import Hooks, OneByOne
 from petlsparse.training.loaders import Augmentation, Images, Loader
 from petlsparse.training.member import Member
-from petlsparse.training.method import Method
 from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
 from petlsparse.training.settings import Settings, steps_per_epoch
 from petlsparse.training.task import classification
 
-
-@dataclass(frozen=True)
-class CohortSpec:
-    """How a study's runs are assembled and become one."""
-
-    assemble: Callable[[Sequence[Run], torch.device, Execution, Sequence[Mapping[str, str]]], list[Assembly]]
-    """(runs, device, execution, runtime choices of checkpoints) -> assemblies, with one set of loaders or none."""
-    shares_loaders: bool = False
-    """Whether the loaders hold more, the more runs there are."""
-    stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
-    method: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: OneByOne(methods)
+if TYPE_CHECKING:
+    from petlsparse.studies.study import Study
 
 
 @dataclass
@@ -60,28 +48,28 @@ def checkpoint_in(folder: Path) -> Path:
 
 
 def build_members(
-    spec: CohortSpec,
+    study: Study,
     runs: Sequence[Run],
     folders: Sequence[Path | None],
     *,
     device: torch.device,
     execution: Execution,
     stacked: bool,
-    checkpoint_every: Duration | None = None,
+    output: Output,
     progress: Callable[[int, Progress], None] = lambda *_: None,
     others: Sequence[Run] = (),
 ) -> list[Prepared]:
     """Runs assembled and prepared, with the runtime choices of their checkpoints; not resumed yet.
 
     Args:
-        spec: of the study.
+        study: of the runs.
         runs: one, or several that are to be stacked.
         folders: theirs; None keeps no checkpoint.
         device: where everything happens.
         execution: choices of the command.
         stacked: whether they are to be stacked: masked, whatever the machine would choose for one run by itself, and
             with one set of loaders.
-        checkpoint_every: time between checkpoints.
+        output: when checkpoints are made.
         progress: told the index of a run and how far it is.
         others: runs that the loaders are to serve as well.
     """
@@ -92,7 +80,9 @@ def build_members(
         (checkpoint and runtime_choices_of(checkpoint, run.run_id)) or {}
         for checkpoint, run in zip(checkpoints, runs, strict=True)
     ]
-    assemblies = spec.assemble([*runs, *others], device, execution, [*resumed_from, *({} for _ in others)])[: len(runs)]
+    assemblies = study.assemble([*runs, *others], device, execution, [*resumed_from, *({} for _ in others)])[
+        : len(runs)
+    ]
     loaders = assemblies[0].loaders
     found = []
     for i, (run, folder, assembly) in enumerate(zip(runs, folders, assemblies, strict=True)):
@@ -104,8 +94,7 @@ def build_members(
             assembly,
             device,
             checkpoint=checkpoints[i],
-            checkpoint_every=checkpoint_every,
-            checkpoint_seconds=execution.checkpoint_seconds,
+            output=output,
             progress=partial(progress, i),
         )
         loaders = loaders or (member.train, member.val)
@@ -119,8 +108,7 @@ def prepare(
     device: torch.device,
     *,
     checkpoint: Path | None = None,
-    checkpoint_every: Duration | None = None,
-    checkpoint_seconds: float = 0.0,
+    output: Output,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Member:
     """A run ready to be trained. Settings of training and schedule become plain arguments here."""
@@ -145,10 +133,10 @@ def prepare(
             batch_size=run.training.batch_size,
             total_steps=steps,
             evaluate_every=run.training.evaluate_every.steps(epoch_steps),
-            checkpoint_every=checkpoint_every.steps(epoch_steps) if checkpoint_every else steps,
+            checkpoint_every=output.checkpoint_every.steps(epoch_steps),
             precision=run.training.precision,
             label_smoothing=run.training.label_smoothing,
-            checkpoint_seconds=checkpoint_seconds,
+            checkpoint_seconds=output.checkpoint_seconds,
         ),
         task=classification(run.training.select_by),
         seed=run.seed,

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import torch
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import total_steps
-from petlsparse.studies.members import CohortSpec, prepare
+from petlsparse.studies.members import prepare
 from petlsparse.training.loop import Loop
 from petlsparse.training.settings import steps_per_epoch
 from petlsparse.training.strategy import Single
 
+if TYPE_CHECKING:
+    from petlsparse.studies.study import Study
+
 
 def extrapolated_seconds(
-    spec: CohortSpec, run: Run, device: torch.device, execution: Execution = PLAIN, steps: int = 5
+    study: Study, run: Run, device: torch.device, execution: Execution = PLAIN, steps: int = 5
 ) -> float:
     """The run's `wall_seconds`, extrapolated from its start, a few real steps and one validation pass."""
     clock = time.perf_counter()
-    (assembly,) = spec.assemble([run], device, execution, [{}])
+    (assembly,) = study.assemble([run], device, execution, [{}])
     examples = len(assembly.dataset.train)
     brief = run.training.model_copy(update={"duration": Duration(count=steps + 1, unit="steps")})
-    member = prepare(run.model_copy(update={"training": brief}), assembly, device)
+    member = prepare(run.model_copy(update={"training": brief}), assembly, device, output=Output())
     loop = Loop(Single(member), done=lambda *_: None)
     start_seconds = time.perf_counter() - clock
     for epoch, chosen in loop.batches():

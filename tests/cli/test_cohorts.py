@@ -1,6 +1,7 @@
 """Runs trained as one, as a user asks for them and sees them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,26 +9,25 @@ from petlsparse._cli._options import ProgressStyle
 from petlsparse._cli._progress import Live, shown
 from petlsparse.launch import events
 from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe import Recipe
 from petlsparse.tracking.progress import Progress
 
 from .conftest import Cli
 
 
 @pytest.mark.parametrize(("flags", "cohort"), [((), None), (("--cohort", "off"), "off"), (("--cohort", "8"), 8)])
-def test_the_flag_and_the_key_reach_the_launcher(
+def test_the_flag_reaches_the_launcher(
     recipe: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], cohort: object
 ) -> None:
-    told = {}
+    told: list[Recipe] = []
 
-    def execute(*arguments: object, **options: object) -> events.Summary:
-        told.update(options)
-        return execute_plan(*arguments, **options | {"limit": 0})  # type: ignore[arg-type]
+    def execute(recipe: Recipe, *arguments: Any, **options: Any) -> events.Summary:
+        told.append(recipe)
+        return execute_plan(recipe, *arguments, **options | {"limit": 0})
 
     monkeypatch.setattr("petlsparse.launch.plan.execute_plan", execute)
-    monkeypatch.setattr("petlsparse.cohorts.keys.cohort_key", lambda *told: told)
     assert cli("dst-sweep", recipe, "--device", "cpu", *flags).code == 0
-    assert told["cohort"] == cohort
-    assert told["cohort_key"]("a run", "so") == ("a run", "cpu", "so")
+    assert [recipe.launch.cohort for recipe in told] == [cohort]
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "many", "1.5", ""])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from petlsparse.launch.events import Summary
 from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe import Recipe
 from petlsparse.tracking.store import Store
 
 from .conftest import RECIPE, Cli
@@ -29,8 +31,9 @@ THEN = "the 2 best on validation, with 2 fresh seeds: 4 runs"
 
 @pytest.fixture
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    def in_this_process(*arguments: Any, **options: Any) -> Summary:
-        return execute_plan(*arguments, **options | {"workers": 0})
+    def in_this_process(recipe: Recipe, *arguments: Any, **options: Any) -> Summary:
+        recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0}))
+        return execute_plan(recipe, *arguments, **options)
 
     monkeypatch.setattr("petlsparse.launch.plan.execute_plan", in_this_process)
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from petlsparse.launch.events import Summary
 from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe import Recipe
 
 from .conftest import Answer, Cli
 from .test_user_errors import assert_told
@@ -62,8 +64,9 @@ def save_vit(folder: Path, seed: int) -> None:
     timm.models.save_for_hf(vit, str(folder), safe_serialization=True)
 
 
-def in_this_process(*arguments: Any, **options: Any) -> Summary:
-    return execute_plan(*arguments, **options | {"workers": 0})
+def in_this_process(recipe: Recipe, *arguments: Any, **options: Any) -> Summary:
+    recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0}))
+    return execute_plan(recipe, *arguments, **options)
 
 
 @pytest.fixture

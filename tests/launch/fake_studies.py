@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from petlsparse.errors import UserError
+from petlsparse.recipe.execution import Execution
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import SparseRun
 from petlsparse.tracking.atomic import write_json
 from petlsparse.tracking.progress import Progress
@@ -89,42 +91,49 @@ class Walk:
         return None
 
 
-def execute(
-    runs: Sequence[SparseRun],
-    *,
-    run_dirs: Sequence[Path],
-    device: str,
-    progress: Callable[[int, Progress], None],
-    checkpoint_every: object,
-    keep: str,
-    should_stop: Callable[[], bool],
-    execution: object,
-    done: Callable[[int, Result], None],
-) -> None:
-    """A step of each run at a time."""
-    walks = {index: Walk(run, run_dirs[index]) for index, run in enumerate(runs)}
-    steps = {walk.state["step"] for walk in walks.values()}
-    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-    threads = os.environ["OMP_NUM_THREADS"]
-    if len(runs) > 1:
-        os.write(1, f"{len(runs)} as one on {device}\n".encode())
-        assert steps == {0}
-    else:
-        os.write(1, f"on {device} of GPU {gpu} with {threads} thread from step {walks[0].state['step']}\n".encode())
-    while True:
-        for index, walk in list(walks.items()):
-            if (result := walk.result()) is None:
-                walk.take_step(partial(progress, index), should_stop)
-                result = walk.result()
-            if result is not None:
-                done(index, result)
-                del walks[index]
-        if not walks:
-            return
-        if should_stop():
-            for index in walks:
-                done(index, Result("interrupted"))
-            return
+class Fake:
+    """Stands for a `Study`."""
+
+    def execute(
+        self,
+        runs: Sequence[SparseRun],
+        folders: Sequence[Path],
+        *,
+        device: str,
+        threads: int,
+        execution: Execution,
+        output: Output,
+        progress: Callable[[int, Progress], None],
+        done: Callable[[int, Result], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """A step of each run at a time."""
+        walks = {index: Walk(run, folders[index]) for index, run in enumerate(runs)}
+        steps = {walk.state["step"] for walk in walks.values()}
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+        threads = os.environ["OMP_NUM_THREADS"]
+        if len(runs) > 1:
+            os.write(1, f"{len(runs)} as one on {device}\n".encode())
+            assert steps == {0}
+        else:
+            os.write(1, f"on {device} of GPU {gpu} with {threads} thread from step {walks[0].state['step']}\n".encode())
+        while True:
+            for index, walk in list(walks.items()):
+                if (result := walk.result()) is None:
+                    walk.take_step(partial(progress, index), should_stop)
+                    result = walk.result()
+                if result is not None:
+                    done(index, result)
+                    del walks[index]
+            if not walks:
+                return
+            if should_stop():
+                for index in walks:
+                    done(index, Result("interrupted"))
+                return
+
+
+STUDY = Fake()
 
 
 def run_into(trouble: Trouble, run_dir: Path, should_stop: Callable[[], bool]) -> None:

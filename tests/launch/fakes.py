@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from petlsparse.recipe.outline import Launch, Output
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.tracking.store import Store
 
-STUDIES = {"dst-sweep": "fake_studies:execute"}
+STUDIES = {"dst-sweep": "fake_studies:STUDY"}
 """Found by workers on sys.path, which they inherit."""
+
+
+FAKE: dict[str, Any] = {"studies": STUDIES, "device": "cpu", "cohort_key": lambda *_: None}
+"""What `execute_plan` is told of fake runs."""
 
 
 def fake_run(seed: int, trouble: int = 1) -> SparseRun:
@@ -40,6 +45,12 @@ def fake_recipe(runs: Sequence[SparseRun], **launch: Any) -> Recipe:
     return Recipe("fake", "dst-sweep", "", Path("fake.toml"), "# text", {}, tuple(runs), (), Output(), Launch(**launch))
 
 
+def flagged(recipe: Recipe, flags: Mapping[str, Any]) -> Recipe:
+    """A recipe with flags of the command, others left out."""
+    given = {name: value for name, value in flags.items() if name in Launch.model_fields}
+    return replace(recipe, launch=recipe.launch.overridden(given))
+
+
 class Executed:
     """What became of a plan, and everything that was told on the way."""
 
@@ -47,8 +58,9 @@ class Executed:
         self.store, self.runs = Store.create(store), list(runs)
         self.events: list[Event] = []
         launch = options.pop("launch", {})
-        options = {"studies": STUDIES, "device": "cpu", "workers": 2, "on_event": self.events.append} | options
-        self.summary: Summary = execute_plan(fake_recipe(runs, **launch), self.store, **options)
+        recipe = flagged(fake_recipe(runs, **launch), {"workers": 2} | options)
+        options = {"on_event": self.events.append} | {k: v for k, v in options.items() if k not in Launch.model_fields}
+        self.summary: Summary = execute_plan(recipe, self.store, **FAKE | options)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -66,7 +78,7 @@ class Executed:
         return (self.store.run_dir(run.run_id) / "log.txt").read_text()
 
 
-def alike(run: Run, execution: Execution) -> str:
+def alike(run: Run, device: str, execution: Execution) -> str:
     """The key of runs that may all be trained as one."""
     return "alike"
 
@@ -74,12 +86,10 @@ def alike(run: Run, execution: Execution) -> str:
 def main(store: str, cohort: str, *troubles: str) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     summary = execute_plan(
-        fake_recipe(fake_runs(map(int, troubles))),
+        flagged(fake_recipe(fake_runs(map(int, troubles))), {"workers": 2, "cohort": cohort}),
         Store.create(store),
         studies=STUDIES,
         device="cpu",
-        workers=2,
-        cohort=cohort,  # type: ignore[arg-type]
         cohort_key=alike,
         on_event=lambda event: sys.stdout.write(f"{type(event).__name__}\n") and sys.stdout.flush(),
     )

@@ -20,7 +20,8 @@ from petlsparse.launch.events import Event, Failed, Finished, Planned, Progresse
 from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.job import Job, Outcome, Outcomes
-from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.equality import differences
 from petlsparse.tracking.store import Store
@@ -103,7 +104,7 @@ def test_the_costliest_cohort_starts_first_and_a_limit_takes_the_first_runs(tmp_
         tmp_path,
         workers=0,
         limit=5,
-        cohort_key=lambda run, _: kinds[run.seed],
+        cohort_key=lambda run, *_: kinds[run.seed],
         estimate=lambda run: 10 - run.seed,
     )
     # 2 and 3 cost 8 + 7, 1 and 5 cost 9 + 5, 4 costs 6
@@ -237,15 +238,13 @@ def test_what_ends_without_a_result_after_an_interruption_is_left_alone(tmp_path
     launcher = Interrupted("cpu", lambda *_: None)
     dispatch = Dispatch(Store.create(tmp_path), launcher, 1, interruption, told.append)
     runs = fake_runs([T.NONE] * 2)
-    dispatch.execute(
-        [[Job(run.run_id, run.settings(), "", {}, str(tmp_path), 1, Duration(1, "epochs")) for run in runs]]
-    )
+    dispatch.execute([[Job(run.run_id, run.settings(), "", {}, str(tmp_path), 1, PLAIN, Output()) for run in runs]])
     assert [type(event) for event in told] == [Started, Started]
     assert dispatch.statuses == {}
 
 
 def test_a_study_that_cannot_train_together_trains_alone(tmp_path: Path) -> None:
-    executed = together([T.NONE] * 2, tmp_path, studies={"dst-sweep": "fake_solo:execute"})
+    executed = together([T.NONE] * 2, tmp_path, studies={"dst-sweep": "fake_solo:STUDY"})
     assert executed.statuses == ["done"] * 2
     assert len(executed.of(Separated)) == 1
 

@@ -117,13 +117,12 @@ def test_the_next_command_tries_only_the_failed_ones_again(executed: Executed) -
 def test_what_goes_wrong_after_a_result_costs_no_result(
     runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execute = fake_studies.execute
+    class RaisesAtTheEnd(fake_studies.Fake):
+        def execute(self, *arguments: Any, **options: Any) -> None:
+            super().execute(*arguments, **options)
+            raise ZeroDivisionError("on the way out")
 
-    def raise_at_the_end(*arguments: Any, **options: Any) -> None:
-        execute(*arguments, **options)
-        raise ZeroDivisionError("on the way out")
-
-    monkeypatch.setattr("petlsparse.launch.worker.resolve", lambda *_: raise_at_the_end)
+    monkeypatch.setattr("petlsparse.launch.worker.resolve", lambda *_: RaisesAtTheEnd())
     executed = Executed(fake_runs([Trouble.NONE] * runs), tmp_path / "store", workers=0, cohort_key=alike)
     assert executed.statuses == ["done"] * runs
     assert "on the way out" in executed.log(executed.runs[0])

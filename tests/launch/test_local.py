@@ -15,7 +15,8 @@ from petlsparse.launch.job import Job
 from petlsparse.launch.launcher import WorkerDied
 from petlsparse.launch.local import COMMAND, LocalLauncher, describe_death
 from petlsparse.launch.messages import dump_jobs, load_answer
-from petlsparse.recipe.durations import Duration
+from petlsparse.recipe.execution import PLAIN
+from petlsparse.recipe.outline import Output
 from petlsparse.tracking.store import Store
 from tests.launch.fake_studies import Trouble
 from tests.launch.fakes import STUDIES, fake_run
@@ -35,7 +36,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
 
     def make(trouble: Trouble = Trouble.NONE) -> Job:
         run, store = fake_run(1, trouble), Store.create(tmp_path / "store")
-        return Job(run.run_id, run.settings(), "fake", STUDIES, str(store.path), 1, Duration(1, "epochs"))
+        return Job(run.run_id, run.settings(), "fake", STUDIES, str(store.path), 1, PLAIN, Output())
 
     return make
 

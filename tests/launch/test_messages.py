@@ -10,24 +10,24 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.launch.job import Job, Outcome
 from petlsparse.launch.launcher import WorkerDied
 from petlsparse.launch.messages import dump_answer, dump_jobs, load_answer, load_jobs
-from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.execution import Execution
+from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.outline import Output
 from tests.launch.fakes import STUDIES, fake_run
 
 NOT_UTF8 = "caf\udce9"
 
 
-def make(**given: Any) -> Job:
-    run = fake_run(1)
-    return Job(run.run_id, run.settings(), "fake", STUDIES, "/store", 2, Duration(3, "steps"), **given)
+def make(execution: Execution = PLAIN, **given: Any) -> Job:
+    run, output = fake_run(1), Output(keep="best", checkpoint_every="3 steps", checkpoint_seconds=0.5)
+    return Job(run.run_id, run.settings(), "fake", STUDIES, "/store", 2, execution, output, **given)
 
 
 @pytest.mark.parametrize(
     "job",
     [
         make(),
-        make(execution=Execution("csr", 5, Path("/cache"), 2, 0.5, 7)),
-        make(execution=Execution(cohort="auto"), device="cuda:0", threads=4, keep="best", own_output=False),
+        make(execution=Execution("csr", 5, Path("/cache"), 2, 7)),
+        make(execution=Execution(cohort="auto"), device="cuda:0", threads=4, own_output=False),
         make(provenance={"command": f"petlsparse {NOT_UTF8}", "git": None, "numbers": [1, 2.5, True]}),
     ],
 )

@@ -9,14 +9,14 @@ import pytest
 from petlsparse.launch.events import Event, Failed, Finished, Planned, Started, Summary
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe.loading import Recipe
-from petlsparse.recipe.outline import BestOf
+from petlsparse.recipe.outline import BestOf, Launch
 from petlsparse.recipe.schema import SparseRun
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.equality import differences
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.store import Store
 from tests.launch.fake_studies import STEPS, Trouble
-from tests.launch.fakes import STUDIES, fake_recipe, fake_run
+from tests.launch.fakes import FAKE, fake_recipe, fake_run, flagged
 
 REPEATS = 2
 CANDIDATES = [1.5, 1.25, 1.75]
@@ -40,8 +40,9 @@ def searched(lrs: list[float]) -> Recipe:
 def execute(
     recipe: Recipe, store: Path, on_event: Callable[[Event], None] = lambda _: None, **options: object
 ) -> Summary:
-    options = {"studies": STUDIES, "device": "cpu", "workers": 0} | options
-    return execute_plan(recipe, Store.create(store), on_event=on_event, **options)  # type: ignore[arg-type]
+    recipe = flagged(recipe, {"workers": 0} | options)
+    options = {name: value for name, value in options.items() if name not in Launch.model_fields}
+    return execute_plan(recipe, Store.create(store), on_event=on_event, **FAKE | options)
 
 
 def final(lr: float) -> list[SparseRun]:

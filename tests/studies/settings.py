@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run, validate_run
 from petlsparse.registry import resolve
 from petlsparse.studies import STUDIES, names
@@ -53,19 +53,20 @@ def execute(
     keep: str = "none",
     every: str = "1 epoch",
     execution: Execution = PLAIN,
+    device: str = "cpu",
 ) -> RunResult:
     folder.mkdir(parents=True, exist_ok=True)
     results: list[RunResult] = []
-    resolve(STUDIES, run.study, "study")(
+    resolve(STUDIES, run.study, "study").execute(
         [run],
-        run_dirs=[folder],
-        device=torch.device("cpu"),
+        [folder],
+        device=device,
+        threads=torch.get_num_threads(),
+        execution=execution,
+        output=Output(keep=keep, checkpoint_every=every, checkpoint_seconds=0.0),
         progress=lambda *_: None,
         done=lambda _, result: results.append(result),
-        checkpoint_every=Duration.parse(every),
-        keep=keep,
         should_stop=stop,
-        execution=execution,
     )
     return results[0]
 

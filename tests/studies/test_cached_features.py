@@ -221,21 +221,8 @@ def test_full_fine_tuning_has_no_frozen_values_to_round(first: str) -> None:
 
 @pytest.mark.gpu
 def test_on_cuda_values_lie_on_the_device_and_cached_runs_agree_with_runs_on_images(tmp_path: Path) -> None:
-    from petlsparse.recipe.durations import Duration
-
     def result(name: str, execution: Execution) -> RunResult:
-        folder = tmp_path / name
-        folder.mkdir()
-        return adapter_search.execute(
-            make(ADAPTED),
-            run_dir=folder,
-            device=torch.device("cuda"),
-            progress=lambda _: None,
-            checkpoint_every=Duration.parse("1 epoch"),
-            keep="none",
-            should_stop=lambda: False,
-            execution=execution,
-        )
+        return execute(make(ADAPTED), tmp_path / name, execution=execution, device="cuda")
 
     on_images, on_values = result("images", PLAIN), result("values", cached(tmp_path / "cache"))
     assert said(on_values) == "float32"

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from petlsparse.cohorts import keys, size
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.cohorts.size import even_parts
-from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies import adapter_search, dst_sweep, execution, members
 from petlsparse.studies.execution import cohort_size
@@ -46,21 +46,21 @@ def execute_all(
     keep: str = "none",
     execution: Execution = AUTO,
 ) -> list[RunResult | None]:
-    study = adapter_search if runs[0].study == "adapter-search" else dst_sweep
+    study = (adapter_search if runs[0].study == "adapter-search" else dst_sweep).STUDY
     results: dict[int, RunResult] = {}
     folders = [folder / run.run_id for run in runs]
     for each in folders:
         each.mkdir(parents=True, exist_ok=True)
     study.execute(
         runs,
-        run_dirs=folders,
-        device=CPU,
+        folders,
+        device="cpu",
+        threads=torch.get_num_threads(),
+        execution=execution,
+        output=Output(keep=keep, checkpoint_every=every, checkpoint_seconds=0.0),
         progress=lambda index, progress: None,
         done=results.__setitem__,
-        checkpoint_every=Duration.parse(every),
-        keep=keep,
         should_stop=stop,
-        execution=execution,
     )
     return [results.get(index) for index in range(len(runs))]
 
@@ -203,18 +203,18 @@ def test_size_comes_from_what_cohorts_of_one_and_two_take(
     monkeypatch.setattr(size, "free_memory_bytes", lambda device: free)
     monkeypatch.setattr(size, "used_memory_bytes", lambda device: 5_000_000)
     monkeypatch.setattr(execution, "peak_bytes", lambda members, **_: 5_000_000 + takes[len(members) - 1])
-    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, AUTO) == expected
+    assert cohort_size(dst_sweep.STUDY, RUNS, CPU, AUTO) == expected
     monkeypatch.setattr(size, "free_memory_bytes", lambda device: 3 * free)
-    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, replace(AUTO, sharers=3)) == expected
+    assert cohort_size(dst_sweep.STUDY, RUNS, CPU, replace(AUTO, sharers=3)) == expected
 
 
 def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held = 5 * 4 * (64 * 40 + 40 + 40 * 20 + 20 + 20 * 10 + 10)
     monkeypatch.setattr(size, "free_memory_bytes", lambda device: 10**12)
-    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, AUTO) == len(RUNS)
+    assert cohort_size(dst_sweep.STUDY, RUNS, CPU, AUTO) == len(RUNS)
     monkeypatch.setattr(size, "peak_memory_bytes", lambda device: 0)
     monkeypatch.setattr(size, "free_memory_bytes", lambda device: 3.5 * held / size.SHARE_OF_MEMORY)
-    assert cohort_size(dst_sweep.SPEC, RUNS, CPU, AUTO) == 4
+    assert cohort_size(dst_sweep.STUDY, RUNS, CPU, AUTO) == 4
 
 
 def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(
         seen.extend(set(assembly.loaders[0].values) for assembly in assemblies if assembly.loaders)
         return assemblies
 
-    observed = replace(adapter_search.SPEC, assemble=assemble)
+    observed = replace(adapter_search.STUDY, assemble=assemble)
     assert cohort_size(observed, PLACED, CPU, asked) == 3
     assert seen[:6] == [{0, 1, 2, 8, 11, 12}] * 6  # of cohorts of one and of two, and those that are only thought of
 

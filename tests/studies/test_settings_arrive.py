@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from petlsparse.recipe.execution import PLAIN
+from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, validate_run
 from petlsparse.studies import STUDIES, adapter_search, dst_sweep, names
 from petlsparse.studies.assembly import arithmetic_of
@@ -160,7 +161,7 @@ def put_together(run: Run) -> Any:
     with arithmetic_of(run, CPU):
         arithmetic = torch.are_deterministic_algorithms_enabled()
         assembly = study.assemble(run, CPU, PLAIN)
-        training = prepare(run, assembly, CPU)
+        training = prepare(run, assembly, CPU, output=Output())
     training.run_id = ""
     factors = [training.schedule(step) for step in range(1, training.settings.total_steps + 1)]
     test = training.read_test()
