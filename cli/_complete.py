@@ -1,4 +1,4 @@
-"""Shell completion of the names of recipes and studies, of run ids and of results folders."""
+"""Shell completion of the names of recipes, studies and metrics, of run ids and of results folders."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +20,13 @@ def study_names(incomplete: str) -> Iterator[str]:
     from petlsparse.studies import STUDIES
 
     yield from (name for name in STUDIES if name.startswith(incomplete))
+
+
+def metric_names(incomplete: str) -> Iterator[str]:
+    """Metrics, and the loss, that begin like this."""
+    from petlsparse.tracking.tables import MEASURES
+
+    yield from (name for name in MEASURES if name.startswith(incomplete))
 
 
 def run_ids(incomplete: str) -> Iterator[str]:

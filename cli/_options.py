@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ._complete import recipe_names, run_ids, stores
+from ._complete import metric_names, recipe_names, run_ids, stores
 
 
 class ProgressStyle(StrEnum):
@@ -42,6 +42,12 @@ Recipe = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a TOML file.", autocompletion=recipe_names)
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Run id, or its beginning.", autocompletion=run_ids)]
+Metric = Annotated[
+    str,
+    typer.Option(
+        "--metric", metavar="NAME", help="What to compare by, such as macro_f1 or loss.", autocompletion=metric_names
+    ),
+]
 Stores = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.", autocompletion=stores)]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Results folder; results/<recipe name> unless given.")

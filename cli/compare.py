@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from petlsparse.errors import UserError, unknown_name
+
 from . import _console
-from ._options import Check, Json, Stores
+from ._options import Check, Json, Metric, Stores
 from ._stale import looked_at
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def compare(
         Format,
         typer.Option("--format", metavar="rich|markdown|latex|csv|json", help="How to write the table."),
     ] = Format.rich,
+    metric: Metric = "accuracy",
     check: Check = False,
     json: Json = False,
 ) -> None:
@@ -41,15 +44,20 @@ def compare(
     Examples:
         petlsparse compare results/dst-smoke results/adapter-smoke
         petlsparse compare results/dst-smoke --format latex
+        petlsparse compare results/dst-smoke --metric macro_f1
     """
     from petlsparse.analysis.compare import compare as compare_runs
     from petlsparse.analysis.formats import FORMATS
     from petlsparse.analysis.load import load_runs
-    from petlsparse.analysis.rows import UNREAD
+    from petlsparse.analysis.rows import UNREAD, scores_of
+    from petlsparse.tracking.tables import MEASURES
 
     from ._tables import print_comparisons
 
-    comparisons = compare_runs(load_runs(stores, leave_out=UNREAD), looked_at(recorded(stores)) if check else {})
+    if metric not in MEASURES:
+        raise UserError(unknown_name("metric", metric, MEASURES, "--metric"))
+    runs = load_runs(stores, leave_out=UNREAD.difference(scores_of(metric)))
+    comparisons = compare_runs(runs, looked_at(recorded(stores)) if check else {}, metric)
     style = Format.json if json else format
     if style is Format.rich:
         print_comparisons(comparisons)

@@ -17,14 +17,15 @@ from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
 from petlsparse.studies import names
 from petlsparse.tracking.store import Store
+from tests.pages import blocks
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def block(language: str) -> str:
     """The one block of code in a language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    return str(found)
+    (found,) = (code for of, code in blocks(TEXT) if of == language)
+    return found
 
 
 def test_the_recipe_line_by_line_is_the_shipped_one(tmp_path: Path) -> None:

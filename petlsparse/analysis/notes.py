@@ -7,6 +7,7 @@ from petlsparse.analysis.arms import Grouping
 from petlsparse.analysis.quantities import known
 from petlsparse.analysis.rows import Record, Row
 from petlsparse.tracking.fingerprints import FINGERPRINTS
+from petlsparse.tracking.tables import MEASURES
 
 CANDIDATES = (
     "Candidates of a search, which chose by their validation accuracy: no results. A configuration of which a run "
@@ -14,10 +15,12 @@ CANDIDATES = (
 )
 
 
-def notes_on(records: Sequence[Record], rows: Sequence[Row], grouping: Grouping, candidates: bool) -> tuple[str, ...]:
+def notes_on(
+    records: Sequence[Record], rows: Sequence[Row], grouping: Grouping, candidates: bool, metric: str
+) -> tuple[str, ...]:
     """The notes for a table with these rows, made of these records grouped so."""
     notes = [
-        *([CANDIDATES] if candidates else [_numbers(rows), _selection(rows), _chosen(records)]),
+        *([CANDIDATES] if candidates else [_numbers(rows, metric), _selection(rows, metric), _chosen(records)]),
         _examples(records),
         _variation(records, rows, grouping.columns, grouping.implied),
         _content(rows, grouping.contents),
@@ -29,24 +32,25 @@ def notes_on(records: Sequence[Record], rows: Sequence[Row], grouping: Grouping,
     return tuple(note for note in notes if note)
 
 
-def _numbers(rows: Sequence[Row]) -> str:
-    counts = sorted({row.scores["test_accuracy"].n for row in rows})
+def _numbers(rows: Sequence[Row], metric: str) -> str:
+    counts = sorted({row.scores[f"test_{metric}"].n for row in rows})
     n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     if counts[-1] == 0:
-        return "No run is done."
+        return "No run is done." if not any(row.statuses.get("done") for row in rows) else "Not recorded of any run."
     if counts[-1] == 1:
-        return "Test accuracy of one seed, n = 1: no interval."
+        return f"Test {MEASURES[metric].words} of one seed, n = 1: no interval."
     alone = " A row with n = 1 has none." if counts[0] < 2 else ""
     return f"Mean ± half-width of the 95 % Student-t interval over n = {n} seeds; SD is the sample's.{alone}"
 
 
-def _selection(rows: Sequence[Row]) -> str:
-    best = "Test accuracy is read once, with the weights that were best on validation"
+def _selection(rows: Sequence[Row], metric: str) -> str:
+    words = MEASURES[metric].words
+    best = f"Test {words} is read once, with the weights that were best on validation"
     if all(row.selected for row in rows):
         return best + "."
     if any(row.selected for row in rows):
         return best + "; † no validation split, last weights."
-    return "No validation split: test accuracy of the last weights."
+    return f"No validation split: test {words} of the last weights."
 
 
 def _chosen(records: Sequence[Record]) -> str:

@@ -42,6 +42,16 @@ def percent(value: object) -> str:
     return MISSING if number is None else f"{number:.2f}"
 
 
+def measured(unit: str) -> Callable[[object], str]:
+    """How a metric in this unit is shown: percentages to the hundredth, others to four digits."""
+    return percent if unit == "%" else _four_digits
+
+
+def _four_digits(value: object) -> str:
+    number = known(value)
+    return MISSING if number is None else f"{number:.4g}"
+
+
 def exact(value: object) -> str:
     """A number to six digits; anything else as it is."""
     return MISSING if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ Record = Mapping[str, Any]
 """A row of the `runs` table, missing values None."""
 
 SCORES = ("test_accuracy", "val_accuracy_best", "test_loss")
+"""What is read of all runs; beside it, of a comparison by another metric, `scores_of` it."""
 COSTS = (
     "trainable_parameters",
     "active_parameters",
@@ -30,6 +31,11 @@ UNREAD = frozenset(column.name for column in RUNS.columns).difference(
 """Columns of the `runs` table that no comparison, plan or estimate looks at: of 100,000 runs they would fill memory."""
 
 
+def scores_of(metric: str) -> tuple[str, ...]:
+    """Columns of the `runs` table that a comparison by a metric shows: on test and validation, and the test loss."""
+    return tuple(dict.fromkeys((f"test_{metric}", f"val_{metric}_best", "test_loss")))
+
+
 @dataclass(frozen=True)
 class Row:
     """One arm: what the runs that differ only in their seed say together."""
@@ -40,7 +46,7 @@ class Row:
     run_ids: tuple[str, ...]
     statuses: dict[str, int]
     scores: dict[str, Summary]
-    """Over the runs that are done; accuracies in percent."""
+    """Over the runs that are done, in the units of the table."""
     costs: dict[str, float | None]
     """Means over the runs that are done."""
     selected: bool
@@ -68,6 +74,8 @@ class Comparison:
     """Fingerprints that alone tell rows of equal settings apart."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    metric: str = "accuracy"
+    """What rows are compared by, a name in `tables.MEASURES`."""
 
     @property
     def title(self) -> str:

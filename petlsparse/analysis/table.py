@@ -6,10 +6,11 @@ from typing import Any
 
 from petlsparse.analysis import quantities
 from petlsparse.analysis.labels import edge_names
-from petlsparse.analysis.rows import COSTS, SCORES, Comparison, Row
+from petlsparse.analysis.rows import COSTS, Comparison, Row, scores_of
 from petlsparse.analysis.statistics import Summary
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.record import STATUSES
+from petlsparse.tracking.tables import MEASURES
 
 SHOWN_OF_HASH = 6
 
@@ -42,6 +43,9 @@ def columns_of(comparison: Comparison) -> list[Column]:
         return Column(header, tuple(cell(row) for row in rows), numeric, spare)
 
     marked = any(row.selected for row in rows)
+    test, val, *_ = scores_of(comparison.metric)
+    unit = MEASURES[comparison.metric].unit
+    name, shown = f"{MEASURES[comparison.metric].short} {unit}", quantities.measured(unit)
     columns = [
         *(
             column(heading(name), lambda row, name=name: row.settings[name], numeric=False)  # type: ignore[misc]
@@ -55,15 +59,15 @@ def columns_of(comparison: Comparison) -> list[Column]:
     ]
     if comparison.candidates:
         columns += [
-            column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean)),
-            column("n", lambda row: str(row.scores["val_accuracy_best"].n)),
+            column(f"val. {name}", lambda row: shown(row.scores[val].mean)),
+            column("n", lambda row: str(row.scores[val].n)),
         ]
     else:
         columns += [
-            column("test acc. %", lambda row: score(row.scores["test_accuracy"]) + _mark(row, marked)),
-            column("SD", lambda row: quantities.percent(row.scores["test_accuracy"].sd)),
-            column("n", lambda row: str(row.scores["test_accuracy"].n)),
-            column("val. acc. %", lambda row: quantities.percent(row.scores["val_accuracy_best"].mean), spare=4),
+            column(f"test {name}", lambda row: score(row.scores[test], shown) + _mark(row, marked)),
+            column("SD", lambda row: shown(row.scores[test].sd)),
+            column("n", lambda row: str(row.scores[test].n)),
+            column(f"val. {name}", lambda row: shown(row.scores[val].mean), spare=4),
         ]
     if any(row.drawn for row in rows):
         columns.append(column("edges", lambda row: edge_names(row.drawn) if row.drawn else "", False, spare=1))
@@ -83,14 +87,13 @@ def records_of(comparison: Comparison) -> list[dict[str, Any]]:
         record: dict[str, Any] = {"study": comparison.study, "method": row.method, **row.settings}
         if comparison.candidates:
             record["role"] = "candidate"
-        for name in SCORES:
-            summary = row.scores[name]
+        for name, summary in row.scores.items():
             record |= {f"{name}_{part}": getattr(summary, part) for part in ("mean", "sd", "low", "high")}
         record |= {name: row.content.get(name) for name in comparison.contents}
         if any(each.drawn for each in comparison.rows):
             record["edges"] = row.drawn
         record["stale"] = None if row.stale is None else list(row.stale)
-        record["n"] = row.scores["test_accuracy"].n
+        record["n"] = row.scores[f"test_{comparison.metric}"].n
         record |= {status: row.statuses.get(status, 0) for status in STATUSES}
         record["weights"] = "best on validation" if row.selected else "last"
         record |= {name: row.costs[name] for name in COSTS}
@@ -105,10 +108,10 @@ def heading(name: str) -> str:
     return section if field == "name" else field.replace("_", " ")
 
 
-def score(summary: Summary) -> str:
+def score(summary: Summary, shown: Callable[[object], str] = quantities.percent) -> str:
     """`93.12 ± 0.41`, or `93.12` alone where n is too small for an interval."""
-    mean = quantities.percent(summary.mean)
-    return mean if summary.half_width is None else f"{mean} ± {quantities.percent(summary.half_width)}"
+    mean = shown(summary.mean)
+    return mean if summary.half_width is None else f"{mean} ± {shown(summary.half_width)}"
 
 
 def _hash(row: Row, fingerprint: str) -> str:

@@ -60,13 +60,15 @@ class Measure(NamedTuple):
 
     unit: str
     words: str
+    short: str
+    """In the headers of comparison tables."""
 
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
-        "accuracy": Measure("%", "accuracy"),
-        "loss": Measure("nat", "cross-entropy"),
-        "macro_f1": Measure("%", "macro F1"),
+        "accuracy": Measure("%", "accuracy", "acc."),
+        "loss": Measure("nat", "cross-entropy", "loss"),
+        "macro_f1": Measure("%", "macro F1", "macro F1"),
     }
 )
 """What an evaluation measures, by its name in columns and history."""

@@ -157,3 +157,28 @@ def test_what_a_search_chose_by_is_no_result(record: Make) -> None:
     assert [row.get("role") for each in (candidates, results) for row in records_of(each)] == ["candidate"] * 2 + [
         None
     ] * 2
+
+
+def test_rows_are_compared_by_the_metric_asked_for_and_old_runs_have_none(record: Make) -> None:
+    runs = [
+        record(90.0, test_macro_f1=70.0, val_macro_f1_best=80.0, seed=1),
+        record(91.0, test_macro_f1=72.0, val_macro_f1_best=82.0, seed=2),
+        record(99.0, seed=1, method_criterion="set"),  # from before macro F1 was recorded
+    ]
+    (comparison,) = compare(runs, metric="macro_f1")
+    columns = {column.header: column.cells for column in columns_of(comparison)}
+    half = 12.706204736 * math.sqrt(2) / math.sqrt(2)
+    assert columns["test macro F1 %"] == (f"71.00 ± {half:.2f}", "–")
+    assert columns["val. macro F1 %"] == ("81.00", "–")
+    assert columns["n"] == ("2", "0")
+    assert not any("acc." in header for header in columns)
+    assert [row["test_macro_f1_mean"] for row in records_of(comparison)] == [71.0, None]
+    assert any("Test macro F1 is read once" in note for note in comparison.notes)
+    (as_ever,) = compare(runs)
+    assert {"test acc. %", "val. acc. %"} < {column.header for column in columns_of(as_ever)}
+
+
+def test_a_loss_is_shown_to_four_digits(record: Make) -> None:
+    (comparison,) = compare([record(test_loss=0.123456, val_loss_best=1.23456)], metric="loss")
+    columns = {column.header: column.cells for column in columns_of(comparison)}
+    assert (columns["test loss nat"], columns["val. loss nat"]) == (("0.1235",), ("1.235",))

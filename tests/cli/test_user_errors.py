@@ -113,6 +113,7 @@ COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a folder that is not there": (("compare", "nowhere"), ("nowhere", "no such folder")),
     "a folder that is no store": (("compare", "."), ("not a results folder",)),
     "an unknown format": (("compare", ".", "--format", "excel"), ("--format", "markdown")),
+    "an unknown metric": (("compare", ".", "--metric", "macro_f2"), ("--metric", "macro_f2", "macro_f1", "accuracy")),
     "an unknown run": (("show", "0123456789ab"), ("0123456789ab",)),
     "typo in a recipe to show": (("recipes", "show", "dst-smok"), ("dst-smok", "dst-smoke")),
     "a folder to copy to that is not there": (("recipes", "copy", "dst-smoke", "no/where.toml"), ("no",)),
