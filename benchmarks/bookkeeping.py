@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from benchmarks.command import answered, in_fresh_process
 from benchmarks.harness import Comparison, Effort, Quantity
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import names
 from petlsparse.tracking.compaction import compact
 from petlsparse.tracking.store import Store
 
@@ -89,7 +88,7 @@ def finished(folder: Path, runs: int) -> None:
     path, store = folder / f"{runs}.toml", Store.create(folder / str(runs))
     path.write_text(RECIPE.format(rates=[0.001 * (1 + at) for at in range(runs // RUNS_OF_A_RATE)]))
     answered([*line(folder, "dst-sweep", runs), "--limit", "1", "--workers", "1"])
-    first, *others = load_recipe(path, names=names()).runs
+    first, *others = load_recipe(path).runs
     record = store.run_dir(first.run_id) / "record.json"
     trained = json.loads(record.read_text())
     files = [file for file in record.parent.iterdir() if file != record]

@@ -13,7 +13,6 @@ from benchmarks.harness import Comparison, Contestant, Effort, compare
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
 from petlsparse.recipe.loading import Recipe
-from petlsparse.studies import names
 from petlsparse.tracking.store import Store
 
 RECIPE = """
@@ -39,7 +38,7 @@ def run(effort: Effort) -> Iterator[Comparison]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "plan.toml"
         path.write_text(RECIPE.format(**plan))
-        recipe = load_recipe(path, names=names())
+        recipe = load_recipe(path)
         measured = compare(
             f"a plan of {len(recipe.runs)} runs: MLP {plan['widths']} on {plan['data']}, {plan['epochs']} epochs",
             [

@@ -26,7 +26,7 @@ class DataCommand(Command):
         """Write the page into the formatter."""
         from petlsparse.recipe.reference import reference
 
-        entries = {flag(entry.key): entry for entry in reference({}) if entry.section == "data"}
+        entries = {flag(entry.key): entry for entry in reference() if entry.section == "data"}
         for param in self.params:
             entry = entries.get(param.opts[0])
             if entry is not None and isinstance(param, TyperOption):

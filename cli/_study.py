@@ -71,9 +71,8 @@ def study_command(study: str | None, text: str) -> Callable[..., None]:
     ) -> None:
         from petlsparse.recipe import load_recipe
         from petlsparse.recipe.sizes import read_size
-        from petlsparse.studies import names
 
-        loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds, names=names(), study=study)
+        loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds, study=study)
         folder = out or default_out(loaded)
         flags = {
             "workers": workers,
@@ -176,12 +175,13 @@ def train(
 
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
     """Say so if the recipe wants weights kept that finished runs have not."""
-    wanted = [f"{name}.safetensors" for name in ("best", "last") if recipe.output.keep in (name, "both")]
+    wanted = [f"{name}.safetensors" for name in ("best", "last") if recipe.output.save_weights in (name, "both")]
     done = [run_id for run_id, status in finished.items() if status == "done"]
     lacking = [run_id for run_id in done if not all((store.run_dir(run_id) / name).exists() for name in wanted)]
     if lacking:
         _console.warn(
-            f'{len(lacking)} finished runs have no {" and ".join(wanted)}: output.keep = "{recipe.output.keep}" '
+            f"{len(lacking)} finished runs have no {' and '.join(wanted)}: "
+            f'output.save_weights = "{recipe.output.save_weights}" '
             "is for the runs to come, the others keep what they kept"
         )
 

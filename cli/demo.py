@@ -32,9 +32,8 @@ def demo(
         petlsparse demo --workers 2
     """
     from petlsparse.recipe import load_recipe
-    from petlsparse.studies import names
 
-    loaded = [load_recipe(name, names=names()) for name in RECIPES]
+    loaded = [load_recipe(name) for name in RECIPES]
     recipes = [replace(each, launch=each.launch.overridden({"workers": workers})) for each in loaded]
     ended: list[Ended] = []
     for recipe in recipes:

@@ -51,9 +51,8 @@ def plan(
         petlsparse plan adapter-smoke --seeds 1-5 --probe
     """
     from petlsparse.recipe import load_recipe
-    from petlsparse.studies import names
 
-    loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds, names=names())
+    loaded = load_recipe(recipe, sets=sets or (), axes=axes or (), seeds=seeds)
     loaded = replace(loaded, launch=loaded.launch.overridden({"workers": workers, "per_gpu": per_gpu}))
     show_plan(loaded, out or default_out(loaded), device, probe=probe, json=json)
 
@@ -207,7 +206,7 @@ def _named(key: str, values: "Sequence[Any]") -> "Sequence[Any]":
 
     from petlsparse.analysis.labels import edge_names
 
-    return [edge_names(json.dumps(edges)) for edges in values] if key == "method.edges" else values
+    return [edge_names(json.dumps(edges)) for edges in values] if key == "method.placement.edges" else values
 
 
 def _print_stale(recorded: "Sequence[Record]", arms: "Sequence[ArmOutlook]") -> None:

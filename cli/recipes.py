@@ -36,10 +36,8 @@ def ls(json: Json = False) -> None:
         petlsparse recipes ls
     """
     from petlsparse.recipe import load_recipe, shipped_recipes
-    from petlsparse.studies import names
 
-    vocabulary = names()
-    recipes = [load_recipe(name, names=vocabulary) for name in sorted(shipped_recipes())]
+    recipes = [load_recipe(name) for name in sorted(shipped_recipes())]
     rows = [{"name": r.name, "study": r.study, "runs": len(r.runs), "description": r.description} for r in recipes]
     if json:
         _console.print_json(rows)
@@ -94,13 +92,12 @@ def validate(
         petlsparse recipes validate dst-smoke adapter-smoke
     """
     from petlsparse.recipe import load_recipe
-    from petlsparse.studies import names
 
-    vocabulary, rows = names(), []
+    rows = []
     problems: list[Problem] = []
     for reference in recipes:
         try:
-            recipe = load_recipe(reference, names=vocabulary)
+            recipe = load_recipe(reference)
             unchecked = _tried(recipe)
         except UserError as error:
             problems += error.problems

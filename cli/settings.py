@@ -33,14 +33,14 @@ def settings(
     from dataclasses import asdict
 
     from petlsparse.recipe import reference
-    from petlsparse.studies import STUDIES, names
+    from petlsparse.studies import STUDIES
 
     if study is not None and study not in STUDIES:
         raise UserError(unknown_name("study", study, STUDIES))
     if markdown:
-        _console.write(reference.markdown(names()))
+        _console.write(reference.markdown())
         return
-    entries = reference.reference(names(), study)
+    entries = reference.reference(study)
     if json:
         _console.print_json([asdict(entry) for entry in entries])
         return

@@ -90,15 +90,17 @@ def _section(title: str, values: dict[str, Any]) -> Table:
 
     from petlsparse.analysis.labels import edge_names
     from petlsparse.analysis.quantities import with_unit
-    from petlsparse.recipe.nesting import flatten
+    from petlsparse.recipe.schema import flat
     from petlsparse.tracking.tables import RUNS
 
     units = {column.name: column.unit for column in RUNS.columns}
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(title, style="bold"))
-    for name, value in flatten(values, ".").items():
+    for name, value in flat(values).items():
         shown = (
-            edge_names(dumps(value), len(value)) if name == "method.edges" else with_unit(value, units.get(name, ""))
+            edge_names(dumps(value), len(value))
+            if name == "method.placement.edges"
+            else with_unit(value, units.get(name, ""))
         )
         if name == "edges":
             shown = edge_names(value, len(value))

@@ -1,3 +1,3 @@
 """Studies of adapter placement and dynamic sparse training: expand a recipe, train, record, compare."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

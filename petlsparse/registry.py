@@ -1,19 +1,67 @@
 """Extension points: a literal dict from a name to "module:attribute", imported when the name is asked for."""
 
+import hashlib
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from petlsparse.errors import UserError, unknown_name
+from petlsparse.errors import Problem, UserError, unknown_name
+from petlsparse.homes import expanded
 
 
 def resolve(registry: Mapping[str, str], name: str, kind: str) -> Any:
-    """Import what `registry` holds under `name`; `kind` says in the error message what was looked for.
+    """Import what `registry` holds under `name`, or what "FILE.py:FUNCTION" names in a file of the user's.
+
+    `kind` says in error messages what was looked for.
 
     Raises:
-        UserError: if the registry has no such name.
+        UserError: if the registry has no such name, or the file cannot be read, fails or has no such function.
     """
+    if is_file(name):
+        file, _, attribute = name.rpartition(":")
+        module = _loaded(expanded(file))
+        if not callable(getattr(module, attribute, None)):
+            raise UserError(Problem(f'"{file}" has no {kind} "{attribute}"'))
+        return getattr(module, attribute)
     if name not in registry:
         raise UserError(unknown_name(kind, name, registry))
-    module, _, attribute = registry[name].partition(":")
-    return getattr(import_module(module), attribute)
+    module_name, _, attribute = registry[name].partition(":")
+    return getattr(import_module(module_name), attribute)
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is that of a function in a file of the user's: "FILE.py:FUNCTION"."""
+    return ".py:" in name
+
+
+def source_fingerprint(name: str) -> str:
+    """12 hex of the SHA-256 of the file that "FILE.py:FUNCTION" names; UserError if it cannot be read."""
+    return hashlib.sha256(_source(expanded(name.rpartition(":")[0]))).hexdigest()[:12]
+
+
+def _source(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(Problem(f'"{file}" cannot be read: {error.strerror}')) from error
+
+
+def _loaded(file: Path) -> ModuleType:
+    """The module of a file; the same one as long as what is in the file is the same."""
+    name = f"petlsparse_file_{hashlib.sha256(str(file.resolve()).encode() + _source(file)).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses look their module up while it is executed
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise UserError(Problem(f'"{file}" fails: {type(error).__name__}: {error}')) from error
+    return sys.modules[name]

@@ -10,7 +10,6 @@ import pytest
 
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import names
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.store import Store
 
@@ -42,8 +41,8 @@ ARMS = {
     ],
     "adapter-search": [
         '{ kind = "linear-probe" }',
-        '{ kind = "adapters", placement = "random", count = 3 }',
-        '{ kind = "adapters", placement = "explicit", edges = [[12, 8], [7, 9]] }',
+        '{ kind = "adapters", placement = { name = "random", count = 3 } }',
+        '{ kind = "adapters", placement = { name = "explicit", edges = [[12, 8], [7, 9]] } }',
     ],
 }
 
@@ -56,7 +55,7 @@ def trained(study: str, folder: Path, *, workers: int, backwards: bool) -> dict[
     folder.mkdir()
     path.write_text(text + "".join(f"\n[[arms]]\nmethod = {arm}\n" for arm in arms))
     store = Store.create(folder / "store")
-    recipe = load_recipe(path, names=names())
+    recipe = load_recipe(path)
     summary = execute_plan(
         replace(recipe, launch=recipe.launch.overridden({"workers": workers})),
         store,

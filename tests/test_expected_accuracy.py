@@ -14,7 +14,6 @@ from petlsparse.analysis.compare import compare
 from petlsparse.analysis.load import load_runs
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import names
 from petlsparse.tracking.store import Store
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
@@ -42,7 +41,7 @@ def interval(known: list[float], n: int) -> tuple[float, float]:
 @pytest.mark.parametrize("name", ["dst-smoke", "adapter-smoke"])
 def test_a_smoke_recipe_reaches_its_accuracies(name: str, tmp_path: Path) -> None:
     store = Store.create(tmp_path / name)
-    recipe = load_recipe(name, names=names())
+    recipe = load_recipe(name)
     execute_plan(replace(recipe, launch=recipe.launch.overridden({"workers": 2})), store, device="cpu")
     found, known = accuracies(store.path, range(1, 4)), accuracies(REFERENCE / name, range(4, 21))
     assert found.keys() == known.keys()

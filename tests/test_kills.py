@@ -62,9 +62,9 @@ checkpoint_seconds = 0
 [[arms]]
 method = { kind = "linear-probe" }
 [[arms]]
-method = { kind = "adapters", placement = "explicit", edges = [[9, 3], [4, 5]] }
+method = { kind = "adapters", placement = { name = "explicit", edges = [[9, 3], [4, 5]] } }
 [[arms]]
-method = { kind = "adapters", placement = "random", count = 4 }
+method = { kind = "adapters", placement = { name = "random", count = 4 } }
 """
 
 

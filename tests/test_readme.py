@@ -15,7 +15,6 @@ from typer.core import TyperGroup
 from petlsparse._cli.app import app
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import names
 from petlsparse.tracking.store import Store
 from tests.pages import blocks
 
@@ -31,7 +30,7 @@ def block(language: str) -> str:
 def test_the_recipe_line_by_line_is_the_shipped_one(tmp_path: Path) -> None:
     path = tmp_path / "excerpt.toml"
     path.write_text(block("toml"))
-    shown, shipped = (load_recipe(name, names=names()) for name in (path, "dst-smoke"))
+    shown, shipped = (load_recipe(name) for name in (path, "dst-smoke"))
     assert shown.runs == shipped.runs
     assert len(shown.runs) == 24
 
@@ -40,9 +39,7 @@ def test_the_recipe_line_by_line_is_the_shipped_one(tmp_path: Path) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with the results of a few steps of the smoke recipe."""
     folder = tmp_path_factory.mktemp("readme")
-    recipe = load_recipe(
-        "dst-smoke", names=names(), sets=["training.duration=30 steps", "data.train_examples=500"], seeds="1"
-    )
+    recipe = load_recipe("dst-smoke", sets=["training.duration=30 steps", "data.train_examples=500"], seeds="1")
     recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0, "cohort": "off"}))
     execute_plan(recipe, Store.create(folder / "results" / "dst-smoke"), device="cpu")
     return folder

@@ -43,7 +43,7 @@ def edge_space(nodes: int, kind: str = "any") -> list[Edge]:
         UserError: unknown kind.
     """
     if kind not in EDGE_KINDS:
-        raise UserError(unknown_name("edge kind", kind, EDGE_KINDS, "method.edge_kind"))
+        raise UserError(unknown_name("edge kind", kind, EDGE_KINDS, "method.placement.edge_kind"))
     edges = (Edge(i, j) for i in range(nodes) for j in range(nodes))
     return [edge for edge in edges if kind in ("any", edge.kind)]
 
@@ -59,9 +59,9 @@ def check_edges(edges: Iterable[tuple[int, int]], nodes: int) -> tuple[Edge, ...
     for edge in sorted(set(given)):
         if not (0 <= edge.source < nodes and 0 <= edge.target < nodes):
             message = f"edge {edge} leaves the backbone, whose nodes are 0..{nodes - 1}"
-            problems.append(Problem(message, where="method.edges"))
+            problems.append(Problem(message, where="method.placement.edges"))
         if given.count(edge) > 1:
-            problems.append(Problem(f"edge {edge} is given {given.count(edge)} times", where="method.edges"))
+            problems.append(Problem(f"edge {edge} is given {given.count(edge)} times", where="method.placement.edges"))
     if problems:
         raise UserError(*problems)
     return tuple(sorted(given))

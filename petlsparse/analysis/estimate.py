@@ -20,7 +20,7 @@ _ALIKE = (
     "data_train_examples",
     "data_image_size",
     "data_augment",
-    "data_fit",
+    "data_train_on",
     "training_duration",
     "training_batch_size",
     "training_evaluate_every",

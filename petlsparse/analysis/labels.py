@@ -1,4 +1,4 @@
-"""Short names of methods for tables: `dst magnitude/random d=0.1`, `random-12 r=8 draw=3`."""
+"""Short names of methods for tables: `dst magnitude/random d=0.1`, `random-12 r=8 placement_seed=3`."""
 
 import hashlib
 import json
@@ -75,15 +75,14 @@ def _dst(fields: Fields) -> tuple[str, tuple[str, ...]]:
 
 def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
     placement = str(fields["placement"])
-    said = ["placement", "rank", "edges", "count", "edge_kind"]
+    said = ["placement", "rank", *(f"placement_{name}" for name in ("edges", "count", "edge_kind"))]
     if placement == "random":
-        kind = fields.get("edge_kind") or "any"
-        label = f"random-{setting(fields['count'])}" + ("" if kind == "any" else f" {kind}")
+        kind = fields.get("placement_edge_kind") or "any"
+        label = f"random-{setting(fields['placement_count'])}" + ("" if kind == "any" else f" {kind}")
     else:
-        said.append("draw")  # means nothing here
-        label = edge_names(fields["edges"]) if placement == "explicit" else placement
-        if known(fields.get("count")) is not None:
-            label = f"{placement.removesuffix('-k')}-{setting(fields['count'])}"
+        label = edge_names(fields["placement_edges"]) if placement == "explicit" else placement
+        if known(fields.get("placement_count")) is not None:
+            label = f"{placement.removesuffix('-k')}-{setting(fields['placement_count'])}"
     return f"{label} r={setting(fields['rank'])}", tuple(said)
 
 

@@ -10,8 +10,7 @@ from petlsparse.analysis.arms import group
 from petlsparse.analysis.labels import is_drawn
 from petlsparse.analysis.rows import Record
 from petlsparse.analysis.staleness import stale_columns
-from petlsparse.recipe.nesting import flatten
-from petlsparse.recipe.schema import Run
+from petlsparse.recipe.schema import Run, flat
 
 TO_DO, STALE = "to do", "stale"
 _STATES = {"done": "done", "diverged": "done", "failed": "failed"}
@@ -58,7 +57,7 @@ class ArmOutlook:
 
 def axes(runs: Iterable[Run], varies: Iterable[str]) -> dict[str, list[Any]]:
     """The values that each of the dotted keys `varies`, and the seed, take over the runs, in order."""
-    settings = [flatten(run.settings()) for run in runs]
+    settings = [flat(run.settings()) for run in runs]
     values = {key: [each[key] for each in settings if each.get(key) not in (None, [])] for key in [*varies, "seed"]}
     return {key: list({str(value): value for value in found}.values()) for key, found in values.items()}
 

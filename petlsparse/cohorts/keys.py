@@ -27,11 +27,11 @@ def cohort_key(run: Run, device: str, execution: Execution) -> Hashable | None:
 
 
 def _sparse_key(run: SparseRun, on_cpu: bool, execution: Execution) -> Hashable | None:
-    if execution.backend == "csr" or run.network.dropout:
+    if execution.backend == "csr" or run.network.arguments().get("dropout"):
         return None
     if on_cpu and not (run.network.name == "mlp" and (execution.cohort != "auto" or _is_small(run))):
         return None
-    state = getattr(run.method, "state", "masked")
+    state = getattr(run.method, "optimizer_state", "masked")
     return run.study, run.data, run.network, run.training, run.optimizer.name, state
 
 
@@ -52,6 +52,6 @@ def _adapter_key(run: AdapterRun, on_cpu: bool, execution: Execution) -> Hashabl
 def _is_small(run: SparseRun) -> bool:
     """Whether an mlp is, by the weights and biases of its layers."""
     channels, height, width, classes = shape_of(run.data.name, run.data.image_size)
-    widths = (1024, 512) if run.network.widths is None else run.network.widths
-    sizes = (channels * height * width, *widths, classes)
-    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes)) * run.training.batch_size <= SMALL
+    sizes = (channels * height * width, *run.network.arguments()["widths"], classes)
+    weights: int = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
+    return weights * run.training.batch_size <= SMALL

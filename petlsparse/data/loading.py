@@ -14,7 +14,7 @@ from petlsparse.data.types import Dataset, FolderSettings, HeldOut, Source, Spli
 from petlsparse.errors import Problem, UserError
 from petlsparse.registry import resolve
 
-FIT = ("train", "train+val")
+TRAIN_ON = ("train", "train+val")
 
 
 def load_data(
@@ -23,13 +23,13 @@ def load_data(
     train_examples: int | None = None,
     image_size: int | None = None,
     channels: int | None = None,
-    fit: str = "train",
+    train_on: str = "train",
     **folder: Any,
 ) -> Dataset:
     """Load a data set by name, as uint8 tensors on the CPU.
 
     ``image_size`` resizes to squares and ``channels`` (1 or 3) converts between grey and colour, both once and for
-    all splits. With ``fit="train+val"`` the training split holds both parts and the validation split is empty.
+    all splits. With ``train_on="train+val"`` the training split holds both parts and the validation split is empty.
     ``train_examples`` then keeps a class-balanced subset of the training split, the same one in every run.
 
     ``folder`` are the fields of ``FolderSettings``; other data sets have no use for them.
@@ -40,8 +40,8 @@ def load_data(
     in shape or have labels beyond the classes, for settings that the data set does not have, and for more
     ``train_examples`` than there are.
     """
-    if fit not in FIT:
-        raise UserError(Problem("must be a part to fit on", where="data.fit", value=fit, valid=FIT))
+    if train_on not in TRAIN_ON:
+        raise UserError(Problem("must be a part to train on", where="data.train_on", value=train_on, valid=TRAIN_ON))
     source = _source(name, image_size, FolderSettings(**folder))
     check_part(name, "train", source.train, source)
     check_part(name, "val", source.val, source)
@@ -51,7 +51,7 @@ def load_data(
         return Split(with_size(with_channels(split.images, channels), image_size), split.labels)
 
     train, val = source.train, source.val
-    if fit == "train+val":
+    if train_on == "train+val":
         train, val = train.join(val), val.take(slice(0))
     if train_examples is not None:
         train = train.take(balanced_subset(train.labels, train_examples))

@@ -1,7 +1,6 @@
 """Recipes: TOML files that expand into runs, checked whole before anything is trained."""
 
 from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.fields import HashNeutral, Names
 from petlsparse.recipe.loading import Recipe, load_recipe, parse_run
 from petlsparse.recipe.outline import Launch, Output
 from petlsparse.recipe.schema import AdapterRun, Run, SparseRun
@@ -10,9 +9,7 @@ from petlsparse.recipe.shipped import header, shipped_recipes
 __all__ = [
     "AdapterRun",
     "Duration",
-    "HashNeutral",
     "Launch",
-    "Names",
     "Output",
     "Recipe",
     "Run",

@@ -11,7 +11,7 @@ from typing import Any
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.nesting import flatten, merge
 from petlsparse.recipe.origins import KeyPath, line_numbers
-from petlsparse.recipe.schema import TAGS, fields_of
+from petlsparse.recipe.schema import TAGS, fields_of, shown, tables
 from petlsparse.recipe.shipped import find_recipe
 
 
@@ -38,8 +38,12 @@ def read_document(file: Path) -> Document:
         line = re.search(r"\(at line (\d+)", str(error))
         where = f"{file}:{line[1]}" if line else f"{file}:{text.count(chr(10)) + 1}"
         raise UserError(Problem(f"is not valid TOML: {error}", where)) from error
-    for holder in [table, *tables(table.get("arms"))]:
+    for holder in [table, *all_tables(table.get("arms"))]:
         _dot_axes(holder)
+    if isinstance(table.get("run"), dict):
+        table["run"] = tables(table["run"])
+    if isinstance(table.get("arms"), list):
+        table["arms"] = [tables(arm) if isinstance(arm, dict) else arm for arm in table["arms"]]
     return Document(file, text, table, line_numbers(text))
 
 
@@ -70,16 +74,20 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     are left behind.
     """
     merged = copy.deepcopy(merge(under, over))
-    run_under, run_over = under.get("run"), over.get("run")
-    if isinstance(run_under, Mapping) and isinstance(run_over, Mapping):
-        for table, tag in TAGS.items():
-            above, below = run_over.get(table), run_under.get(table)
-            if not isinstance(above, Mapping) or not isinstance(below, Mapping):
-                continue
-            if tag in above and above[tag] != below.get(tag):
-                fields = fields_of(merged.get("study"), table, above[tag])
-                keep_fields(merged["run"][table], {*fields, *above} if fields else None)
+    for table, tag in TAGS.items():
+        path = ("run", *table.split("."))
+        above, below = at(over, path), at(under, path)
+        if isinstance(above, Mapping) and isinstance(below, Mapping) and tag in above and above[tag] != below.get(tag):
+            fields = fields_of(merged.get("study"), table, above[tag])
+            keep_fields(at(merged, path), {*fields, *above} if fields else None)
     return merged
+
+
+def at(table: Any, path: Sequence[str]) -> Any:
+    """What lies at a path in nested tables; None where there is nothing."""
+    for name in path:
+        table = table.get(name) if isinstance(table, Mapping) else None
+    return table
 
 
 def keep_fields(table: dict[str, Any], fields: set[str] | None) -> None:
@@ -88,14 +96,18 @@ def keep_fields(table: dict[str, Any], fields: set[str] | None) -> None:
         del table[key]
 
 
-def tables(value: Any) -> list[dict[str, Any]]:
+def all_tables(value: Any) -> list[dict[str, Any]]:
     """`value` if it is a table, its elements that are tables if it is a list; whatever else it is, nothing."""
     return [table for table in (value if isinstance(value, list) else [value]) if isinstance(table, dict)]
 
 
 def _dot_axes(holder: dict[str, Any]) -> None:
     if isinstance(holder.get("grid"), dict):
-        holder["grid"] = flatten(holder["grid"])
+        holder["grid"] = _dotted(holder["grid"])
     for key in ("zip", "exclude"):
         if isinstance(holder.get(key), list):
-            holder[key] = [flatten(group) if isinstance(group, dict) else group for group in holder[key]]
+            holder[key] = [_dotted(group) if isinstance(group, dict) else group for group in holder[key]]
+
+
+def _dotted(axes: Mapping[str, Any]) -> dict[str, Any]:
+    return {shown(key): value for key, value in flatten(axes).items()}

@@ -9,11 +9,11 @@ from pydantic import ValidationError, create_model
 
 from petlsparse.errors import Problem, nearest_name
 from petlsparse.recipe.expansion import matches
-from petlsparse.recipe.fields import Index, Names, Table
 from petlsparse.recipe.origins import KeyPath, Origins
 from petlsparse.recipe.outline import Outline
 from petlsparse.recipe.problems import explain, show_value, unknown_key
-from petlsparse.recipe.schema import TAGS, keys_of, models_of
+from petlsparse.recipe.schema import TAGS, keys_of, models_of, table_and_field, tag_key
+from petlsparse.settings import Index, Table
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Rule:
 class Excludes:
     """All rules of a recipe. `problems` are those of their keys and values."""
 
-    def __init__(self, outline: Outline, origins: Origins, names: Names | None) -> None:
-        self._study, self._origins, self._names = outline.study, origins, names
+    def __init__(self, outline: Outline, origins: Origins) -> None:
+        self._study, self._origins = outline.study, origins
         self.problems: list[Problem] = []
         self._rules = {id(written): self._rule(path, written) for path, written in _written(outline)}
         self._used: set[int] = set()
@@ -75,21 +75,22 @@ class Excludes:
 
     def _values(self, key: str, value: Any, path: KeyPath) -> list[Any]:
         """The canonical form of a value, or of each in a list of values."""
-        found, _ = _canonical(self._study, key, value, self._names)
+        found, _ = _canonical(self._study, key, value)
         if found or not isinstance(value, list):
             return found or self._refuse(key, value, path)
-        each = [_canonical(self._study, key, one, self._names)[0] for one in value]
+        each = [_canonical(self._study, key, one)[0] for one in value]
         return [one for at, values in enumerate(each) for one in values or self._refuse(key, value[at], (*path, at))]
 
     def _refuse(self, key: str, value: Any, path: KeyPath) -> list[Any]:
         """Note why a value is none that the setting can have; the empty list."""
-        where, (table, _, field) = self._origins.where(path), key.partition(".")
-        if TAGS.get(table) == field:
-            valid = tuple(str(model.model_fields[field].default) for model in models_of(self._study, table))
+        where = self._origins.where(path)
+        table = next((table for table in TAGS if tag_key(table) == key), "")
+        if table:
+            valid = tuple(str(model.model_fields[TAGS[table]].default) for model in models_of(self._study, table))
             nearest = nearest_name(value, valid) if isinstance(value, str) else None
             self.problems.append(Problem("unknown value", where, show_value(value), nearest, valid))
         else:
-            _, error = _canonical(self._study, key, value, self._names)
+            _, error = _canonical(self._study, key, value)
             assert error is not None
             self.problems.append(explain(error.errors()[0], where))
         return []
@@ -104,7 +105,7 @@ def _written(outline: Outline) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
             yield ("arms", arm_at, "exclude", at), rule
 
 
-def _canonical(study: str, key: str, value: Any, names: Names | None) -> tuple[list[Any], ValidationError | None]:
+def _canonical(study: str, key: str, value: Any) -> tuple[list[Any], ValidationError | None]:
     """The JSON forms that a setting of this value has, one for each kind of its table that can have it.
 
     If none can: the first kind's reason.
@@ -113,10 +114,11 @@ def _canonical(study: str, key: str, value: Any, names: Names | None) -> tuple[l
     error: ValidationError | None = None
     for setting in _settings(study, key):
         try:
-            form = setting.model_validate({"value": value}, context=names).model_dump(mode="json")["value"]
+            form = setting.model_validate({"value": value}).model_dump(mode="json")["value"]
         except ValidationError as invalid:
             error = error or invalid
         else:
+            form = form["name"] if isinstance(form, dict) else form  # a function, by its name
             forms += [form] if form not in forms else []
     return forms, error
 
@@ -124,7 +126,7 @@ def _canonical(study: str, key: str, value: Any, names: Names | None) -> tuple[l
 @cache
 def _settings(study: str, key: str) -> tuple[type[Table], ...]:
     """What validates a setting by itself, as `value`, for each kind of its table that has it."""
-    table, _, name = key.partition(".")
+    table, name = table_and_field(key)
     if key == "seed":
         return (create_model("Seed", __base__=Table, value=(Index, ...)),)
     fields = [model.model_fields[name] for model in models_of(study, table) if name in model.model_fields]

@@ -1,67 +1,95 @@
-"""What the fields of a run are made of: strict numbers, tuples from lists, names of a vocabulary."""
+"""What the tables of a recipe are made of: names out of registries, functions with their settings, durations."""
 
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from types import MappingProxyType
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from petlsparse.adapters import PLACEMENTS
+from petlsparse.data import AUGMENTATIONS, DATASETS
+from petlsparse.errors import UserError
+from petlsparse.metrics import METRICS
+from petlsparse.networks import NETWORKS
 from petlsparse.recipe.durations import Duration, positive
+from petlsparse.registry import is_file, resolve
+from petlsparse.settings import Choice, Form, settings_of
+from petlsparse.sparsity import CRITERIA, DISTRIBUTIONS, DROP_SCHEDULES, GROWTHS
 
-Names: TypeAlias = Mapping[str, Collection[str]]
-"""The valid names by vocabulary ("datasets", "criteria"); one that ends in ":" admits all names it begins."""
+NAMES: Mapping[str, Collection[str]] = MappingProxyType(
+    {
+        "data set": (*DATASETS, "folder:"),
+        "augmentation": AUGMENTATIONS,
+        "distribution": DISTRIBUTIONS,
+        "drop schedule": DROP_SCHEDULES,
+        "metric": METRICS,
+    }
+)
+"""What there is of each kind; one that ends in ":" admits all names it begins."""
 
-
-class Table(BaseModel):
-    """Base of every table: frozen, no unknown keys, no conversions ("1e-3" is no number, true no 1)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class HashNeutral:
-    """Marks a field that was added after runs had been stored.
-
-    The field is left out of a run's identity while it has `value`, the one that reproduces the behaviour from
-    before the field existed. `value` is in JSON form and never changes, whatever becomes of the default.
-    (`data.image_fit` and `data.background` are neutral in what they do now: there the data's fingerprint tells
-    results of before apart.)
-    """
-
-    value: Any
+FUNCTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"network": NETWORKS, "criterion": CRITERIA, "growth rule": GROWTHS, "placement": PLACEMENTS}
+)
+"""The registries of functions that have settings of their own, by what they hold."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """Marks a string as a name of `vocabulary` (see `Names`); without that vocabulary any name will do."""
+    """Marks a string as one of `NAMES[kind]`."""
 
-    vocabulary: str
+    kind: str
 
-    def __call__(self, name: str, info: ValidationInfo) -> str:
-        """Validate `name` against the vocabularies in the validation context."""
-        names: Names = info.context or {}
-        if self.vocabulary not in names or any(
-            name.startswith(valid) if valid.endswith(":") else name == valid for valid in names[self.vocabulary]
-        ):
+    def __call__(self, name: str) -> str:
+        """The name, if there is such a thing."""
+        valid = NAMES[self.kind]
+        if any(name.startswith(each) if each.endswith(":") else name == each for each in valid):
             return name
-        raise PydanticCustomError("unknown_name", "unknown name", {"valid": tuple(names[self.vocabulary])})
+        raise _unknown(valid)
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Says in the settings reference what a number counts or measures."""
+class OneOf:
+    """Marks a table that names one of `FUNCTIONS[kind]`, and holds its settings; a string is a name alone.
 
-    name: str
+    A name may also be "FILE.py:FUNCTION", of a file of the user's, relative to the working directory.
+    """
+
+    kind: str
+
+    def model(self, name: str) -> type[Choice]:
+        """The settings of a function, by its name, or a ValidationError."""
+        registry = FUNCTIONS[self.kind]
+        if name not in registry and not is_file(name):
+            raise _at_name(_unknown(registry), name)
+        try:
+            found = resolve(registry, name, self.kind)
+        except UserError as error:
+            failed = PydanticCustomError("file", "{error}", {"error": error.problems[0].message})
+            raise _at_name(failed, name) from error
+        return settings_of(getattr(found, "function", found), name, getattr(found, "about", ""))
+
+    def __call__(self, value: Any) -> Choice:
+        """The choice that a name, or a table with a name and settings, stands for."""
+        if isinstance(value, Choice):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("name_or_table", "should be a name or a table")
+        name = value.get("name")
+        # A table without a valid name is given to a model that says what is wrong with that.
+        return (self.model(name) if isinstance(name, str) else Choice).model_validate(dict(value))
 
 
-@dataclass(frozen=True)
-class Form:
-    """Says in the settings reference how a value is written, where its type does not tell."""
+def _unknown(valid: Collection[str]) -> PydanticCustomError:
+    return PydanticCustomError("unknown_name", "unknown name", {"valid": tuple(valid)})
 
-    name: str
-    examples: tuple[str, ...]
+
+def _at_name(error: PydanticCustomError, name: str) -> ValidationError:
+    return ValidationError.from_exception_data("choice", [InitErrorDetails(type=error, loc=("name",), input=name)])
 
 
 def colour(text: str) -> str:
@@ -72,23 +100,5 @@ def colour(text: str) -> str:
     return {"#ffffff": "white", "#000000": "black"}.get(plain, plain)
 
 
-# `abs` makes -0.0 and 0.0 the same number, and so the same run.
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0), AfterValidator(abs)]
-Share = Annotated[float, Field(gt=0, le=1), Unit("fraction")]  # of a whole: none of it makes no sense
-Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(abs), Unit("fraction")]
-Part = Annotated[float, Field(gt=0, lt=1), Unit("fraction")]  # of a whole: neither none nor all of it
-BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
-Count = Annotated[int, Field(ge=1, lt=2**63)]  # what a column of the result tables can hold
 Colour = Annotated[str, AfterValidator(colour), Form("text", ("white", "black", '"#rrggbb"'))]
-Pixels = Annotated[int, Field(ge=1, lt=2**63), Unit("pixels")]
-Steps = Annotated[int, Field(ge=1, lt=2**63), Unit("optimizer steps")]
-Index = Annotated[int, Field(ge=0, lt=2**63)]
-
 PositiveDuration = Annotated[Duration, AfterValidator(positive)]
-
-# TOML has lists only: a strict tuple would refuse them. What is inside stays strict.
-Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
-Shares = Annotated[tuple[Share, ...], Field(strict=False, min_length=1)]
-Pair = Annotated[tuple[Index, Index], Field(strict=False)]
-Pairs = Annotated[tuple[Pair, ...], Field(strict=False)]

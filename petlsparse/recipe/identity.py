@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from petlsparse.recipe.fields import HashNeutral
+from petlsparse.settings import HashNeutral
 
-SCHEMA = 1  # a new number gives every run a new identity: only when the meaning of stored settings changes
+SCHEMA = 2  # a new number gives every run a new identity: only when the meaning of stored settings changes
 
 RUN_ID = re.compile("[0-9a-f]{12}")
 """What names a run, and its folder, is like."""

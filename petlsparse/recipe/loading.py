@@ -9,18 +9,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from petlsparse.errors import Problem, UserError, unknown_name
-from petlsparse.recipe.documents import Document, overlay, read_family, tables
+from petlsparse.recipe.documents import Document, all_tables, overlay, read_family
 from petlsparse.recipe.expansion import varying
-from petlsparse.recipe.fields import Names, Table
-from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.origins import AXES, KeyPath, Origins, show
 from petlsparse.recipe.outline import BestOf, Launch, Outline, Output, read_outline
 from petlsparse.recipe.overrides import Override
 from petlsparse.recipe.places import Places
-from petlsparse.recipe.problems import explain, key_of, valid_keys
+from petlsparse.recipe.problems import explain, key_of, table_of, valid_keys
 from petlsparse.recipe.resolution import resolve_runs
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, keys_of, validate_run
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, flat, keys_of, tables, tag_key, validate_run
 from petlsparse.recipe.shipped import find_recipe
+from petlsparse.settings import Table
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,6 @@ def load_recipe(
     sets: Sequence[str] = (),
     axes: Sequence[str] = (),
     seeds: str | None = None,
-    names: Names | None = None,
     search: Sequence[Path] = (),
     study: str | None = None,
 ) -> Recipe:
@@ -71,7 +69,6 @@ def load_recipe(
         sets: "key=value" texts.
         axes: "key=value1,value2" texts.
         seeds: "5", "1,2,3" or "1-5".
-        names: the vocabularies that names in the recipe are checked against.
         search: folders with recipes that can be referred to by name.
         study: the study that the recipe must belong to.
 
@@ -93,12 +90,12 @@ def load_recipe(
     if outline is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
     problems += _study_problems(outline.study, study, family, str(reference))
-    runs, places, found = resolve_runs(outline, origins, names, _unusable_axes(errors, override.table))
+    runs, places, found = resolve_runs(outline, origins, _unusable_axes(errors, override.table))
     problems += found
     if problems:
         raise UserError(*problems)
     leaf = family[-1]
-    varies = varying([flatten(run.settings()) for run in _apart_from_seeds(runs)])
+    varies = varying([flat(run.settings()) for run in _apart_from_seeds(runs)])
     return Recipe(
         name=leaf.file.stem,
         study=outline.study,
@@ -133,20 +130,19 @@ def _apart_from_seeds(runs: Iterable[Run]) -> Iterable[Run]:
     return {tuple(id(getattr(run, name)) for name in tables[run.study]): run for run in runs}.values()
 
 
-def parse_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
+def parse_run(settings: Mapping[str, Any]) -> Run:
     """The run of a record's settings, as `Run.settings` gave them; UserError if they describe none."""
     study = settings.get("study")
     if not isinstance(study, str) or study not in RUN_TYPES:
         raise UserError(unknown_name("study", str(study), RUN_TYPES))
     try:
-        return validate_run(settings, names)
+        return validate_run(settings)
     except ValidationError as invalid:
+        kinds = flat(tables(settings))
         problems = []
         for error in invalid.errors():
             key = key_of(error)
-            name = str(key[0])
-            table = settings.get(name)
-            kind = table.get(TAGS.get(name, "")) if isinstance(table, Mapping) else None
+            kind = kinds.get(tag_key(table_of(key))) if table_of(key) in TAGS else None
             problems.append(explain(error, show(key), valid_keys(study, key, kind)))
         raise UserError(*problems) from invalid
 
@@ -182,7 +178,7 @@ def _unusable_axes(errors: Sequence[ErrorDetails], table: Mapping[str, Any]) -> 
         path = error["loc"][2:] if error["loc"][0] == "arms" else error["loc"]
         if path and path[0] in AXES:
             named = [part for part in path[1:] if isinstance(part, str)]
-            keys.update(named or (key for group in tables(_at(table, error["loc"])) for key in group))
+            keys.update(named or (key for group in all_tables(_at(table, error["loc"])) for key in group))
     return keys
 
 

@@ -2,21 +2,10 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, field_validator
 
-from petlsparse.recipe.fields import (
-    BelowOne,
-    Count,
-    HashNeutral,
-    Index,
-    Name,
-    NonNegative,
-    Pairs,
-    Positive,
-    Share,
-    Steps,
-    Table,
-)
+from petlsparse.recipe.fields import Name, OneOf
+from petlsparse.settings import BelowOne, Choice, Count, Positive, Share, Steps, Table
 
 
 class Dense(Table):
@@ -31,7 +20,7 @@ class Static(Table):
     kind: Literal["static"] = "static"
     density: Share
     """Active weights of all maskable weights: those of linear layers and convolutions."""
-    distribution: Annotated[str, AfterValidator(Name("distributions"))] = "erk"
+    distribution: Annotated[str, AfterValidator(Name("distribution"))] = "erk"
     """How the active weights are shared out among the layers."""
 
 
@@ -41,19 +30,19 @@ class Dst(Table):
     kind: Literal["dst"] = "dst"
     density: Share
     """Active weights of all maskable weights: those of linear layers and convolutions."""
-    distribution: Annotated[str, AfterValidator(Name("distributions"))] = "erk"
+    distribution: Annotated[str, AfterValidator(Name("distribution"))] = "erk"
     """How the active weights are shared out among the layers."""
-    criterion: Annotated[str, AfterValidator(Name("criteria"))]
+    criterion: Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("criterion"))]
     """Which active weights are pruned at an update."""
-    scope: Annotated[Literal["layer", "neuron", "global"], HashNeutral("layer")] = "layer"
+    scope: Literal["layer", "neuron", "global"] = "layer"
     """Where the least important weights are looked for: in a layer, in each output neuron, in all layers."""
-    growth: Annotated[str, AfterValidator(Name("growths"))]
+    growth: Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("growth rule"))]
     """Which inactive weights take their place."""
     update_period: Steps = 800
     """From one update of the topology to the next."""
     drop_fraction: Share = 0.5
     """Active weights of a layer that the first update replaces."""
-    drop_schedule: Annotated[str, AfterValidator(Name("drop_schedules"))] = "cosine"
+    drop_schedule: Annotated[str, AfterValidator(Name("drop schedule"))] = "cosine"
     """How the drop fraction falls over training."""
     update_stop: Share = 1.0
     """The part of training in which there are updates."""
@@ -61,12 +50,10 @@ class Dst(Table):
     """Whether an update may fall on the very last step, after which nothing is trained."""
     update_point: Literal["auto", "before-step", "after-step"] = "auto"
     """Before or after the optimizer's step; auto: before it for criteria that read the gradient."""
-    state: Literal["masked", "dense"] = "masked"
+    optimizer_state: Literal["masked", "dense"] = "masked"
     """Optimizer state of inactive weights: zero, or left alone."""
     regrown: Literal["zero", "keep"] = "zero"
     """A weight pruned and grown by one update starts from zero, or keeps value and state."""
-    mest_lambda: NonNegative = 1.0
-    """Weight of the gradient in the criterion `mest`."""
 
 
 class LinearProbe(Table):
@@ -81,38 +68,12 @@ class FullFinetuning(Table):
     kind: Literal["full-finetuning"] = "full-finetuning"
 
 
-# What each known placement is told. A placement added later checks its arguments itself.
-_PLACEMENT_SETTINGS: dict[str, set[str]] = {
-    "explicit": {"edges"},
-    "all-parallel": set(),
-    "all-sequential": set(),
-    "random": {"count", "edge_kind", "draw"},
-    "first-k": {"count"},
-    "last-k": {"count"},
-}
-_OF_PLACEMENTS = set().union(*_PLACEMENT_SETTINGS.values())
-
-
-def _as_a_set(edges: Pairs) -> Pairs:
-    if len(set(edges)) < len(edges):
-        raise ValueError("should name every edge once")
-    return tuple(sorted(edges))  # the order carries no meaning: one set of edges, one run
-
-
 class Adapters(Table):
     """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head."""
 
     kind: Literal["adapters"] = "adapters"
-    placement: Annotated[str, AfterValidator(Name("placements"))]
+    placement: Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("placement"))]
     """How edges are chosen."""
-    edges: Annotated[Pairs, AfterValidator(_as_a_set)] = Field(default=(), validate_default=True)
-    """The edges of placement `explicit`: [[source, target], ...]."""
-    count: Count | None = Field(default=None, validate_default=True)
-    """How many edges the placements `random`, `first-k` and `last-k` choose; required there."""
-    edge_kind: Literal["any", "sequential", "parallel", "long-range", "recurrent"] = "any"
-    """The kind of edge that placement `random` draws from."""
-    draw: Index = 0
-    """Which drawing of placement `random`, independent of the run's seed."""
     rank: Count = 8
     """Width of the bottleneck."""
     activation: Literal["relu", "gelu"] = "relu"
@@ -123,27 +84,6 @@ class Adapters(Table):
     """Whether the projections have biases."""
     scale: float = 1.0
     """Initial value of the trained scale alpha; not 0."""
-
-    def placement_options(self) -> dict[str, object]:
-        """What the placement is told: its own settings, or where they are not known those that are no default."""
-        takes = _PLACEMENT_SETTINGS.get(self.placement)
-        if takes is None:
-            return self.model_dump(include=_OF_PLACEMENTS, exclude_defaults=True)
-        return self.model_dump(include=takes)
-
-    @field_validator(*_OF_PLACEMENTS)
-    @classmethod
-    def _belongs_to_placement(cls, value: object, info: ValidationInfo) -> object:
-        placement, setting = info.data.get("placement"), str(info.field_name)
-        takes = _PLACEMENT_SETTINGS.get(placement or "")
-        if takes is None:
-            return value
-        given = value != cls.model_fields[setting].default
-        if given and setting not in takes:
-            raise ValueError(f'has no meaning for placement "{placement}"; leave it out')
-        if not given and setting in takes & {"edges", "count"}:
-            raise ValueError(f'is required by placement "{placement}"')
-        return value
 
     @field_validator("scale")
     @classmethod

@@ -5,19 +5,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.fields import (
-    BelowOne,
-    Count,
-    Fraction,
-    HashNeutral,
-    Name,
-    NonNegative,
-    Positive,
-    PositiveDuration,
-    Share,
-    Shares,
-    Table,
-)
+from petlsparse.recipe.fields import Name, PositiveDuration
+from petlsparse.settings import BelowOne, Count, Fraction, HashNeutral, NonNegative, Positive, Share, Shares, Table
 
 
 class _Optimizer(Table):
@@ -134,7 +123,7 @@ class Training(Table):
     """Share of the target that is spread evenly over the classes."""
     deterministic: bool = True
     """Whether only deterministic kernels are used."""
-    select_by: Annotated[str, AfterValidator(Name("metrics")), HashNeutral("accuracy")] = "accuracy"
+    select_by: Annotated[str, AfterValidator(Name("metric")), HashNeutral("accuracy")] = "accuracy"
     """The metric whose highest value on the validation part says which weights are best."""
 
 

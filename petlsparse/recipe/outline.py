@@ -18,9 +18,10 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Backend, CohortSize
-from petlsparse.recipe.fields import Count, Form, Index, NonNegative, PositiveDuration, Table, Unit
+from petlsparse.recipe.fields import PositiveDuration
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
+from petlsparse.settings import Count, Form, Index, NonNegative, Table, Unit
 
 
 def _plain_values(values: list[Any]) -> list[Any]:
@@ -126,7 +127,7 @@ class Output(Table):
     take most of the time.
     """
 
-    keep: Literal["none", "last", "best", "both"] = "none"
+    save_weights: Literal["none", "last", "best", "both"] = "none"
     """Weights kept beside the record of a run that is done: those at the end, those best on validation."""
     checkpoint_every: PositiveDuration = Duration(1, "epochs")
     """From one checkpoint to the next."""

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from petlsparse.errors import Problem
-from petlsparse.recipe.documents import keep_fields, overlay, tables
-from petlsparse.recipe.nesting import nest
+from petlsparse.recipe.documents import all_tables, at, keep_fields, overlay
 from petlsparse.recipe.origins import KeyPath
-from petlsparse.recipe.schema import TAGS, fields_of
+from petlsparse.recipe.schema import TAGS, fields_of, nested, shown, tag_key, written
 
 _TOP_LEVEL = ("seeds", "search", "output", "launch")
 _Parser: TypeAlias = Callable[[str], Any]
@@ -29,7 +28,8 @@ class Override:
         varied = {key: (values, flag) for key, values, flag in self._parsed("--axis", axes, parse_values)}
         for key in (key for key in varied if key in assigned):
             self.problems.append(Problem(f'"{key}" is given by --set too', varied[key][1]))
-        for key in sorted(assigned, key=lambda key: not _is_tag(key)):  # kinds first: they decide what can be set
+        # Kinds first, outer tables before inner ones: they decide what can be set.
+        for key in sorted(assigned, key=lambda key: (not _table(key), key.count("."))):
             self._set(key, *assigned[key])
         for key, (values, flag) in varied.items():
             self._vary(key, values, flag)
@@ -45,7 +45,7 @@ class Override:
                 self.problems.append(Problem(f"should read {form}", flag, text))
                 continue
             for parsed, _ in self._read(f"{flag} {key}", [value], parse):
-                yield key, parsed, f"{flag} {text}"
+                yield shown(key), parsed, f"{flag} {text}"
 
     def _read(self, flag: str, texts: Sequence[str], parse: _Parser) -> Iterator[tuple[Any, str]]:
         """Parsed value and whole flag of each text that can be parsed."""
@@ -58,19 +58,20 @@ class Override:
     def _set(self, key: str, value: Any, flag: str) -> None:
         top, _, _ = key.partition(".")
         if top in _TOP_LEVEL:
-            self.table = overlay(self.table, nest({key: value}))
+            self.table = overlay(self.table, nested({key: value}))
             self.flags[tuple(key.split("."))] = flag
             return
-        for holder in tables(self.table.get("arms")):
-            _remove(holder, key)
+        table, path = _table(key), key if isinstance(value, dict) else written(key)
+        for holder in all_tables(self.table.get("arms")):
+            _remove(holder, path)
             _remove_axis(holder, key)
-            if _is_tag(key) and isinstance(holder.get(top), dict):
-                fields = fields_of(self.table.get("study"), top, value)
-                keep_fields(holder[top], set(fields) if fields else None)
+            if table and isinstance(kind := at(holder, table.split(".")), dict):
+                fields = fields_of(self.table.get("study"), table, value)
+                keep_fields(kind, set(fields) if fields else None)
         _remove_axis(self.table, key)
-        for run in tables(self.table.get("run")):
-            _remove(run, key)
-        self.table = overlay(self.table, {"run": nest({key: value})})
+        for run in all_tables(self.table.get("run")):
+            _remove(run, path)
+        self.table = overlay(self.table, {"run": nested({key: value})})
         self.flags["run", *key.split(".")] = flag
 
     def _vary(self, key: str, values: list[Any], flag: str) -> None:
@@ -78,7 +79,7 @@ class Override:
         if not isinstance(grid, dict):  # reported with the other problems of the file
             return
         order = dict.fromkeys([*grid, key])
-        for holder in [self.table, *tables(self.table.get("arms"))]:
+        for holder in [self.table, *all_tables(self.table.get("arms"))]:
             _remove_axis(holder, key)
         grid[key] = values
         self.table["grid"] = {axis: grid[axis] for axis in order if axis in grid}
@@ -117,9 +118,9 @@ def parse_values(text: str) -> list[Any]:
     return [parse_value(part.strip()) for part in parts]
 
 
-def _is_tag(key: str) -> bool:
-    table, _, field = key.partition(".")
-    return TAGS.get(table) == field
+def _table(key: str) -> str:
+    """The table whose kind a dotted key says; empty for any other key."""
+    return next((table for table in TAGS if tag_key(table) == key), "")
 
 
 def _remove(table: dict[str, Any], key: str) -> None:
@@ -135,6 +136,6 @@ def _remove(table: dict[str, Any], key: str) -> None:
 
 def _remove_axis(holder: dict[str, Any], key: str) -> None:
     """Remove the axes of a dotted key, and of the keys below it, from the grid and the zips of `holder`."""
-    for axes in [*tables(holder.get("grid")), *tables(holder.get("zip"))]:
+    for axes in [*all_tables(holder.get("grid")), *all_tables(holder.get("zip"))]:
         for axis in [axis for axis in axes if axis == key or axis.startswith(f"{key}.")]:
             del axes[axis]

@@ -23,7 +23,7 @@ class Places:
     """Run id -> number of the first arm that it belongs to."""
 
     def where(self, run_id: str, key: str) -> str:
-        """'recipe.toml:12: arms[0].method.count': where a setting was written, or else where it would have to be."""
+        """'recipe.toml:12: arms[0].method.rank': where a setting was written, or else where it would have to be."""
         point, _ = next(islice(points(self.outline), self.points[run_id], None)).fit(self.outline.study)
         return self.origins.where(point.place(tuple(key.split("."))))
 

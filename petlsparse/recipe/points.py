@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from petlsparse.recipe.expansion import combinations, number_of_combinations
-from petlsparse.recipe.nesting import flatten
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.outline import Arm, Axes, Outline
-from petlsparse.recipe.schema import TAGS, fields_of
+from petlsparse.recipe.schema import TAGS, fields_of, flat, tag_key
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Point:
 
     def kind(self, table: str) -> Any:
         """Which kind of a table of several kinds was chosen; None if none was."""
-        chosen = self.settings.get(f"{table}.{TAGS.get(table)}")
+        chosen = self.settings.get(tag_key(table)) if table in TAGS else None
         return chosen.value if chosen else None
 
     def place(self, key: KeyPath) -> KeyPath:
@@ -65,8 +64,9 @@ class Point:
         for table in TAGS:
             fields = fields_of(study, table, self.kind(table))
             for key, setting in self.settings.items():
-                name, _, field = key.partition(".")
-                if name == table and setting.shared and fields and field.partition(".")[0] not in fields:
+                within = key.startswith(f"{table}.") and key != tag_key(table)
+                field = key.removeprefix(f"{table}.").partition(".")[0]
+                if within and setting.shared and fields and field not in fields:
                     left_out[key] = setting
         kept = {key: setting for key, setting in self.settings.items() if key not in left_out}
         return replace(self, settings=kept), left_out
@@ -107,7 +107,7 @@ def _arms(outline: Outline) -> Iterator[_Arm]:
 
 
 def _settings(table: Mapping[str, Any], path: KeyPath) -> dict[str, Setting]:
-    return {key: Setting(value, (*path, *key.split("."))) for key, value in flatten(table).items()}
+    return {key: Setting(value, (*path, *key.split("."))) for key, value in flat(table).items()}
 
 
 def _grid(axes: Axes, path: KeyPath, without: set[str]) -> dict[str, list[Setting]]:

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.errors import Problem, nearest_name
 from petlsparse.recipe.origins import KeyPath
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, shown, table_and_field
 
 _WORDS = {
     "missing": "is required",
@@ -29,17 +29,37 @@ _WORDS = {
 }
 
 
+_RENAMED = {
+    "keep": "output.save_weights",
+    "fit": "data.train_on",
+    "state": "method.optimizer_state",
+    "draw": "method.placement.seed",
+    "mest_lambda": "method.criterion.lambda",
+}
+"""What keys were called in recipes before version 0.3, and what they are called now."""
+
+
 def key_of(error: ErrorDetails) -> KeyPath:
     """The key path, below the run, of an error of validating a run.
 
     pydantic puts the kind into the path, ("method", "dst", "density"), and leaves out which key chooses the kind.
     """
     path = error["loc"]
-    if path and path[0] in TAGS:
-        if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
-            return (path[0], TAGS[str(path[0])])
-        return (path[0], *path[2:])
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return (path[0], TAGS[str(path[0])])
+    if path and path[0] in _UNIONS:
+        path = (path[0], *path[2:])
+    if len(path) == 3 and shown(".".join(map(str, path))) != ".".join(map(str, path)):
+        return path[:-1]
     return path
+
+
+_UNIONS = ("method", "optimizer", "schedule")
+
+
+def table_of(key: KeyPath) -> str:
+    """The dotted key of the table that a key path lies in."""
+    return table_and_field(".".join(part for part in key if isinstance(part, str)))[0]
 
 
 def explain(error: ErrorDetails, where: str, valid: Iterable[str] = (), elsewhere: Iterable[str] = ()) -> Problem:
@@ -62,7 +82,7 @@ def explain(error: ErrorDetails, where: str, valid: Iterable[str] = (), elsewher
 def unknown_key(key: str, where: str, valid: Iterable[str], elsewhere: Iterable[str] = ()) -> Problem:
     """The problem of a key that its table does not have; `elsewhere` are the dotted keys of all tables."""
     valid = tuple(valid)
-    nearest = nearest_name(key, valid) or nearest_setting(key, elsewhere)
+    nearest = _RENAMED.get(key) or nearest_name(key, valid) or nearest_setting(key, elsewhere)
     return Problem(f'unknown key "{key}"', where, None, nearest, valid)
 
 
@@ -79,7 +99,7 @@ def valid_keys(study: str, key: KeyPath, kind: object) -> tuple[str, ...]:
     """What may stand in place of the last part of `key`, in a table of that `kind`."""
     if len(key) == 1:
         return tuple(name for name in RUN_TYPES[study].model_fields if name not in ("study", "seed"))
-    return fields_of(study, str(key[0]), kind) or ()
+    return fields_of(study, table_of(key), kind) or ()
 
 
 def show_value(value: Any) -> str:

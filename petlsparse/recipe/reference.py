@@ -9,15 +9,16 @@ from itertools import pairwise
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, PlainValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.fields import Form, Name, Names, Table, Unit
+from petlsparse.recipe.fields import FUNCTIONS, NAMES, Name, OneOf
 from petlsparse.recipe.outline import BestOf, Launch, Outline, Output
 from petlsparse.recipe.problems import show_value
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of, shown, tables_of
+from petlsparse.settings import Choice, Form, Table, Unit
 
 REQUIRED = "required"
 
@@ -47,22 +48,22 @@ class Entry:
     meaning: str
 
 
-def reference(names: Names, study: str | None = None) -> list[Entry]:
-    """All settings, or those of one study's recipes, in the order of the models; `names` are the vocabularies."""
+def reference(study: str | None = None) -> list[Entry]:
+    """All settings, or those of one study's recipes, in the order of the models."""
     studies = (study,) if study else tuple(RUN_TYPES)
     found = [
         entry
         for each in studies
-        for table in RUN_TYPES[each].model_fields
+        for table in tables_of(each)
         for model in models_of(each, table)
-        for entry in _entries(table, f"{table}.", model, names, (each,))
+        for entry in _entries(table, f"{table}.", model, (each,))
     ]
     return [
-        *_entries("recipe", "", Outline, names, studies),
+        *_entries("recipe", "", Outline, studies),
         *_merged(found),
-        *_entries("search", "search.", BestOf, names, studies),
-        *_entries("output", "output.", Output, names, studies),
-        *_entries("launch", "launch.", Launch, names, studies),
+        *_entries("search", "search.", BestOf, studies),
+        *_entries("output", "output.", Output, studies),
+        *_entries("launch", "launch.", Launch, studies),
     ]
 
 
@@ -74,7 +75,7 @@ def sections(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     return grouped
 
 
-def markdown(names: Names) -> str:
+def markdown() -> str:
     """The page `docs/settings.md`."""
     lines = [
         "# Settings",
@@ -86,7 +87,7 @@ def markdown(names: Names) -> str:
         'recipe write its dotted key. A recipe with `extends = "OTHER"` at its top starts from all that the other one',
         "says.",
     ]
-    for section, entries in sections(reference(names)).items():
+    for section, entries in sections(reference()).items():
         lines += [
             "",
             f"## {section}",
@@ -110,21 +111,24 @@ def _pipes(entry: Entry) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _entries(section: str, prefix: str, model: type[Table], names: Names, studies: tuple[str, ...]) -> Iterator[Entry]:
+def _entries(section: str, prefix: str, model: type[Table], studies: tuple[str, ...]) -> Iterator[Entry]:
     """The settings of one model; the field that says which kind of table it is stands for the kind."""
     meanings, tag = attribute_docstrings(model), TAGS.get(section)
     kinds = (str(model.model_fields[tag].default),) if tag else ()
     for name, field in model.model_fields.items():
-        kind, unit, valid = _read(field.annotation, field.metadata, names)
+        kind, unit, valid = _read(field.annotation, field.metadata)
         default, meaning = _default(field), meanings.get(name, "")
         if name == tag:
             default, meaning = _chosen(studies[0], section), inspect.cleandoc(model.__doc__ or "")
-        yield Entry(section, prefix + name, studies, kinds, kind, default, unit, valid, meaning)
+        yield Entry(section, shown(prefix + name), studies, kinds, kind, default, unit, valid, meaning)
 
 
 def _chosen(study: str, table: str) -> str:
-    """The kind of a table that a run has unless told otherwise."""
-    default = RUN_TYPES[study].model_fields[table].default
+    """The kind of a table that a run has unless told otherwise; empty where the table itself says so."""
+    if "." in table:
+        return ""
+    field = RUN_TYPES[study].model_fields.get(table)
+    default = field.default if field else None
     return show_value(getattr(default, TAGS[table])) if isinstance(default, BaseModel) else REQUIRED
 
 
@@ -148,15 +152,18 @@ def _default(field: FieldInfo) -> str:
     return show_value(str(value) if isinstance(value, Duration) else value)
 
 
-def _read(annotation: Any, metadata: Iterable[Any], names: Names) -> tuple[str, str, tuple[str, ...]]:
+def _read(annotation: Any, metadata: Iterable[Any]) -> tuple[str, str, tuple[str, ...]]:
     """Type, unit and valid values of an annotation and what is attached to it."""
     marks = [mark for each in metadata for mark in (each.metadata if isinstance(each, FieldInfo) else [each])]
+    for mark in marks:
+        if isinstance(mark, PlainValidator) and isinstance(mark.func, OneOf):
+            return "name or table", "", tuple(FUNCTIONS[mark.func.kind])
     form = next((mark for mark in marks if isinstance(mark, Form)), None)
     if form:
         return form.name, "", form.examples
     unit = next((mark.name for mark in marks if isinstance(mark, Unit)), "")
     checks = [mark.func for mark in marks if isinstance(mark, AfterValidator)]
-    valid = tuple(name for check in checks if isinstance(check, Name) for name in names.get(check.vocabulary, ()))
+    valid = tuple(name for check in checks if isinstance(check, Name) for name in NAMES[check.kind])
     valid = valid or tuple(
         f"{sign} {getattr(mark, bound)}"
         for mark in marks
@@ -166,14 +173,14 @@ def _read(annotation: Any, metadata: Iterable[Any], names: Names) -> tuple[str, 
     inner: tuple[str, str, tuple[str, ...]]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        inner = _read(arguments[0], arguments[1:], names)
+        inner = _read(arguments[0], arguments[1:])
     elif origin in (Union, UnionType):
-        parts = [_read(each, (), names) for each in arguments if each is not type(None)]
+        parts = [_read(each, ()) for each in arguments if each is not type(None)]
         inner = " or ".join(part[0] for part in parts), parts[0][1], tuple(v for part in parts for v in part[2])
     elif origin is Literal:
         inner = "text", "", tuple(map(str, arguments))
     elif origin in (list, tuple):
-        kind, inner_unit, inner_valid = _read(arguments[0], (), names)
+        kind, inner_unit, inner_valid = _read(arguments[0], ())
         plural = f"{kind}s" if kind in ("integer", "number", "table", "text") else "pairs"
         inner = f"list of {plural}", inner_unit, inner_valid
     else:
@@ -182,7 +189,9 @@ def _read(annotation: Any, metadata: Iterable[Any], names: Names) -> tuple[str, 
 
 
 def attribute_docstrings(model: type[Table]) -> dict[str, str]:
-    """Field -> the string below it in the source of the class, as one line."""
+    """Field -> the string below it in the source of the class, as one line; of a function's settings, what it says."""
+    if issubclass(model, Choice):
+        return {name: field.description or "" for name, field in model.model_fields.items()}
     found: dict[str, str] = {}
     for each in reversed([each for each in model.__mro__ if issubclass(each, Table) and each is not Table]):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body

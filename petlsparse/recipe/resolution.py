@@ -7,14 +7,12 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.errors import Problem
 from petlsparse.recipe.excludes import Excludes
-from petlsparse.recipe.fields import Names
-from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.origins import KeyPath, Origins
 from petlsparse.recipe.outline import Outline
 from petlsparse.recipe.places import Places
 from petlsparse.recipe.points import Point, Setting, number_of_points, points
-from petlsparse.recipe.problems import explain, key_of, unknown_key, valid_keys
-from petlsparse.recipe.schema import Run, fields_of, keys_of, validate_run
+from petlsparse.recipe.problems import explain, key_of, table_of, unknown_key, valid_keys
+from petlsparse.recipe.schema import Run, fields_of, flat, keys_of, nested, table_and_field, validate_run
 
 MAX_SIZE = 100_000
 """Runs of a recipe, before excludes: beyond this a slip of the pen is likelier than an intention."""
@@ -26,7 +24,7 @@ _GIVEN_ELSEWHERE = {
 
 
 def resolve_runs(
-    outline: Outline, origins: Origins, names: Names | None = None, unusable: Collection[str] = ()
+    outline: Outline, origins: Origins, unusable: Collection[str] = ()
 ) -> tuple[tuple[Run, ...], Places, list[Problem]]:
     """The runs of a recipe, each once, seeds innermost; where their settings stand; and all problems, each once.
 
@@ -44,7 +42,7 @@ def resolve_runs(
     runs: dict[str, Run] = {}
     numbers: dict[str, int] = {}
     arms: dict[str, int] = {}
-    excludes = Excludes(outline, origins, names)
+    excludes = Excludes(outline, origins)
     problems = [*_unused(fits, study, origins), *excludes.problems]
     for number, (point, _) in enumerate(fits):
         values = point.values()
@@ -54,13 +52,13 @@ def resolve_runs(
             if key in values
         ]
         try:
-            run = validate_run({**nest(values), "study": study, "seed": seeds[0]}, names)
+            run = validate_run({**nested(values), "study": study, "seed": seeds[0]})
         except ValidationError as invalid:
             if not excludes.exclude(values, point.excludes):
                 found = [_problem(error, point, study, origins, unusable) for error in invalid.errors()]
                 problems += [problem for problem in found if problem]
             continue
-        resolved = flatten(run.settings())
+        resolved = flat(run.settings())
         left = [seed for seed in seeds if not excludes.exclude(resolved | {"seed": seed}, point.excludes)]
         for seeded in run.with_seeds(left):
             runs.setdefault(seeded.run_id, seeded)
@@ -79,7 +77,7 @@ def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, ori
     unused: dict[tuple[KeyPath, str], dict[str, None]] = {}
     for point, left_out in fits:
         for key, setting in left_out.items():
-            table, _, field = key.partition(".")
+            table, field = table_and_field(key)
             if setting.path not in used:
                 fields = fields_of(study, table, point.kind(table)) or ()
                 unused.setdefault((_key(setting.path), field), {}).update(dict.fromkeys(fields))
@@ -97,7 +95,7 @@ def _problem(
     path = point.place(key)
     if error["type"] == "extra_forbidden":
         path = _key(path)
-    valid = valid_keys(study, key, point.kind(str(key[0])))
+    valid = valid_keys(study, key, point.kind(table_of(key)))
     return explain(error, origins.where(path), valid, _elsewhere(study, key))
 
 

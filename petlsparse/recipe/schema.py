@@ -1,7 +1,7 @@
 """The run: one fully resolved training, one configuration and one seed, as frozen torch-free data.
 
-The names of tables and fields become the columns of the result tables. A field added later declares
-`HashNeutral`, or every stored run would lose its identity.
+The names of tables and fields become the columns of the result tables. A setting added later, of a table or of a
+function, declares `HashNeutral`, or every stored run would lose its identity.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,47 +9,36 @@ from functools import cache, cached_property, reduce
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Self, TypeAlias, Union, get_args, get_origin
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, PlainValidator, SerializeAsAny, ValidationError
 
-from petlsparse.recipe.fields import (
-    BelowOne,
-    Colour,
-    Count,
-    Counts,
-    HashNeutral,
-    Index,
-    Name,
-    Names,
-    Part,
-    Pixels,
-    Table,
-)
+from petlsparse.recipe.fields import FUNCTIONS, Colour, Name, OneOf
 from petlsparse.recipe.identity import canonical_json, run_id, run_ids
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
-from petlsparse.recipe.nesting import flatten
+from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Training
+from petlsparse.settings import Choice, Count, HashNeutral, Index, Part, Pixels, Table
 
 
 class Data(Table):
     """What is trained on."""
 
-    name: Annotated[str, AfterValidator(Name("datasets"))]
+    name: Annotated[str, AfterValidator(Name("data set"))]
     """The data set; `folder:NAME` is a tree of class folders."""
     image_size: Pixels | None = None
     """Side that images are resized to; their own unless given. adapter-search: the backbone's, see `backbone`."""
     train_examples: Count | None = None
     """Train on a class-balanced part of so many images, the same for all seeds; on all unless given."""
-    augment: Annotated[str, AfterValidator(Name("augmentations"))] = "none"
+    augment: Annotated[str, AfterValidator(Name("augmentation"))] = "none"
     """How training images are varied, anew in every epoch."""
-    fit: Literal["train", "train+val"] = "train"
+    train_on: Literal["train", "train+val"] = "train"
     """The part trained on; `train+val` leaves no validation, so that the last weights are tested."""
-    image_fit: Annotated[Literal["resize", "crop"], HashNeutral("resize")] = "resize"
+    image_fit: Literal["resize", "crop"] = "resize"
     """How images of a folder become squares: both sides resized, or the middle cut out, its shape kept."""
-    background: Annotated[Colour, HashNeutral("white")] = "white"
+    background: Colour = "white"
     """What transparent pixels of a folder's images are laid over."""
-    val_fraction: Annotated[Part, HashNeutral(0.1)] = 0.1
+    val_fraction: Part = 0.1
     """Validation part of a folder that has none: of what is left after the test part, in proportion to the classes."""
-    test_fraction: Annotated[Part, HashNeutral(0.2)] = 0.2
+    test_fraction: Part = 0.2
     """Test part of a folder that has none: of everything, in proportion to the classes."""
 
 
@@ -62,19 +51,8 @@ class Backbone(Table):
     """False: random weights drawn from the run's seed, as a control."""
     image_size: Pixels | None = None
     """Side of the images; what the backbone was trained with unless given."""
-    frozen_precision: Annotated[Literal["float32", "bf16"], HashNeutral("float32")] = "float32"
+    frozen_precision: Literal["float32", "bf16"] = "float32"
     """What its values are rounded to where the trained part takes over."""
-
-
-class Network(Table):
-    """The network trained from scratch."""
-
-    name: Annotated[str, AfterValidator(Name("networks"))]
-    """The architecture."""
-    widths: Counts | None = None
-    """Hidden widths of an `mlp`, [1024, 512] unless given; the others take none."""
-    dropout: BelowOne = 0.0
-    """Probability that an `mlp` drops an activation, before every linear layer; the others take none."""
 
 
 class _Run(Table):
@@ -104,7 +82,7 @@ class _Run(Table):
 
     def flat(self) -> dict[str, Any]:
         """All settings as table columns such as `method_density`; durations and tuples as strings."""
-        columns = flatten(self.settings(), "_")
+        columns = columns_of(self.settings())
         return {key: canonical_json(value) if isinstance(value, list) else value for key, value in columns.items()}
 
 
@@ -113,7 +91,7 @@ class SparseRun(_Run):
 
     study: Literal["dst-sweep"] = "dst-sweep"
     data: Data
-    network: Network
+    network: Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("network"))]
     method: SparseMethod
     optimizer: Optimizer
     schedule: Schedule = Constant()
@@ -140,43 +118,153 @@ RUN_TYPES: Mapping[str, type[SparseRun] | type[AdapterRun]] = MappingProxyType(
     {"dst-sweep": SparseRun, "adapter-search": AdapterRun}
 )
 
-TAGS: Mapping[str, str] = MappingProxyType({"method": "kind", "optimizer": "name", "schedule": "name"})
-"""The tables that come in several kinds, with the key that says which."""
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "network": "name",
+        "method": "kind",
+        "method.criterion": "name",
+        "method.growth": "name",
+        "method.placement": "name",
+        "optimizer": "name",
+        "schedule": "name",
+    }
+)
+"""The tables that come in several kinds, with the key that says which.
+
+One inside another is written as its name alone where it needs nothing else, `criterion = "snip"`; the dotted key of
+that name, and its column, is that of the table.
+"""
+
+_FUNCTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "network": "network",
+        "method.criterion": "criterion",
+        "method.growth": "growth rule",
+        "method.placement": "placement",
+    }
+)
+"""The tables whose kinds are functions: what these are, as a key of `fields.FUNCTIONS`."""
+
+_INNER = tuple(table for table in TAGS if "." in table)
 
 
-def validate_run(settings: Mapping[str, Any], names: Names | None = None) -> Run:
+def tag_key(table: str) -> str:
+    """The dotted key that says which kind a table of several kinds is."""
+    return table if table in _INNER else f"{table}.{TAGS[table]}"
+
+
+def table_and_field(key: str) -> tuple[str, str]:
+    """The table that a dotted key belongs to, and what it is there: "method.criterion" is a field of "method"."""
+    table = next((f"{inner}." for inner in _INNER if key.startswith(f"{inner}.")), f"{key.partition('.')[0]}.")
+    return table.removesuffix("."), key.removeprefix(table) if key.startswith(table) else ""
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    return {shown(key): value for key, value in flatten(settings).items()}
+
+
+def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings by the columns of the tables."""
+    return {key.replace(".", "_"): value for key, value in flat(settings).items()}
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted key as nested tables."""
+    return nest({written(key) if not isinstance(value, dict) else key: value for key, value in settings.items()})
+
+
+def shown(key: str) -> str:
+    """A dotted key as it is shown: without the "name" of a table inside another."""
+    inner = key.removesuffix(".name")
+    return inner if inner in _INNER else key
+
+
+def written(key: str) -> str:
+    """A dotted key as a path to a value in nested tables."""
+    return f"{key}.name" if key in _INNER else key
+
+
+def tables(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings, in part, with names that stand for tables as tables: `criterion = "snip"`."""
+    whole = dict(settings)
+    for table, tag in TAGS.items():
+        outer, _, inner = table.rpartition(".")
+        if not outer and tag == "name" and isinstance(whole.get(table), str):
+            whole[table] = {"name": whole[table]}
+        elif isinstance(whole.get(outer), Mapping) and isinstance(whole[outer].get(inner), str):
+            whole[outer] = {**whole[outer], inner: {"name": whole[outer][inner]}}
+    return whole
+
+
+def validate_run(settings: Mapping[str, Any]) -> Run:
     """The run described by `settings`, which name a valid `study`; may raise pydantic's ValidationError."""
-    return RUN_TYPES[settings["study"]].model_validate(dict(settings), context=names)
+    return RUN_TYPES[settings["study"]].model_validate(tables(settings))
+
+
+def tables_of(study: str) -> tuple[str, ...]:
+    """The tables of a run of `study` by dotted key; one inside another follows it."""
+    found = []
+    for table in RUN_TYPES[study].model_fields:
+        found += [table, *(inner for inner in _INNER if inner.startswith(f"{table}."))]
+    return tuple(table for table in found if models_of(study, table))
+
+
+def models_of(study: object, table: str) -> list[type[Table]]:
+    """The models of a table of a run, one for each of its kinds; none if there is no such table."""
+    if not isinstance(study, str) or study not in RUN_TYPES:
+        return []
+    outer, _, inner = table.rpartition(".")
+    if outer and not any(inner in model.model_fields for model in models_of(study, outer)):
+        return []
+    if not outer and table not in RUN_TYPES[study].model_fields:
+        return []
+    if table in _FUNCTIONS:
+        kind = _FUNCTIONS[table]
+        return [OneOf(kind).model(name) for name in FUNCTIONS[kind]]
+    annotation = RUN_TYPES[study].model_fields[table].annotation
+    models = get_args(annotation) or (annotation,)
+    return [model for model in models if isinstance(model, type) and issubclass(model, Table)]
 
 
 def fields_of(study: object, table: str, kind: object = None) -> tuple[str, ...] | None:
     """The settings of a table of a run, of the given kind if it has several; None if there is no such table."""
-    for model in models_of(study, table):
+    models = models_of(study, table)
+    if models and table in _FUNCTIONS and isinstance(kind, str):
+        try:
+            return tuple(OneOf(_FUNCTIONS[table]).model(kind).model_fields)
+        except ValidationError:
+            return None
+    for model in models:
         if table not in TAGS or model.model_fields[TAGS[table]].default == kind:
             return tuple(model.model_fields)
     return None
 
 
+@cache
 def keys_of(study: str) -> tuple[str, ...]:
     """The dotted keys of all settings that a run of `study` can have, of all kinds, and "seed"."""
-    tables = RUN_TYPES[study].model_fields
-    keys = [f"{table}.{name}" for table in tables for model in models_of(study, table) for name in model.model_fields]
-    return (*dict.fromkeys(keys), "seed")
+    return (*_fields(study), "seed")
 
 
 def setting_types(study: str) -> dict[str, type]:
     """The columns of all settings that a run of `study` can have, of all kinds, in order, with their types.
 
     These are bool, int, float, str and list; durations are strings. A column that is a whole number in one kind and
-    any number in another is a float.
+    any number in another is a float. Settings of functions in files of the user's are not among them.
     """
-    columns: dict[str, type] = {}
-    for table in RUN_TYPES[study].model_fields:
+    types = {key.replace(".", "_"): reduce(_common, map(_plain_type, found)) for key, found in _fields(study).items()}
+    return types | {"seed": int}
+
+
+def _fields(study: str) -> dict[str, list[Any]]:
+    """Dotted key of every setting -> its annotations in all kinds of its table."""
+    found: dict[str, list[Any]] = {}
+    for table in tables_of(study):
         for model in models_of(study, table):
             for name, field in model.model_fields.items():
-                column, found = f"{table}_{name}", _plain_type(field.annotation)
-                columns[column] = _common(columns.get(column, found), found)
-    return columns | {"seed": int}
+                found.setdefault(shown(f"{table}.{name}"), []).append(field.annotation)
+    return found
 
 
 def _plain_type(annotation: Any) -> type:
@@ -198,7 +286,7 @@ def _common(one: type, other: type) -> type:
 
 def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that were added after runs had been stored, as the row of a run that lacks them is to be read."""
-    kinds = tuple(columns.get(f"{table}_{tag}") for table, tag in TAGS.items())
+    kinds = tuple(columns.get(tag_key(table).replace(".", "_")) for table in TAGS)
     return {name: value for name, value in _neutral(columns["study"], kinds).items() if columns.get(name) is None}
 
 
@@ -206,20 +294,11 @@ def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 def _neutral(study: str, kinds: tuple[Any, ...]) -> Mapping[str, Any]:
     chosen = dict(zip(TAGS, kinds, strict=True))
     return {
-        f"{table}_{name}": mark.value
-        for table in (RUN_TYPES[study].model_fields if study in RUN_TYPES else ())
+        f"{table}.{name}".replace(".", "_"): mark.value
+        for table in (tables_of(study) if study in RUN_TYPES else ())
         for model in models_of(study, table)
         if table not in TAGS or model.model_fields[TAGS[table]].default == chosen[table]
         for name, field in model.model_fields.items()
         for mark in field.metadata
         if isinstance(mark, HashNeutral)
     }
-
-
-def models_of(study: object, table: str) -> list[type[Table]]:
-    """The models of a table of a run, one for each of its kinds; none if there is no such table."""
-    if not isinstance(study, str) or study not in RUN_TYPES or table not in RUN_TYPES[study].model_fields:
-        return []
-    annotation = RUN_TYPES[study].model_fields[table].annotation
-    models = get_args(annotation) or (annotation,)
-    return [model for model in models if isinstance(model, type) and issubclass(model, Table)]

@@ -49,8 +49,10 @@ def best_of(
     """
     groups = [_drawn(each, candidates, seed) for each in _groups(recipe)]
     tried = [run for group in groups if len(group) > 1 for runs in group.values() for run in runs]
-    if any(run.data.fit != "train" for run in tried):
-        raise UserError(Problem("best-of chooses on validation, which is trained on here", "data.fit", "train+val"))
+    if any(run.data.train_on != "train" for run in tried):
+        raise UserError(
+            Problem("best-of chooses on validation, which is trained on here", "data.train_on", "train+val")
+        )
     used = {run.seed for run in recipe.runs}
     fresh = list(islice((number for number in count(1) if number not in used), repeats))
     results: Mapping[str, Result] = {}
@@ -65,7 +67,7 @@ def best_of(
 
 
 def _trained_on(part: str, run: Run) -> Run:
-    return run.model_copy(update={"data": run.data.model_copy(update={"fit": part})})
+    return run.model_copy(update={"data": run.data.model_copy(update={"train_on": part})})
 
 
 def _groups(recipe: Recipe) -> list[Configurations]:

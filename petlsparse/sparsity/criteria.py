@@ -1,21 +1,24 @@
 """Pruning criteria of arXiv 2306.12230: which active weights of a layer go at a topology update.
 
 A criterion is a function from the active weights to their importance, (n,): the larger, the more important. Inactive
-entries never matter. Its keyword arguments are its settings. The released code adds offsets (1e-5, 1) and ranks the
+entries never matter. Its keyword arguments are its settings in a recipe; recipes are read without torch, so that no
+module that holds criteria imports it at the top. The released code adds offsets (1e-5, 1) and ranks the
 whole tensor, to keep inactive entries below active ones; scoring the active ones alone needs no offset, and equal
 scores stay comparable.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+from petlsparse.settings import NonNegative
 
-from petlsparse.sparsity.selection import lowest, lowest_of_each_sign
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class ActiveWeights(NamedTuple):
@@ -34,27 +37,22 @@ class Criterion:
     """A score and the rule that selects by it.
 
     Attributes:
-        function: (active weights, settings by name) -> importance of each, (n,).
+        function: (active weights, settings as keyword arguments) -> importance of each, (n,).
         reads_gradient: the score pairs weights with the gradient taken at them, so the update must come before the
             optimizer step.
         draws: the function draws from the generator. One that does not is elementwise, and computed for many layers at
             once.
-        select: (scores (n,), counts, sizes of segments) -> which ones go, as a boolean tensor (n,).
-        settings: of the function, by name; what is not given is left at its default.
+        of_each_sign: as many positive as negative scores go, those closest to zero; otherwise the lowest.
+        settings: keyword arguments of the function; what is not given is left at its default.
     """
 
     function: Callable[..., Tensor]
     reads_gradient: bool
     draws: bool = False
-    select: Callable[[Tensor, Sequence[int], Sequence[int]], Tensor] = lowest
-    settings: tuple[tuple[str, float], ...] = ()
+    of_each_sign: bool = False
+    settings: tuple[tuple[str, object], ...] = ()
 
-    @property
-    def setting_names(self) -> list[str]:
-        """The settings that the function takes: its arguments after the first."""
-        return list(inspect.signature(self.function).parameters)[1:]
-
-    def configured(self, **settings: float) -> "Criterion":
+    def configured(self, **settings: object) -> Criterion:
         """The same with other settings."""
         return replace(self, settings=tuple(settings.items()))
 
@@ -73,16 +71,21 @@ def magnitude(active: ActiveWeights) -> Tensor:
     return active.weight.abs()
 
 
-@partial(Criterion, reads_gradient=False, select=lowest_of_each_sign)
+@partial(Criterion, reads_gradient=False, of_each_sign=True)
 def set_intended(active: ActiveWeights) -> Tensor:
     """SET (1707.04780): as many positive as negative weights go, those closest to zero; exactly the drop fraction."""
     return active.weight
 
 
 @partial(Criterion, reads_gradient=True)
-def mest(active: ActiveWeights, *, mest_lambda: float = 1.0) -> Tensor:
-    """MEST (2110.14032): small weights that do not change go."""
-    return active.weight.abs() + mest_lambda * active.gradient.abs()
+def mest(active: ActiveWeights, *, lambda_: NonNegative = 1.0) -> Tensor:
+    """MEST (2110.14032): small weights that do not change go.
+
+    Args:
+        active: see `ActiveWeights`.
+        lambda_: weight of the gradient.
+    """
+    return active.weight.abs() + lambda_ * active.gradient.abs()
 
 
 @partial(Criterion, reads_gradient=True)
@@ -106,6 +109,8 @@ def sensitivity(active: ActiveWeights) -> Tensor:
 @partial(Criterion, reads_gradient=False, draws=True)
 def random(active: ActiveWeights) -> Tensor:
     """Any weights go, uniformly. Drawn on the generator's device, in float64 so that ties do not occur."""
+    import torch
+
     generator = active.generator
     draw = torch.rand(active.weight.shape, generator=generator, dtype=torch.float64, device=generator.device)
     return draw.to(active.weight.device)

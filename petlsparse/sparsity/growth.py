@@ -1,23 +1,29 @@
 """Growth rules: which inactive weights of a layer become active at a topology update.
 
-A rule scores every weight of a layer, (N,), the largest grow first; the update passes over those that are active.
-Those just pruned are candidates like any other.
+A rule is a function from all weights of a layer to the urgency of growing each, (N,), the largest first; the update
+passes over those that are active. Those just pruned are candidates like any other. Its keyword arguments are its
+settings in a recipe, which is read without torch (see `criteria`).
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
-class GrowthScore(Protocol):
-    """Urgency of growing each weight, shaped like `gradient`: a new tensor, which the update writes into."""
+class AllWeights(NamedTuple):
+    """What a growth rule sees of a layer."""
 
-    def __call__(self, gradient: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Larger grows first."""
-        ...
+    gradient: Tensor
+    """(N,), of the loss in the iteration of the update; zeros for a rule that does not read it."""
+    generator: torch.Generator
+    """Source of randomness."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +31,39 @@ class Growth:
     """Which weights grow.
 
     Attributes:
-        score: urgency of growing each weight; None for any, uniformly without replacement.
+        function: (all weights, settings as keyword arguments) -> urgency of growing each, a new tensor (N,); None for
+            any, uniformly without replacement.
         reads_gradient: it does, so that the gradient must be computed where weights are inactive, too.
-        draws: the score draws from the generator. One that does not is elementwise, and computed for many runs at once.
+        draws: the function draws from the generator. One that does not is elementwise, and computed for many runs at
+            once.
+        settings: keyword arguments of the function; what is not given is left at its default.
+        about: what it does, where no function says so.
     """
 
-    score: GrowthScore | None
+    function: Callable[..., Tensor] | None
     reads_gradient: bool
     draws: bool = False
+    settings: tuple[tuple[str, object], ...] = ()
+    about: str = ""
+
+    def configured(self, **settings: object) -> Growth:
+        """The same with other settings."""
+        return replace(self, settings=tuple(settings.items()))
+
+    def score(self, weights: AllWeights) -> Tensor:
+        """Urgency of growing each weight, (N,)."""
+        assert self.function is not None
+        return self.function(weights, **dict(self.settings))
 
 
-random = Growth(None, reads_gradient=False)
-"""Any (SET, 1707.04780), in exact number where the code of 2306.12230 flips coins."""
+random = Growth(
+    None,
+    reads_gradient=False,
+    about="Any weights, uniformly (SET, 1707.04780), in exact number where the code of 2306.12230 flips coins.",
+)
 
 
 @partial(Growth, reads_gradient=True)
-def steepest(gradient: Tensor, *, generator: torch.Generator) -> Tensor:
+def steepest(weights: AllWeights) -> Tensor:
     """Where the loss would fall fastest (RigL, 1911.11134)."""
-    return gradient.abs()
+    return weights.gradient.abs()

@@ -27,20 +27,20 @@ class SparseTraining:
     that is dense in a sparse network is exempt from updates; a network that is dense throughout is updated throughout.
 
     Deviations from the released code, which are its options here: grown weights restart from zero even if just pruned
-    (`TopologyUpdates.regrown`), and optimizer state is zero wherever a weight is inactive (`state`), so that grown
-    weights have no history and both backends train the same.
+    (`TopologyUpdates.regrown`), and optimizer state is zero wherever a weight is inactive (`optimizer_state`), so that
+    grown weights have no history and both backends train the same.
 
     Args:
         model: trained in place; its weights are masked at once.
         counts: layer name -> active weights, for all layers of `maskable(model)`.
         mask_generator: source of the initial masks, used here and never again.
         updates: None trains with the initial masks throughout.
-        state: "masked", or "dense" to leave the optimizer's state alone.
+        optimizer_state: "masked", or "dense" to leave the optimizer's state alone.
         backends: layer name -> "masked" or "csr" (`csr.convertible` ones, which are replaced in the model); others are
             masked.
 
     Raises:
-        UserError: state "dense" together with a layer that holds its active weights only.
+        UserError: optimizer state "dense" together with a layer that holds its active weights only.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class SparseTraining:
         *,
         mask_generator: torch.Generator,
         updates: TopologyUpdates | None = None,
-        state: Literal["masked", "dense"] = "masked",
+        optimizer_state: Literal["masked", "dense"] = "masked",
         backends: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        if state == "dense" and "csr" in backends.values():
-            message = 'csr layers have no optimizer state of inactive weights to keep; state must be "masked"'
-            raise UserError(Problem(message, "method.state", state))
+        if optimizer_state == "dense" and "csr" in backends.values():
+            message = 'csr layers have no optimizer state of inactive weights to keep; must be "masked"'
+            raise UserError(Problem(message, "method.optimizer_state", optimizer_state))
         self.model = model
         self.updates = updates
         self.layers: dict[str, SparseLayer] = {}
@@ -70,7 +70,7 @@ class SparseTraining:
             if backends.get(name) == "csr":
                 self.layers[name] = Csr(convert(model, name, mask), updates=updates is not None)
             else:
-                self.layers[name] = Masked(weight, mask, masks_state=state == "masked")
+                self.layers[name] = Masked(weight, mask, masks_state=optimizer_state == "masked")
         if "csr" in backends.values():
             match_layout(model)
         self.log = TopologyLog(self.masks, explores=updates is not None)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from petlsparse.sparsity.criteria import ActiveWeights, Criterion
-from petlsparse.sparsity.growth import Growth
+from petlsparse.sparsity.growth import AllWeights, Growth
 from petlsparse.sparsity.indices import indices_of, mask_of
-from petlsparse.sparsity.selection import lowest, random_subset
+from petlsparse.sparsity.selection import lowest, lowest_of_each_sign, random_subset
 
 
 def initial_mask(shape: Sequence[int], count: int, generator: torch.Generator) -> Tensor:
@@ -114,7 +114,7 @@ def update_topology(
         sizes = layer.counts
         if rules.scope == "neuron":
             drops, sizes = _by_neuron(layer, drops)
-        yield _updated(layer, rules.criterion.select(score, drops, sizes), rules.growth, generators)
+        yield _updated(layer, _select(rules.criterion)(score, drops, sizes), rules.growth, generators)
 
 
 def _importance(criterion: Criterion, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
@@ -125,6 +125,11 @@ def _importance(criterion: Criterion, layer: LayerView, generators: Sequence[tor
     return torch.cat([criterion.score(ActiveWeights(*each)) for each in zip(*rows, generators, strict=True)])
 
 
+def _select(criterion: Criterion) -> Callable[[Tensor, Sequence[int], Sequence[int]], Tensor]:
+    """(scores (n,), counts, sizes of segments) -> which ones go, as a boolean tensor (n,)."""
+    return lowest_of_each_sign if criterion.of_each_sign else lowest
+
+
 def _globally(
     criterion: Criterion, layers: Sequence[LayerView], scores: Sequence[Tensor], fractions: Sequence[float]
 ) -> list[Tensor]:
@@ -132,7 +137,7 @@ def _globally(
     by_layer = [torch.split(score, [*layer.counts]) for score, layer in zip(scores, layers, strict=True)]
     by_row = [torch.cat(row) for row in zip(*by_layer, strict=True)]
     drops = [sum(drop_count(fraction, layer.counts[i]) for layer in layers) for i, fraction in enumerate(fractions)]
-    chosen = criterion.select(torch.cat(by_row), drops, [len(row) for row in by_row])
+    chosen = _select(criterion)(torch.cat(by_row), drops, [len(row) for row in by_row])
     rows = [
         torch.split(row, [layer.counts[i] for layer in layers])
         for i, row in enumerate(torch.split(chosen, [len(row) for row in by_row]))
@@ -160,7 +165,7 @@ def _updated(layer: LayerView, chosen: Tensor, growth: Growth, generators: Seque
     pruned, kept = layer.active[indices_of(chosen)], layer.active[indices_of(~chosen)]
     missing = [len(pruned)] if rows == 1 else torch.bincount(pruned // size, minlength=rows).tolist()
     now = mask_of(kept, rows * size)
-    if growth.score is None:
+    if growth.function is None:
         free = [random_inactive(*each) for each in zip(now.view(rows, size), missing, generators, strict=True)]
         grown = torch.cat([row + i * size for i, row in enumerate(free)])
     else:
@@ -172,14 +177,13 @@ def _updated(layer: LayerView, chosen: Tensor, growth: Growth, generators: Seque
 
 def _urgency(growth: Growth, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
     """The growth rule's scores, (M * N,): row by row where it draws, else of all at once."""
-    assert growth.score is not None
     slopes = (
         layer.dense_gradient() if growth.reads_gradient else layer.gradients.new_zeros(len(generators) * layer.size)
     )
     if not growth.draws:
-        return growth.score(slopes, generator=generators[0])
+        return growth.score(AllWeights(slopes, generators[0]))
     rows = zip(slopes.view(len(generators), -1), generators, strict=True)
-    return torch.cat([growth.score(row, generator=of) for row, of in rows])
+    return torch.cat([growth.score(AllWeights(*each)) for each in rows])
 
 
 def random_inactive(active: Tensor, count: int, generator: torch.Generator) -> Tensor:

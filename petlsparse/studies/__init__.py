@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -21,27 +21,6 @@ STUDIES = {
     "dst-sweep": "petlsparse.studies.dst_sweep:STUDY",
 }
 """Study name -> its `study.Study`."""
-
-
-def names() -> Mapping[str, Collection[str]]:
-    """Every name a recipe may use, by kind: what recipe validation checks against. Imports no torch."""
-    from petlsparse.adapters import PLACEMENTS
-    from petlsparse.data import AUGMENTATIONS, DATASETS
-    from petlsparse.networks import NETWORKS
-    from petlsparse.sparsity import CRITERIA, DISTRIBUTIONS, DROP_SCHEDULES, GROWTHS
-    from petlsparse.training.metrics import METRICS
-
-    return {
-        "datasets": [*DATASETS, "folder:"],
-        "augmentations": AUGMENTATIONS,
-        "networks": NETWORKS,
-        "distributions": DISTRIBUTIONS,
-        "criteria": CRITERIA,
-        "growths": GROWTHS,
-        "drop_schedules": DROP_SCHEDULES,
-        "placements": PLACEMENTS,
-        "metrics": METRICS,
-    }
 
 
 @dataclass(frozen=True)

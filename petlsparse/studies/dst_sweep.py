@@ -27,6 +27,7 @@ from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.geometry import geometries
+from petlsparse.sparsity.growth import Growth
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import Rules
@@ -49,9 +50,7 @@ def assemble(
     dataset = shared_data(run.data)
     shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
     with seeded(run.seed, "init"):
-        network = build_network(
-            run.network.name, shape, dataset.classes, widths=run.network.widths, dropout=run.network.dropout
-        )
+        network = build_network(run.network.name, shape, dataset.classes, **run.network.arguments())
     steps = total_steps(run, len(dataset.train))
     shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     total = sum(p.numel() for p in network.parameters())
@@ -119,8 +118,8 @@ def _obstacle(run: SparseRun, device: torch.device) -> str | None:
     """Why no layer of the run can hold its active weights only."""
     if device.type != "cpu" or run.training.precision != "float32":
         return "truly sparse layers compute on the CPU in float32"
-    if isinstance(run.method, Dst) and run.method.state == "dense":
-        return 'truly sparse layers keep no optimizer state of inactive weights, as method.state = "dense" wants'
+    if isinstance(run.method, Dst) and run.method.optimizer_state == "dense":
+        return 'truly sparse layers keep no state of inactive weights, as method.optimizer_state = "dense" wants'
     return None
 
 
@@ -138,18 +137,19 @@ def _method(
         active,
         mask_generator=stream(run.seed, "masks"),
         updates=updates,
-        state=run.method.state if isinstance(run.method, Dst) else "masked",
+        optimizer_state=run.method.optimizer_state if isinstance(run.method, Dst) else "masked",
         backends=backends,
     )
 
 
 def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> TopologyUpdates:
     """When and how the topology changes in a training of so many steps."""
-    criterion: Criterion = resolve(CRITERIA, settings.criterion, "criterion")
+    criterion: Criterion = resolve(CRITERIA, settings.criterion.name, "criterion")
+    growth: Growth = resolve(GROWTHS, settings.growth.name, "growth rule")
     return TopologyUpdates(
         rules=Rules(
-            criterion.configured(**{name: getattr(settings, name) for name in criterion.setting_names}),
-            resolve(GROWTHS, settings.growth, "growth rule"),
+            criterion.configured(**settings.criterion.arguments()),
+            growth.configured(**settings.growth.arguments()),
             settings.scope,
         ),
         generator=generator,

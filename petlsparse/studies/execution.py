@@ -90,7 +90,7 @@ def execute(
 
         def conclude(member: Member, result: RunResult) -> None:
             i, one = index[member]
-            whole = concluded(one, result, keep=output.keep)
+            whole = concluded(one, result, keep=output.save_weights)
             if stacked:
                 whole.provenance_extra["cohort"] = len(prepared)
             done(i, whole)

@@ -89,7 +89,7 @@ class Adapters(Tuner):
 
     def edges(self, settings: methods.Adapters, backbone: ResidualStream) -> tuple[Edge, ...]:
         """In canonical order."""
-        return select_edges(settings.placement, backbone.nodes, **settings.placement_options())
+        return select_edges(settings.placement.name, backbone.nodes, **settings.placement.arguments())
 
     def build(self, settings: methods.Adapters, backbone: ResidualStream, classes: int, **how: Any) -> TunedModel:
         """One adapter on each edge."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from petlsparse.errors import Problem, UserError, unknown_name
-from petlsparse.recipe.nesting import flatten
+from petlsparse.recipe.schema import columns_of
 from petlsparse.tracking.atomic import rename_aside
 from petlsparse.tracking.columns import DOCUMENTED, SETTINGS
 from petlsparse.tracking.parts import (
@@ -22,7 +22,7 @@ from petlsparse.tracking.parts import (
     schema_version,
     write_parquet,
 )
-from petlsparse.tracking.record import SCHEMA_VERSION, Record, refuse_newer
+from petlsparse.tracking.record import SCHEMA_VERSION, Record, refuse_other
 from petlsparse.tracking.store import Damaged, Stamp, Store
 from petlsparse.tracking.tables import (
     COST,
@@ -169,7 +169,8 @@ def _written(
     if table is None:
         return None
     version = schema_version(table)
-    refuse_newer(version, str(store.table(name)))
+    if version:
+        refuse_other(version, str(store.table(name)))
     if stamps:
         made_from = fingerprint(stamps, store.read_plans().roles)
         return table if (table.schema.metadata or {}).get(MADE_FROM) == made_from else None
@@ -224,7 +225,7 @@ def _runs(records: Sequence[Record]) -> pa.Table:
     rows = []
     dtypes: dict[str, Dtype] = {}
     for record in records:
-        settings = flatten(record.settings, "_")
+        settings = columns_of(record.settings)
         identity = {column.name: getattr(record, column.name) for column in IDENTITY}
         rows.append(settings | record.provenance | record.cost | record.metrics | identity)
         for name in (*record.cost, *record.metrics):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from petlsparse.recipe.identity import RUN_ID
-from petlsparse.recipe.nesting import flatten
+from petlsparse.recipe.schema import columns_of
 from petlsparse.tracking.columns import fits
 from petlsparse.tracking.tables import Dtype
 
@@ -60,6 +60,6 @@ def _misfits(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Values that do not fit the column that bears their name."""
     for section, unknown in _UNDOCUMENTED.items():
         values = document.get(section, {})
-        for name, value in (flatten(values, "_") if section == "settings" else values).items():
+        for name, value in (columns_of(values) if section == "settings" else values).items():
             if not fits(name, value, unknown):
                 yield f"{section}.{name}", value

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from petlsparse.recipe.nesting import flatten
+from petlsparse.recipe.schema import columns_of
 from petlsparse.tracking.record import Record
 
 
@@ -53,4 +53,4 @@ def differing(row: Mapping[str, Any], present: Mapping[str, str]) -> tuple[str, 
 def row_of(record: Record) -> dict[str, Any]:
     """What of a record's row in the runs table says what it rests on: identity, settings and provenance."""
     identity = {"run_id": record.run_id, "study": record.study, "status": record.status}
-    return flatten(record.settings, "_") | record.provenance | identity
+    return columns_of(record.settings) | record.provenance | identity

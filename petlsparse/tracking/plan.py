@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from petlsparse.tracking.record import SCHEMA_VERSION, refuse_newer
+from petlsparse.tracking.record import SCHEMA_VERSION, refuse_other
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Plans:
         """
         try:
             document = json.loads(text)
-            refuse_newer(document["schema_version"], where)
+            refuse_other(document["schema_version"], where)
             commands = tuple(_plan(each) for each in document.get("commands", [document]))
             return cls(commands, _run_ids(document))
         except (TypeError, KeyError, AttributeError, RecursionError) as error:

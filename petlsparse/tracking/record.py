@@ -15,7 +15,9 @@ from typing import Any
 from petlsparse.errors import Problem, UserError
 from petlsparse.tracking.document import check
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_READ = 2
+"""Records of schema 1, before version 0.3, have settings of other names."""
 
 STATUSES = ("done", "failed", "diverged", "interrupted")
 FINAL = ("done", "diverged")
@@ -69,12 +71,12 @@ class Record:
         """Parse a record of this or an older schema.
 
         Raises CorruptRecord when `text` is not a whole record (see `document`), and UserError when its schema is
-        newer than this version of petlsparse. `where` is named in the latter.
+        none that this version of petlsparse reads. `where` is named in the latter.
         """
         try:
             document = json.loads(text)
             version = document["schema_version"]
-            refuse_newer(version, where)
+            refuse_other(version, where)
             for step in range(version, SCHEMA_VERSION):
                 document = UPGRADES[step](document)
             check(document)
@@ -83,10 +85,18 @@ class Record:
             raise CorruptRecord(f"not a run's record: {type(error).__name__}: {error}") from error
 
 
-def refuse_newer(version: object, where: str) -> None:
-    """Raise UserError for a file of a schema this version of petlsparse does not know; TypeError for no version."""
+def refuse_other(version: object, where: str) -> None:
+    """Raise UserError for a file of a schema this version of petlsparse does not read; TypeError for no version."""
     if type(version) is not int:
         raise TypeError("the schema version is a whole number")
+    if version < OLDEST_READ:
+        raise UserError(
+            Problem(
+                f"written by petlsparse 0.2 or older (schema {version}), whose settings had other names: "
+                "use another results folder, and petlsparse 0.2 to read this one",
+                where=where,
+            )
+        )
     if version > SCHEMA_VERSION:
         raise UserError(
             Problem(

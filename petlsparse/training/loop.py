@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from petlsparse.metrics.accuracy import right
 from petlsparse.training.evaluation import Score, batched, evaluate, finite
 from petlsparse.training.member import Member
-from petlsparse.training.metrics.accuracy import right
 from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import derived_seed, stream
 from petlsparse.training.strategy import Strategy

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 from torch import Tensor
 from torch.nn import functional
 
+from petlsparse.metrics import METRICS
+from petlsparse.metrics.metric import Metric
 from petlsparse.registry import resolve
-from petlsparse.training.metrics import METRICS
-from petlsparse.training.metrics.metric import Metric
 
 Reduction = Literal["none", "mean", "sum"]
 

@@ -79,8 +79,8 @@ def test_a_setting_that_follows_the_method_is_named_but_gets_no_column(record: M
 
 
 def test_runs_without_validation_are_marked_as_last_weights(record: Make) -> None:
-    runs = [record(90.0), record(91.0, data_fit="train+val", val_accuracy_best=None)]
-    runs[0]["data_fit"] = "train"
+    runs = [record(90.0), record(91.0, data_train_on="train+val", val_accuracy_best=None)]
+    runs[0]["data_train_on"] = "train"
     table = only(runs)
     columns = {column.header: column.cells for column in columns_of(table)}
     assert columns["test acc. %"] == ("90.00", "91.00 †")

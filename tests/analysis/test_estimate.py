@@ -95,7 +95,7 @@ def test_the_work_grows_with_the_runs_and_not_with_their_square(record: Make) ->
         {"data_train_examples": 100},
         {"data_image_size": 16},
         {"data_augment": "flip"},
-        {"data_fit": "train+val"},
+        {"data_train_on": "train+val"},
         {"backbone_image_size": 64},
         {"training_duration": "6 epochs"},
         {"training_evaluate_every": "1 step"},

@@ -20,23 +20,42 @@ from petlsparse.analysis.quantities import count, duration, memory, percent
             "dst set/gradient d=0.1 update_period=800",
         ),
         (
-            {"kind": "adapters", "placement": "all-parallel", "rank": 8, "count": None, "edges": "[]", "draw": 0},
-            ("count", "edges", "draw", "rank"),
+            {
+                "kind": "adapters",
+                "placement": "all-parallel",
+                "rank": 8,
+                "placement_count": None,
+                "placement_edges": "[]",
+                "placement_seed": 0,
+            },
+            ("rank",),
             "all-parallel r=8",
         ),
-        ({"kind": "adapters", "placement": "first-k", "rank": 8.0, "count": 3.0}, (), "first-3 r=8"),
+        ({"kind": "adapters", "placement": "first-k", "rank": 8.0, "placement_count": 3.0}, (), "first-3 r=8"),
         (
-            {"kind": "adapters", "placement": "random", "rank": 8, "count": 12, "edge_kind": "recurrent", "draw": 2},
-            ("draw", "edge_kind"),
-            "random-12 recurrent r=8 draw=2",
+            {
+                "kind": "adapters",
+                "placement": "random",
+                "rank": 8,
+                "placement_count": 12,
+                "placement_edge_kind": "recurrent",
+                "placement_seed": 2,
+            },
+            ("placement_seed", "placement_edge_kind"),
+            "random-12 recurrent r=8 placement_seed=2",
         ),
         (
-            {"kind": "adapters", "placement": "explicit", "rank": 4, "edges": "[[0,3],[12,1]]"},
+            {"kind": "adapters", "placement": "explicit", "rank": 4, "placement_edges": "[[0,3],[12,1]]"},
             ("edges",),
             "0→3 12→1 r=4",
         ),
         (
-            {"kind": "adapters", "placement": "explicit", "rank": 4, "edges": "[[0,1],[0,2],[0,3],[0,4],[0,5]]"},
+            {
+                "kind": "adapters",
+                "placement": "explicit",
+                "rank": 4,
+                "placement_edges": "[[0,1],[0,2],[0,3],[0,4],[0,5]]",
+            },
             (),
             "0→1 0→2 0→3 +2 more r=4",
         ),
@@ -51,12 +70,12 @@ def test_label(fields: dict[str, object], varying: tuple[str, ...], label: str) 
     assert method_label(fields, varying) == label
 
 
-EXPLICIT = {"kind": "adapters", "placement": "explicit", "rank": 4, "draw": 0}
-ALIKE = [{**EXPLICIT, "edges": f"[[0,1],[0,2],[0,3],[0,{last}]]"} for last in (4, 5)]
+EXPLICIT = {"kind": "adapters", "placement": "explicit", "rank": 4, "placement_seed": 0}
+ALIKE = [{**EXPLICIT, "placement_edges": f"[[0,1],[0,2],[0,3],[0,{last}]]"} for last in (4, 5)]
 
 
 def test_methods_that_would_read_the_same_are_told_apart() -> None:
-    first, second, third = method_labels([*ALIKE, {**EXPLICIT, "edges": "[[0,1]]"}])
+    first, second, third = method_labels([*ALIKE, {**EXPLICIT, "placement_edges": "[[0,1]]"}])
     assert first != second
     assert first.startswith("0→1 0→2 0→3 +1 more r=4 #")
     assert third == "0→1 r=4"

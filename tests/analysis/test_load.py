@@ -23,13 +23,13 @@ from petlsparse.tracking.tables import COST, METRICS, PROVENANCE, Column
 def test_runs_from_before_a_setting_existed_are_of_one_arm_with_later_ones(tmp_path: Path) -> None:
     store = Store.create(tmp_path)
     before = {"study": "adapter-search", "backbone": {"name": "vit-micro"}, "method": {"kind": "linear-probe"}}
-    after = before | {"backbone": {"name": "vit-micro", "frozen_precision": "float32"}}
+    after = before | {"training": {"select_by": "accuracy"}}
     for seed, settings in enumerate((before, after), 1):
         metrics = {"test_accuracy": 50.0 + seed, "test_loss": 1.0, "val_accuracy_best": 50.0}
         settings = settings | {"seed": seed}
         store.write_record(Record(f"{seed:012}", "adapter-search", "r", "done", settings, metrics=metrics))
     records = load_runs([tmp_path])
-    assert [record["backbone_frozen_precision"] for record in records] == ["float32", "float32"]
+    assert [record["training_select_by"] for record in records] == ["accuracy", "accuracy"]
     (comparison,) = compare(records)
     assert [len(row.run_ids) for row in comparison.rows] == [2]
 
@@ -53,7 +53,7 @@ COMMON = {
 SPARSE = COMMON | {"study": "dst-sweep", "network": {"name": "mlp"}, "method": {"kind": "static", "density": 0.1}}
 DRAWN = COMMON | {
     "study": "adapter-search",
-    "method": {"kind": "adapters", "placement": "random", "count": 2, "draw": 1, "rank": 2},
+    "method": {"kind": "adapters", "placement": {"name": "random", "count": 2, "seed": 1}, "rank": 2},
 }
 
 

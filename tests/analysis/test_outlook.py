@@ -117,8 +117,8 @@ def test_drawn_edges_are_told_apart_from_named_ones(tmp_path: Path) -> None:
     text = (
         RECIPE.replace("dst-sweep", "adapter-search").replace('run.network.name = "mlp"\n', "").partition("[[arms]]")[0]
     )
-    text += '[[arms]]\nmethod = { kind = "adapters", placement = "random", count = 2 }\n'
-    text += '[[arms]]\nmethod = { kind = "adapters", placement = "first-k", count = 2 }\n'
+    text += '[[arms]]\nmethod = { kind = "adapters", placement = { name = "random", count = 2 } }\n'
+    text += '[[arms]]\nmethod = { kind = "adapters", placement = { name = "first-k", count = 2 } }\n'
     (tmp_path / "adapters.toml").write_text(text)
     facts = {"edges": "[[0, 1], [1, 2]]"}
     runs = load_recipe(tmp_path / "adapters.toml").runs

@@ -10,7 +10,6 @@ from typer.core import TyperGroup
 from petlsparse._cli import _console
 from petlsparse._cli.app import app
 from petlsparse.recipe import load_recipe
-from petlsparse.studies import names
 
 from .conftest import Cli
 
@@ -60,7 +59,7 @@ def test_help_ends_in_examples_that_the_command_takes(
             command = command.commands[arguments.pop(0)]
         given = command.make_context(example, arguments).params  # refuses what the command does not take
         if "sets" in given:
-            load_recipe(given["recipe"], sets=given["sets"], axes=given["axes"], seeds=given["seeds"], names=names())
+            load_recipe(given["recipe"], sets=given["sets"], axes=given["axes"], seeds=given["seeds"])
 
 
 @everywhere

@@ -42,7 +42,7 @@ def test_looking_changes_nothing(store: Store, cli: Cli, damage: str) -> None:
         path.write_bytes(b"cut short")
     for path in store.path.rglob(damage):
         if path.parent.name in (damaged, "tiny"):
-            path.write_text('{"schema_version": 1, "history": null}')
+            path.write_text('{"schema_version": 2, "history": null}')
     before = content(store.path)
     for command in commands(sound):
         answer = cli(*command)
@@ -73,7 +73,7 @@ def test_a_damaged_record_is_named_and_set_aside_by_the_command_that_trains(stor
     assert path.with_name("record.json.corrupt").exists()
 
 
-@pytest.mark.parametrize("odd", ["[]", "null", '{"schema_version": 1, "run_ids": null}', "{"])
+@pytest.mark.parametrize("odd", ["[]", "null", '{"schema_version": 2, "run_ids": null}', "{"])
 def test_an_odd_plan_costs_nothing(store: Store, cli: Cli, odd: str) -> None:
     (store.path / "plan.json").write_text(odd)
     for command in commands(store.run_ids()[0]):

@@ -24,7 +24,7 @@ study = "adapter-search"
 run.data.name = "digits"
 run.optimizer = { name = "adamw", lr = 0.001 }
 run.training.duration = "1 epoch"
-run.method = { kind = "adapters", placement = "random", count = 5 }
+run.method = { kind = "adapters", placement = { name = "random", count = 5 } }
 """
 
 

@@ -125,7 +125,7 @@ def test_stale_candidates_are_trained_again_before_anything_is_chosen(searched: 
 
 
 def test_a_search_that_makes_no_sense_is_told_before_training(searched: Path, cli: Cli) -> None:
-    Path("bad.toml").write_text(SEARCHED.replace("[run.data]", '[run.data]\nfit = "train+val"'))
+    Path("bad.toml").write_text(SEARCHED.replace("[run.data]", '[run.data]\ntrain_on = "train+val"'))
     for command in (("recipes", "validate"), ("plan",), ("dst-sweep",)):
         answer = cli(*command, "bad.toml")
         assert (answer.code, "which is trained on here" in answer.err) == (2, True)

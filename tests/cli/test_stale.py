@@ -242,7 +242,7 @@ def test_redone_results_are_set_aside_and_nothing_is_lost(home: Path, cli: Cli) 
     assert train(cli).code == 0
     before = {path: path.read_bytes() for path in home.glob("out/runs/*/record.json")}
     images_added(home)
-    answer = train(cli, "--stale", "redo", "--set", "output.keep=best")
+    answer = train(cli, "--stale", "redo", "--set", "output.save_weights=best")
     assert answer.code == 0
     assert "2 runs to do, 0 done before" in answer.err
     assert "finished runs have no" not in answer.err

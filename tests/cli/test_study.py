@@ -150,10 +150,10 @@ def test_runs_known_to_take_long_start_first(trained: Path, cli: Cli) -> None:
 
 def test_finished_runs_keep_what_they_kept_and_the_user_hears_of_it(trained: Path, cli: Cli) -> None:
     told = "4 finished runs have no best.safetensors"
-    assert told in cli("dst-sweep", "tiny.toml", "--set", "output.keep=best").err
+    assert told in cli("dst-sweep", "tiny.toml", "--set", "output.save_weights=best").err
     for folder in trained.glob("runs/*"):
         (folder / "best.safetensors").touch()
-    assert told not in cli("dst-sweep", "tiny.toml", "--set", "output.keep=best").err
+    assert told not in cli("dst-sweep", "tiny.toml", "--set", "output.save_weights=best").err
 
 
 def test_paths_are_printed_as_they_are(recipe: Path, cli: Cli) -> None:

@@ -74,7 +74,7 @@ def test_mistake_in_a_recipe(mistake: str, recipe: Path, cli: Cli) -> None:
 
 FLAG_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "--set without a value": (("--set", "optimizer.lr"), ("--set", "optimizer.lr")),
-    "--set of an unknown key": (("--set", "optimizer.rl=0.1"), ("--set optimizer.rl", "lr, momentum")),
+    "--set of an unknown key": (("--set", "optimizer.rl=0.1"), ("--set optimizer.rl", "lr, head_lr")),
     "--set of a key without its table": (("--set", "density=0.1"), ("did you mean method.density?",)),
     "--axis of a key without its table": (("--axis", "lr=0.1,0.2"), ("did you mean optimizer.lr?",)),
     "--set of a typo without its table": (("--set", "desnity=0.1"), ("did you mean method.density?",)),
@@ -125,7 +125,7 @@ COMMAND_MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "an edge that the backbone has not": (
         (
             *("adapter-search", "adapter-smoke", "--set", "backbone.pretrained=false"),
-            *("--set", 'method={kind="adapters", placement="explicit", edges=[[0, 99]]}'),
+            *("--set", 'method={kind="adapters", placement={name="explicit", edges=[[0, 99]]}}'),
         ),
         ("edge 0->99", "0..12"),
     ),

@@ -31,11 +31,11 @@ duration = "1 epoch"
 method = { kind = "linear-probe" }
 
 [[arms]]
-grid = { "method.count" = [2, 500] }
+grid = { "method.placement.count" = [2, 500] }
 method = { kind = "adapters", placement = "random" }
 
 [[arms]]
-method = { kind = "adapters", placement = "explicit", edges = [[0, 1], [3, 99]] }
+method = { kind = "adapters", placement = { name = "explicit", edges = [[0, 1], [3, 99]] } }
 """
 
 
@@ -51,9 +51,9 @@ def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_edges_and_counts_are_told_with_file_line_and_value(adapters: Path, cli: Cli) -> None:
     answer = cli("recipes", "validate", adapters)
     assert (answer.code, answer.out) == (2, "")
-    assert 'adapters.toml:20: arms[1].grid."method.count"[1]: must be between 1 and 169' in answer.err
+    assert 'adapters.toml:20: arms[1].grid."method.placement.count"[1]: must be between 1 and 169' in answer.err
     assert "value: 500" in answer.err
-    assert "adapters.toml:24: arms[2].method.edges: edge 3->99 leaves the backbone" in answer.err
+    assert "adapters.toml:24: arms[2].method.placement.edges: edge 3->99 leaves the backbone" in answer.err
     assert answer.err.count("error:") == 2
 
 

@@ -42,7 +42,7 @@ def network() -> nn.Sequential:
 
 def criterion_named(name: str, mest_lambda: float) -> Criterion:
     criterion = resolve(CRITERIA, name, "criterion")
-    return criterion.configured(mest_lambda=mest_lambda) if name == "mest" else criterion
+    return criterion.configured(lambda_=mest_lambda) if name == "mest" else criterion
 
 
 def member(
@@ -70,7 +70,7 @@ def member(
     shapes = {name: weight.shape for name, weight in maskable(model).items()}
     counts = layer_counts(shapes, density, distribution)
     masks = torch.Generator().manual_seed(200 + seed)
-    return SparseTraining(model, counts, mask_generator=masks, updates=dynamic or None, state=state)
+    return SparseTraining(model, counts, mask_generator=masks, updates=dynamic or None, optimizer_state=state)
 
 
 def company(state: str = "masked") -> list[Method]:

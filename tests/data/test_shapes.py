@@ -50,7 +50,7 @@ def test_neither_a_shape_nor_a_cohort_key_needs_torch() -> None:
     script = (
         "import sys; from petlsparse.cohorts.keys import cohort_key; from petlsparse.recipe import load_recipe;"
         "from petlsparse.studies import names; from petlsparse.recipe.execution import Execution;"
-        "runs = load_recipe('dst-smoke', names=names()).runs;"
+        "runs = load_recipe('dst-smoke').runs;"
         "[cohort_key(run, 'cpu', Execution(cohort='auto')) for run in runs];"
         "print([m for m in ('torch', 'numpy', 'timm', 'pandas') if m in sys.modules])"
     )

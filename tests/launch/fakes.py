@@ -26,8 +26,8 @@ FAKE: dict[str, Any] = {"studies": STUDIES, "device": "cpu", "cohort_key": lambd
 def fake_run(seed: int, trouble: int = 1) -> SparseRun:
     return SparseRun.model_validate(
         {
-            "data": {"name": "none"},
-            "network": {"name": "none"},
+            "data": {"name": "digits"},
+            "network": {"name": "mlp"},
             "method": {"kind": "dense"},
             "optimizer": {"name": "sgd", "lr": trouble},
             "training": {"duration": "1 epoch"},

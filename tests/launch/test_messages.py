@@ -18,7 +18,7 @@ NOT_UTF8 = "caf\udce9"
 
 
 def make(execution: Execution = PLAIN, **given: Any) -> Job:
-    run, output = fake_run(1), Output(keep="best", checkpoint_every="3 steps", checkpoint_seconds=0.5)
+    run, output = fake_run(1), Output(save_weights="best", checkpoint_every="3 steps", checkpoint_seconds=0.5)
     return Job(run.run_id, run.settings(), "fake", STUDIES, "/store", 2, execution, output, **given)
 
 

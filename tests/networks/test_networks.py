@@ -122,13 +122,6 @@ def test_mlp_dropout_stands_before_every_linear_layer():
     assert not any(isinstance(layer, nn.Dropout) for layer in build_network("mlp", (1, 4, 4), 3))
 
 
-@pytest.mark.parametrize("name", ["lenet5", "small-conv", "vit-micro"])
-def test_an_option_the_network_does_not_take_is_refused_by_name(name):
-    with pytest.raises(UserError) as raised:
-        build_network(name, CIFAR, 10, widths=(8,), dropout=0.5)
-    assert [problem.where for problem in raised.value.problems] == ["network.dropout", "network.widths"]
-
-
 @pytest.mark.parametrize(
     ("name", "input_shape", "options"),
     [

@@ -55,7 +55,7 @@ def test_values_are_brought_into_the_form_that_settings_have(sparse, rule, runs)
 )
 def test_a_value_that_the_setting_cannot_have_is_a_problem_with_the_nearest_one(sparse, rule, where, nearest):
     with pytest.raises(UserError) as caught:
-        sparse(ARMS + f"[[exclude]]\n{rule}\n", names={"criteria": ("magnitude", "set", "snip")})
+        sparse(ARMS + f"[[exclude]]\n{rule}\n")
     (problem,) = caught.value.problems
     assert problem.where.endswith(f": {where}")
     assert problem.nearest == nearest
@@ -88,8 +88,8 @@ def test_edges_are_a_set_in_rules_too(adapter):
         kind = "adapters"
         placement = "explicit"
         [grid]
-        "method.edges" = [[[5, 9], [3, 4]], [[1, 2]]]
+        "method.placement.edges" = [[[5, 9], [3, 4]], [[1, 2]]]
         [[exclude]]
-        "method.edges" = [[5, 9], [3, 4]]
+        "method.placement.edges" = [[5, 9], [3, 4]]
         """)
-    assert [run.method.edges for run in recipe.runs] == [((1, 2),)]
+    assert [run.method.placement.edges for run in recipe.runs] == [((1, 2),)]

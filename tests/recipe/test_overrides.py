@@ -9,7 +9,7 @@ from petlsparse.recipe.overrides import parse_value, parse_values
 
 ARMS = """
 [output]
-keep = "last"
+save_weights = "last"
 [grid]
 "optimizer.lr" = [1.0, 2.0]
 "training.batch_size" = [32, 64]
@@ -91,7 +91,7 @@ def test_set_replaces_the_value_in_every_arm_whose_kind_has_it(sparse):
 
 def test_set_replaces_an_axis_of_one_arm(sparse):
     recipe = sparse(ARMS, sets=["method.growth=random"])
-    assert {run.method.growth for run in recipe.runs if run.method.kind == "dst"} == {"random"}
+    assert {run.method.growth.name for run in recipe.runs if run.method.kind == "dst"} == {"random"}
 
 
 def test_set_takes_a_key_out_of_a_zip_and_leaves_the_rest(sparse):
@@ -119,9 +119,9 @@ def test_the_later_of_two_wins(sparse):
 
 
 def test_set_reaches_seeds_output_and_launch(sparse):
-    recipe = sparse(DENSE, sets=["seeds=[4, 5]", "output.keep=both", "launch.workers=3"])
+    recipe = sparse(DENSE, sets=["seeds=[4, 5]", "output.save_weights=both", "launch.workers=3"])
     assert [run.seed for run in recipe.runs] == [4, 5]
-    assert (recipe.output.keep, recipe.launch.workers) == ("both", 3)
+    assert (recipe.output.save_weights, recipe.launch.workers) == ("both", 3)
 
 
 @pytest.mark.parametrize(

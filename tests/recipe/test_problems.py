@@ -5,7 +5,6 @@ import pytest
 from petlsparse.errors import UserError
 from petlsparse.recipe import load_recipe
 
-NAMES = {"criteria": ["magnitude", "set", "mest"], "growths": ["random", "gradient"], "datasets": ["digits"]}
 DENSE = '[run.method]\nkind = "dense"\n'  # lines 7 and 8 of the recipe
 DST = '[run.method]\nkind = "dst"\ndensity = 0.1\ngrowth = "random"\n'
 
@@ -44,13 +43,13 @@ DST = '[run.method]\nkind = "dst"\ndensity = 0.1\ngrowth = "random"\n'
         ("[[arms]]\nmethd = { kind = 'dense' }\nmethod = { kind = 'dense' }\n",
          "8: arms[0].methd.kind", 'unknown key "methd"', "method"),
         (DENSE + "[grids]\nx = [1]\n", "9: grids", "unknown key", "grid"),
-        (DENSE + "[output]\nkeep = 'lst'\n", "10: output.keep", "unknown value", "last"),
-        (DENSE + "[output]\nkep = 'last'\n", "10: output.kep", "unknown key", "keep"),
+        (DENSE + "[output]\nsave_weights = 'lst'\n", "10: output.save_weights", "unknown value", "last"),
+        (DENSE + "[output]\nkeep = 'last'\n", "10: output.keep", "unknown key", "output.save_weights"),
         (DENSE + "[launch]\nretry = -1\n", "10: launch.retry", "greater than or equal to 0", None),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_problem_with_line_and_key_path(sparse, problems, text, place, message, nearest):
-    (problem,) = problems(sparse, text, names=NAMES)
+    (problem,) = problems(sparse, text)
     assert place in f"{problem.where}: {problem.message}"
     assert message in problem.message
     assert problem.nearest == nearest
@@ -71,7 +70,7 @@ def test_one_mistake_is_one_problem_with_line_and_key_path(sparse, problems, tex
         ({"sets": ["method.density=0.5"]}, "--set method.density=0.5", 'unknown key "density"'),
         ({"sets": ["seed=3"]}, "--set seed=3", "give `seeds`"),
         ({"sets": ["study=dst-sweep"]}, "--set study=dst-sweep", "give `study`"),
-        ({"sets": ["output.keep=all"]}, "--set output.keep=all", "unknown value"),
+        ({"sets": ["output.save_weights=all"]}, "--set output.save_weights=all", "unknown value"),
         ({"sets": ["launch.workers=0"]}, "--set launch.workers=0", "greater than or equal to 1"),
         ({"axes": ["optimizer.lr"]}, "--axis", "should read key=value1,value2"),
         ({"axes": ["optimizer.lr=1,0"]}, "--axis optimizer.lr=1,0", "greater than 0"),
@@ -102,7 +101,7 @@ def test_all_problems_come_at_once(sparse, problems):
         density = 2
         growth = "randm"
         [output]
-        keep = "all"
+        save_weights = "all"
         [grid]
         method.criterion = []
         training.batch_size = [16, "32"]
@@ -113,9 +112,7 @@ def test_all_problems_come_at_once(sparse, problems):
         data.nam = "digits"
         [colour]
         """
-    found = problems(
-        sparse, text, names=NAMES, sets=["x"], axes=["network.depth=1,2"], seeds="0", study="adapter-search"
-    )
+    found = problems(sparse, text, sets=["x"], axes=["network.depth=1,2"], seeds="0", study="adapter-search")
     places = [problem.where.rpartition(": ")[2] for problem in found if "belongs to" not in problem.message]
     assert sorted(places) == sorted(
         [
@@ -124,7 +121,7 @@ def test_all_problems_come_at_once(sparse, problems):
             "--seeds 0",
             "run.method.density",
             "run.method.growth",
-            "output.keep",
+            "output.save_weights",
             'grid."method.criterion"',
             'grid."training.batch_size"[1]',
             "zip[0]",
@@ -136,17 +133,17 @@ def test_all_problems_come_at_once(sparse, problems):
 
 
 def test_the_message_shows_value_nearest_and_all_valid_names(sparse, problems):
-    (problem,) = problems(sparse, DST + 'criterion = "magnitud"\n', names=NAMES)
+    (problem,) = problems(sparse, DST + 'criterion = "magnitud"\n')
     assert str(problem).splitlines()[1:] == [
         '  value: "magnitud"',
         "  did you mean magnitude?",
-        "  valid: magnitude, set, mest",
+        "  valid: magnitude, set, mest, snip, reciprocal-sensitivity, sensitivity, random",
     ]
 
 
 def test_a_mistake_in_all_runs_is_told_once(sparse, problems):
     text = DENSE + '[grid]\noptimizer.lr = [1, 2, 3]\ntraining.batch_size = [8, 16]\n[[zip]]\ndata.name = ["digts"]\n'
-    (problem,) = problems(sparse, text, names=NAMES, seeds="5")
+    (problem,) = problems(sparse, text, seeds="5")
     assert problem.where.endswith('zip[0]."data.name"[0]')
 
 

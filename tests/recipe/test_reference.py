@@ -5,21 +5,20 @@ from pathlib import Path
 import pytest
 
 from petlsparse.recipe.reference import REQUIRED, Entry, markdown, reference
-from petlsparse.recipe.schema import RUN_TYPES, keys_of
-from petlsparse.studies import names
+from petlsparse.recipe.schema import RUN_TYPES, keys_of, tables_of
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def entries() -> dict[str, Entry]:
-    """The entries by key, of the last kind that has it."""
-    return {entry.key: entry for entry in reference(names())}
+    """The entries by key, of the first kind that has it."""
+    return {entry.key: entry for entry in reversed(reference())}
 
 
 @pytest.mark.parametrize("study", RUN_TYPES)
 def test_every_setting_of_every_study_has_an_entry(study):
-    listed = {entry.key for entry in reference(names(), study) if entry.section in RUN_TYPES[study].model_fields}
+    listed = {entry.key for entry in reference(study) if entry.section in tables_of(study)}
     assert listed == set(keys_of(study)) - {"seed"}
 
 
@@ -34,13 +33,13 @@ def test_facts_of_settings_of_every_form(entries):
 
     assert facts("method.density") == ("number", REQUIRED, "fraction", ("> 0", "<= 1"))
     assert facts("method.update_period") == ("integer", "800", "optimizer steps", (">= 1",))
-    assert facts("method.draw") == ("integer", "0", "", (">= 0",))
+    assert facts("method.placement.seed") == ("integer", "0", "", (">= 0",))
     assert facts("method.layer_norm") == ("true or false", "true", "", ())
-    assert facts("method.growth") == ("text", REQUIRED, "", ("random", "gradient"))
-    assert facts("method.edges") == ("list of pairs", "", "", (">= 0",))
+    assert facts("method.growth") == ("name or table", REQUIRED, "", ("random", "gradient"))
+    assert facts("method.placement.edges") == ("list of pairs", REQUIRED, "", (">= 0",))
     assert facts("data.name")[3][-1] == "folder:"
     assert facts("data.image_size") == ("integer", "", "pixels", (">= 1",))
-    assert facts("network.widths") == ("list of integers", "", "", (">= 1",))
+    assert facts("network.widths") == ("list of integers", "[1024, 512]", "", (">= 1",))
     assert facts("schedule.milestones") == ("list of numbers", "[0.5, 0.75]", "fraction", ("> 0", "<= 1"))
     assert facts("schedule.warmup")[:2] == ("duration", '"0 steps"')
     assert facts("launch.cache_memory") == ("size", "", "", ("4 GiB", "500 MB", "off"))
@@ -48,10 +47,10 @@ def test_facts_of_settings_of_every_form(entries):
 
 
 def test_a_setting_of_several_kinds_is_one_entry_unless_they_differ():
-    found = [entry for entry in reference(names(), "dst-sweep") if entry.key == "optimizer.weight_decay"]
+    found = [entry for entry in reference("dst-sweep") if entry.key == "optimizer.weight_decay"]
     assert [(entry.kinds, entry.default) for entry in found] == [(("sgd", "adam"), "0.0"), (("adamw",), "0.01")]
 
 
 def test_the_page_is_what_the_models_say():
     page = ROOT / "docs" / "settings.md"
-    assert page.read_text() == markdown(names()), "out of date: petlsparse settings --markdown > docs/settings.md"
+    assert page.read_text() == markdown(), "out of date: petlsparse settings --markdown > docs/settings.md"

@@ -17,7 +17,7 @@ grid = { "method.criterion" = ["magnitude", "set"], "method.growth" = ["random",
 
 def methods(recipe):
     return [
-        (run.method.kind, getattr(run.method, "density", None), getattr(run.method, "criterion", None))
+        (run.method.kind, getattr(run.method, "density", None), run.flat().get("method_criterion"))
         for run in recipe.runs
     ]
 
@@ -118,7 +118,7 @@ def test_the_kind_itself_can_be_an_axis(sparse):
 
 def test_excluded_runs_are_left_out(sparse):
     recipe = sparse(ARMS + '[[exclude]]\n"method.criterion" = "set"\n"method.growth" = ["gradient"]\n')
-    found = {(run.method.criterion, run.method.growth) for run in recipe.runs if run.method.kind == "dst"}
+    found = {(run.method.criterion.name, run.method.growth.name) for run in recipe.runs if run.method.kind == "dst"}
     assert found == {("magnitude", "random"), ("magnitude", "gradient"), ("set", "random")}
     assert len(recipe.runs) == 5
 
@@ -149,13 +149,14 @@ def test_a_rule_saves_combinations_that_would_not_be_valid(adapter):
         kind = "adapters"
         [grid]
         "method.placement" = ["all-parallel", "random"]
-        "method.draw" = [0, 1]
+        "method.placement.seed" = [0, 1]
         [[zip]]
-        "method.count" = [4]
+        "method.placement.count" = [4]
         [[exclude]]
         "method.placement" = "all-parallel"
         """)
-    assert [(run.method.placement, run.method.draw) for run in recipe.runs] == [("random", 0), ("random", 1)]
+    placements = [run.method.placement for run in recipe.runs]
+    assert [(placement.name, placement.seed) for placement in placements] == [("random", 0), ("random", 1)]
 
 
 def test_seeds_are_a_number_or_a_list(sparse):
@@ -173,10 +174,11 @@ def test_the_seed_is_not_among_what_varies(sparse):
 def test_what_is_not_semantic_does_not_touch_the_runs(sparse):
     method = '[run.method]\nkind = "dense"\n'
     plain = sparse(method)
-    other = sparse(method + '[output]\nkeep = "best"\ncheckpoint_every = "10 steps"\n[launch]\nworkers = 2\n')
+    other = sparse(method + '[output]\nsave_weights = "best"\ncheckpoint_every = "10 steps"\n[launch]\nworkers = 2\n')
     assert plain.runs == other.runs
-    assert (plain.output.keep, str(plain.output.checkpoint_every), plain.launch.workers) == ("none", "1 epoch", None)
-    assert (other.output.keep, str(other.output.checkpoint_every), other.launch.workers) == ("best", "10 steps", 2)
+    assert (plain.output.save_weights, plain.launch.workers) == ("none", None)
+    assert (other.output.save_weights, other.launch.workers) == ("best", 2)
+    assert [str(recipe.output.checkpoint_every) for recipe in (plain, other)] == ["1 epoch", "10 steps"]
 
 
 def test_a_problem_is_located_where_its_setting_stands_and_a_files_keeps_its_path(sparse):
@@ -192,5 +194,5 @@ def test_a_count_is_asked_for_where_a_placement_needs_one(adapter):
     with pytest.raises(UserError) as caught:
         adapter('[run.method]\nkind = "adapters"\nplacement = "random"\n')
     (problem,) = caught.value.problems
-    assert "method.count" in problem.where
+    assert "method.placement.count" in problem.where
     assert "required" in problem.message

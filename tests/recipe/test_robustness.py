@@ -23,13 +23,13 @@ RECIPE = {
         "training": {"duration": "1 epoch"},
     },
     "grid": {"optimizer.lr": [0.1, 1]},
-    "zip": [{"training.batch_size": [8, 16], "data.fit": ["train", "train+val"]}],
+    "zip": [{"training.batch_size": [8, 16], "data.train_on": ["train", "train+val"]}],
     "exclude": [{"method.kind": "dense", "seed": [1]}],
     "arms": [
         {"method": {"kind": "dense"}},
         {"method": {"kind": "dst", "growth": "random"}, "grid": {"method.criterion": ["set", "mest"]}},
     ],
-    "output": {"keep": "last"},
+    "output": {"save_weights": "last"},
     "launch": {"workers": 2},
 }
 

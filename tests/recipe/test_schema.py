@@ -1,12 +1,28 @@
 """Which runs there are: strict types, ranges, and settings that must fit each other."""
 
+from typing import Annotated
+
 import pytest
-from pydantic import ValidationError
+from pydantic import PlainValidator, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from petlsparse.errors import UserError
+from petlsparse.networks import NETWORKS
 from petlsparse.recipe import AdapterRun, Duration, SparseRun, parse_run
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, Data, fields_of, keys_of, neutral_columns, setting_types
+from petlsparse.recipe.schema import (
+    RUN_TYPES,
+    TAGS,
+    Data,
+    _neutral,
+    fields_of,
+    keys_of,
+    models_of,
+    neutral_columns,
+    setting_types,
+    tables_of,
+)
+from petlsparse.settings import HashNeutral
 
 SPARSE = {
     "study": "dst-sweep",
@@ -22,6 +38,7 @@ ADAPTER = {key: value for key, value in SPARSE.items() if key != "network"} | {
     "method": {"kind": "linear-probe"},
 }
 DST = {"kind": "dst", "density": 0.1, "criterion": "set", "growth": "random"}
+MEST = DST | {"criterion": {"name": "mest", "lambda": 0.5}}
 
 
 def adapters(**settings):
@@ -51,11 +68,22 @@ def test_columns_are_flat_and_plain():
     assert columns["network_widths"] == "[8,4]"
     assert columns["training_duration"] == "2 epochs"
     assert columns["method_criterion"] == "set"
-    assert columns["method_mest_lambda"] == 1.0
+    assert columns["data_train_on"] == "train"
     assert columns["data_image_size"] is None
     assert (columns["study"], columns["seed"]) == ("dst-sweep", 1)
     assert all(isinstance(value, str | int | float | bool | None) for value in columns.values())
-    assert parse_run(adapters(placement="explicit", edges=[[2, 1]])).flat()["method_edges"] == "[[2,1]]"
+    columns = parse_run(SPARSE | {"method": MEST}).flat()
+    assert (columns["method_criterion"], columns["method_criterion_lambda"]) == ("mest", 0.5)
+    columns = parse_run(adapters(placement={"name": "explicit", "edges": [[2, 1]]})).flat()
+    assert (columns["method_placement"], columns["method_placement_edges"]) == ("explicit", "[[2,1]]")
+
+
+def test_a_function_without_settings_is_written_as_its_name():
+    short, long = DST, DST | {"criterion": {"name": "set"}, "growth": {"name": "random"}}
+    assert parse_run(SPARSE | {"method": short}) == parse_run(SPARSE | {"method": long, "network": "mlp"})
+    run = parse_run(SPARSE | {"method": DST | {"criterion": "mest"}})
+    assert run.method.criterion.arguments() == {"lambda_": 1.0}
+    assert parse_run(run.settings()) == run
 
 
 def test_a_run_is_frozen_and_hashable():
@@ -93,14 +121,14 @@ def test_a_run_is_frozen_and_hashable():
         ("network.dropout", 1.0),
         ("data.name", 3),
         ("data.image_size", 0),
-        ("data.fit", "test"),
+        ("data.train_on", "test"),
         ("method.density", 0),
         ("method.density", 1.01),
         ("method.density", -0.5),
         ("method.update_period", 0),
         ("method.drop_fraction", 0),
         ("method.update_stop", 1.5),
-        ("method.state", "sparse"),
+        ("method.optimizer_state", "sparse"),
         ("seed", -1),
         ("seed", True),
         ("seed", 2**63),
@@ -140,45 +168,54 @@ def test_nesterov_needs_momentum():
 
 
 @pytest.mark.parametrize(
-    "method",
+    "placement",
     [
-        {"placement": "explicit", "edges": [[8, 2], [3, 4]]},
-        {"placement": "all-parallel"},
-        {"placement": "all-sequential", "rank": 4, "activation": "gelu"},
-        {"placement": "random", "count": 4, "edge_kind": "long-range", "draw": 3},
-        {"placement": "first-k", "count": 1},
-        {"placement": "last-k", "count": 1, "scale": -0.5},
-        {"placement": "one-added-later", "count": 3, "edges": [[0, 1]]},
+        {"name": "explicit", "edges": [[8, 2], [3, 4]]},
+        {"name": "all-parallel"},
+        {"name": "all-sequential"},
+        {"name": "random", "count": 4, "edge_kind": "long-range", "seed": 3},
+        {"name": "first-k", "count": 1},
+        {"name": "last-k", "count": 1},
     ],
-    ids=lambda method: method["placement"],
+    ids=lambda placement: placement["name"],
 )
-def test_a_placement_takes_its_own_settings(method):
-    assert parse_run(adapters(**method)).method.placement == method["placement"]
+def test_a_placement_takes_its_own_settings(placement):
+    found = parse_run(adapters(placement=placement, scale=-0.5)).method.placement
+    assert {name: value for name, value in placement.items() if name not in ("name", "edges")}.items() <= {
+        **found.arguments(), "seed": getattr(found, "seed", None),
+    }.items()  # fmt: skip
+    assert found.name == placement["name"]
 
 
 @pytest.mark.parametrize(
-    ("method", "refused"),
+    ("placement", "refused"),
     [
-        ({"placement": "explicit"}, {"edges"}),
-        ({"placement": "explicit", "edges": [[0, 1]], "count": 1}, {"count"}),
-        ({"placement": "explicit", "edges": [[0, 1]], "draw": 1, "edge_kind": "parallel"}, {"draw", "edge_kind"}),
-        ({"placement": "random"}, {"count"}),
-        ({"placement": "random", "count": 2, "edges": [[0, 1]]}, {"edges"}),
-        ({"placement": "first-k"}, {"count"}),
-        ({"placement": "last-k", "count": 2, "draw": 1}, {"draw"}),
-        ({"placement": "all-parallel", "count": 2}, {"count"}),
+        ("explicit", {"edges": "is required"}),
+        ({"name": "explicit", "edges": [[0, 1]], "count": 1}, {"count": 'unknown key "count"'}),
+        ({"name": "explicit", "edges": [[0, 1]], "seed": 1, "edge_kind": "parallel"},
+         {"seed": 'unknown key "seed"', "edge_kind": 'unknown key "edge_kind"'}),
+        ("random", {"count": "is required"}),
+        ({"name": "random", "count": 2, "edges": [[0, 1]]}, {"edges": 'unknown key "edges"'}),
+        ({"name": "random", "count": 2, "edge_kind": "backward"}, {"edge_kind": "unknown value"}),
+        ({"name": "random", "count": 0}, {"count": "should be greater than or equal to 1"}),
+        ("first-k", {"count": "is required"}),
+        ({"name": "last-k", "count": 2, "seed": 1}, {"seed": 'unknown key "seed"'}),
+        ({"name": "all-parallel", "count": 2}, {"count": 'unknown key "count"'}),
+        ("all-paralel", {"": "unknown name"}),
+        ({"count": 2}, {"": "is required", "count": 'unknown key "count"'}),
+        (["random"], {"": "should be a name or a table"}),
     ],
-)
-def test_a_placement_refuses_what_it_lacks_or_does_not_take(method, refused):
-    found = refusal(adapters(**method))
-    assert set(found) == {f"method.{name}" for name in refused}
-    assert all(method["placement"] in message for message in found.values())
+    ids=str,
+)  # fmt: skip
+def test_a_placement_refuses_what_it_lacks_or_does_not_take(placement, refused):
+    found = refusal(adapters(placement=placement))
+    assert found == {f"method.placement.{name}".removesuffix("."): message for name, message in refused.items()}
 
 
 @pytest.mark.parametrize("edges", [[[0]], [[0, 1, 2]], [[0, -1]], [["0", 1]], [[0, 1], [0, 1]], [0, 1], "0-1"])
 def test_edges_are_distinct_pairs_of_nodes(edges):
-    (where,) = {where.split("[")[0] for where in refusal(adapters(placement="explicit", edges=edges))}
-    assert where == "method.edges"
+    found = refusal(adapters(placement={"name": "explicit", "edges": edges}))
+    assert {where.split("[")[0] for where in found} == {"method.placement.edges"}
 
 
 def test_scale_zero_is_refused_with_the_reason():
@@ -190,7 +227,7 @@ def test_all_problems_of_a_run_come_at_once():
     found = refusal({"study": "dst-sweep", "data": {}, "network": 3, "method": {}, "optimizer": {"name": "sgd"}})
     assert found == {
         "data.name": "is required",
-        "network": "should be a table",
+        "network": "should be a name or a table",
         "method.kind": "is required",
         "optimizer.lr": "is required",
         "training": "is required",
@@ -204,26 +241,23 @@ def test_an_unknown_study_is_refused(study):
         parse_run(SPARSE | {"study": study})
 
 
-def test_names_are_checked_against_the_vocabularies_given():
-    names = {"datasets": ["digits", "folder:"], "networks": ["lenet5"]}
-    assert parse_run(SPARSE, {"networks": ["mlp"]})
-    assert parse_run(SPARSE | {"data": {"name": "folder:pets"}}, names | {"networks": ["mlp"]})
+def test_names_are_those_of_the_registries():
+    assert parse_run(SPARSE | {"data": {"name": "folder:pets"}})
     with pytest.raises(UserError) as caught:
-        parse_run(SPARSE | {"data": {"name": "digts"}}, names)
+        parse_run(SPARSE | {"data": {"name": "digts"}, "network": {"name": "lenet"}})
     data, network = caught.value.problems
-    assert (data.where, data.value, data.nearest, data.valid) == (
-        "data.name",
-        '"digts"',
-        "digits",
-        ("digits", "folder:"),
-    )
-    assert (network.where, network.valid) == ("network.name", ("lenet5",))
+    assert (data.where, data.value, data.nearest, data.valid[-1]) == ("data.name", '"digts"', "digits", "folder:")
+    assert (network.where, network.nearest, network.valid) == ("network.name", "lenet5", tuple(NETWORKS))
 
 
 @pytest.mark.parametrize("study", RUN_TYPES)
 def test_the_tables_of_several_kinds_are_told_by_their_tags(study):
-    found = {name: field.discriminator for name, field in RUN_TYPES[study].model_fields.items() if field.discriminator}
-    assert found == TAGS
+    fields = RUN_TYPES[study].model_fields
+    found = {name: field.discriminator for name, field in fields.items() if field.discriminator}
+    inner = [each for model in models_of(study, "method") for each in model.model_fields.items()]
+    functions = [*fields.items(), *((f"method.{name}", field) for name, field in inner)]
+    found |= {name: "name" for name, field in functions if any(isinstance(m, PlainValidator) for m in field.metadata)}
+    assert found == {table: tag for table, tag in TAGS.items() if table in tables_of(study)}
 
 
 def test_the_fields_of_a_table_depend_on_its_kind():
@@ -235,21 +269,22 @@ def test_the_fields_of_a_table_depend_on_its_kind():
     assert {"method.rank", "optimizer.beta1", "seed"} < set(keys_of("adapter-search"))
 
 
-def test_settings_that_a_stored_row_lacks_read_as_what_its_run_was_made_with():
-    old = {"study": "adapter-search", "method_kind": "linear-probe", "backbone_name": "vit-micro"}
-    shared = {
-        "data_image_fit": "resize",
-        "data_background": "white",
-        "data_val_fraction": 0.1,
-        "data_test_fraction": 0.2,
-        "training_select_by": "accuracy",
-    }
-    assert neutral_columns(old) == {**shared, "backbone_frozen_precision": "float32"}
-    unknown = old | {"backbone_frozen_precision": None}
-    assert neutral_columns(unknown) == {**shared, "backbone_frozen_precision": "float32"}
-    assert neutral_columns(old | {"backbone_frozen_precision": "bf16"}) == shared
-    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"}) == shared
-    assert neutral_columns({"study": "dst-sweep", "method_kind": "dense"} | shared) == {}
+def test_settings_that_a_stored_row_lacks_read_as_what_its_run_was_made_with(monkeypatch):
+    def score(active, *, power: Annotated[float, HashNeutral(2.0)] = 1.0):
+        """A score with a setting that was added later."""
+
+    class Later(Data):
+        blur: Annotated[float, HashNeutral(0.0)] = 0.5
+
+    monkeypatch.setitem(SparseRun.model_fields, "data", FieldInfo(annotation=Later))
+    monkeypatch.setattr("petlsparse.sparsity.criteria.magnitude", score)
+    _neutral.cache_clear()
+    old = {"study": "dst-sweep", "method_kind": "dst", "method_criterion": "magnitude"}
+    old |= {name: "" for name in neutral_columns(old | {"method_criterion": "set"}) if name != "data_blur"}
+    assert neutral_columns(old) == {"data_blur": 0.0, "method_criterion_power": 2.0}
+    assert neutral_columns(old | {"data_blur": None, "method_criterion_power": 3.0}) == {"data_blur": 0.0}
+    assert neutral_columns(old | {"data_blur": 0.25, "method_criterion": "set"}) == {}
+    _neutral.cache_clear()
 
 
 @pytest.mark.parametrize(("text", "spelling"), [("white", "white"), ("#FFFFFF", "white"), ("#0A141E", "#0a141e")])
@@ -283,7 +318,7 @@ def test_every_whole_number_fits_a_column_of_the_tables(study):
         return own + [bound for each in schema.values() for bound in bounds(each)]
 
     found = bounds(RUN_TYPES[study].model_json_schema(schema_generator=Lenient))
-    assert len(found) > 5
+    assert len(found) >= 5
     assert set(found) == {2**63}
 
 

@@ -129,14 +129,14 @@ def test_an_arm_whose_candidates_all_diverged_has_no_best(tmp_path: Path) -> Non
 
 def test_a_candidate_without_validation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="which is trained on here"):
-        searched(loaded(tmp_path, ONE_ARM, data__fit="train+val"), {})
+        searched(loaded(tmp_path, ONE_ARM, data__train_on="train+val"), {})
 
 
 def test_what_is_chosen_may_be_trained_on_the_validation_part_too(tmp_path: Path) -> None:
     recipe = loaded(tmp_path, ONE_ARM, search__train_on="train+val")
     candidates, final = searched(recipe, by_lr(recipe, 1.0, 2.0, 3.0, 4.0))
-    assert {run.data.fit for run in candidates.runs} == {"train"}
-    assert [(run.data.fit, *lr(run)) for run in final.runs] == [("train+val", 0.4, seed) for seed in (2, 3, 4)]
+    assert {run.data.train_on for run in candidates.runs} == {"train"}
+    assert [(run.data.train_on, *lr(run)) for run in final.runs] == [("train+val", 0.4, seed) for seed in (2, 3, 4)]
     assert {run.run_id for run in final.runs}.isdisjoint(
         run.run_id for run in searched(loaded(tmp_path, ONE_ARM), by_lr(recipe, 1.0, 2.0, 3.0, 4.0))[1].runs
     )

@@ -181,7 +181,9 @@ class ByHand:
 @pytest.mark.parametrize("state", ["masked", "dense"])
 @pytest.mark.parametrize("distribution", ["uniform", "erk"])
 def test_training_by_hand_goes_the_same_way(criterion, regrown, state, distribution):
-    method = sparse(0.8, distribution, updates=updates(criterion, regrown=regrown), state=state, dtype=torch.float64)
+    method = sparse(
+        0.8, distribution, updates=updates(criterion, regrown=regrown), optimizer_state=state, dtype=torch.float64
+    )
     hand = ByHand(method, criterion, regrown, state)
     assert bool(hand.dense) == (distribution == "erk")
     optimizer = sgd(method)
@@ -312,7 +314,7 @@ def test_keep_leaves_regrown_weights_bit_equal_to_before_the_prune(growth):
 
 
 def test_dense_state_keeps_integrating_where_weights_are_inactive():
-    method = sparse(state="dense", updates=updates())
+    method = sparse(optimizer_state="dense", updates=updates())
     optimizer = sgd(method)
     for step in range(1, STEPS + 1):
         train_step(method, optimizer, step)

@@ -288,7 +288,7 @@ def test_the_shape_and_memory_order_of_a_layer_do_not_matter(layer, fraction, cr
 @given(layers(), fractions)
 def test_mest_with_weight_zero_is_magnitude(layer, fraction):
     assert torch.equal(
-        update(*layer, fraction, mest.configured(mest_lambda=0.0)).kept, update(*layer, fraction, magnitude).kept
+        update(*layer, fraction, mest.configured(lambda_=0.0)).kept, update(*layer, fraction, magnitude).kept
     )
 
 

@@ -12,7 +12,7 @@ from petlsparse.recipe.execution import PLAIN, Execution
 from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run, validate_run
 from petlsparse.registry import resolve
-from petlsparse.studies import STUDIES, names
+from petlsparse.studies import STUDIES
 from petlsparse.training.result import RunResult
 
 SPARSE: dict[str, Any] = {
@@ -30,7 +30,7 @@ ADAPTED: dict[str, Any] = {
     "study": "adapter-search",
     "data": {"name": "digits", "train_examples": 100},
     "backbone": {"name": "vit-micro", "pretrained": False, "image_size": 16},
-    "method": {"kind": "adapters", "placement": "explicit", "edges": [[8, 2], [3, 4], [5, 9]]},
+    "method": {"kind": "adapters", "placement": {"name": "explicit", "edges": [[8, 2], [3, 4], [5, 9]]}},
     "optimizer": {"name": "adamw", "lr": 3e-3},
     "schedule": {"name": "cosine", "warmup": "1 epoch"},
     "training": {"batch_size": 25, "duration": "2 epochs"},
@@ -42,7 +42,7 @@ TIMES = {"wall_seconds", "train_seconds", "examples_per_second", "peak_memory_by
 
 def make(base: dict[str, Any], **tables: Any) -> Run:
     """A run of `base` with some tables replaced."""
-    return validate_run({**base, **tables}, names())
+    return validate_run({**base, **tables})
 
 
 def execute(
@@ -63,7 +63,7 @@ def execute(
         device=device,
         threads=torch.get_num_threads(),
         execution=execution,
-        output=Output(keep=keep, checkpoint_every=every, checkpoint_seconds=0.0),
+        output=Output(save_weights=keep, checkpoint_every=every, checkpoint_seconds=0.0),
         progress=lambda *_: None,
         done=lambda _, result: results.append(result),
         should_stop=stop,

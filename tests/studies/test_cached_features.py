@@ -27,7 +27,7 @@ EDGES = {
 }
 METHODS: dict[str, dict[str, Any]] = {
     "linear probe": {"kind": "linear-probe"},
-    **{name: {"kind": "adapters", "placement": "explicit", "edges": edges} for name, edges in EDGES.items()},
+    **{name: {"kind": "adapters", "placement": {"name": "explicit", "edges": edges}} for name, edges in EDGES.items()},
 }
 TOLERANCE = 1e-4
 """Relative, of losses and weights after two epochs in float32."""
@@ -70,7 +70,7 @@ def test_who_fills_the_cache_and_a_resume_change_no_bit(tmp_path: Path) -> None:
     alone = execute(run, tmp_path / "alone", execution=cached(tmp_path / "one"))
     shared = cached(tmp_path / "two")
     for node in (12, 2):  # other placements fill part of what the run needs, in another order
-        other = {"kind": "adapters", "placement": "explicit", "edges": [[node, 0]]}
+        other = {"kind": "adapters", "placement": {"name": "explicit", "edges": [[node, 0]]}}
         execute(make(ADAPTED, method=other), tmp_path / str(node), execution=shared)
     assert lasting(execute(run, tmp_path / "among", execution=shared)) == lasting(alone)
 
@@ -143,7 +143,7 @@ def test_a_second_run_computes_only_the_nodes_the_first_did_not(
     monkeypatch.setattr(cached_features, "frozen_features", watched)
     passes = []
     for edges in ([[12, 8]], [[11, 8], [12, 9]], [[12, 8], [8, 8]]):
-        method = {"kind": "adapters", "placement": "explicit", "edges": edges}
+        method = {"kind": "adapters", "placement": {"name": "explicit", "edges": edges}}
         execute(make(ADAPTED, method=method), tmp_path / str(edges), execution=cached(tmp_path / "cache"))
         passes.append(set().union(*computed))
         computed.clear()
@@ -177,7 +177,7 @@ def test_values_computed_in_another_arithmetic_are_other_values(tmp_path: Path) 
 
 
 def test_without_a_validation_split_training_values_alone_are_cached(tmp_path: Path) -> None:
-    run = make(ADAPTED, data={**ADAPTED["data"], "fit": "train+val"})
+    run = make(ADAPTED, data={**ADAPTED["data"], "train_on": "train+val"})
     result = execute(run, tmp_path / "run", execution=cached(tmp_path / "cache"))
     assert said(result) == "float32"
     assert result.metrics["test_loss"] == pytest.approx(

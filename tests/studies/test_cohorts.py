@@ -57,7 +57,7 @@ def execute_all(
         device="cpu",
         threads=torch.get_num_threads(),
         execution=execution,
-        output=Output(keep=keep, checkpoint_every=every, checkpoint_seconds=0.0),
+        output=Output(save_weights=keep, checkpoint_every=every, checkpoint_seconds=0.0),
         progress=lambda index, progress: None,
         done=results.__setitem__,
         should_stop=stop,
@@ -285,7 +285,7 @@ def test_seed_method_and_learning_rate_may_differ_and_nothing_else() -> None:
         {"training": {**SPARSE["training"], "label_smoothing": 0.1}},
         {"data": {"name": "digits", "train_examples": 100}},
         {"network": {"name": "mlp", "widths": [40, 21]}},
-        {"method": {**SPARSE["method"], "state": "dense"}},
+        {"method": {**SPARSE["method"], "optimizer_state": "dense"}},
     ]
     assert len({*found, *(cohort_key(make(SPARSE, **other), "cpu", AUTO) for other in others)}) == 1 + len(others)
 
@@ -294,7 +294,7 @@ def test_seed_method_and_learning_rate_may_differ_and_nothing_else() -> None:
 
 PLACED = [
     make(ADAPTED),
-    make(ADAPTED, method={"kind": "adapters", "placement": "explicit", "edges": [[12, 11], [11, 12]]}),
+    make(ADAPTED, method={"kind": "adapters", "placement": {"name": "explicit", "edges": [[12, 11], [11, 12]]}}),
     make(ADAPTED, method={"kind": "adapters", "placement": "all-parallel"}, optimizer={"name": "adamw", "lr": 1e-3}),
 ]
 

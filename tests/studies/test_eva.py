@@ -17,9 +17,9 @@ from tests.studies.settings import ADAPTED, execute, lasting, make
 from tests.studies.test_cohorts import execute_all
 
 METHODS = [
-    {"kind": "adapters", "placement": "explicit", "edges": [[4, 1], [1, 2], [2, 4]]},  # 5 nodes
+    {"kind": "adapters", "placement": {"name": "explicit", "edges": [[4, 1], [1, 2], [2, 4]]}},  # 5 nodes
     {"kind": "adapters", "placement": "all-parallel"},
-    {"kind": "adapters", "placement": "explicit", "edges": [[0, 3], [3, 3]]},
+    {"kind": "adapters", "placement": {"name": "explicit", "edges": [[0, 3], [3, 3]]}},
 ]
 
 

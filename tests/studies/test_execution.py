@@ -161,11 +161,11 @@ def required(runs: list[Run], device: str | None = None) -> None:
 
 
 def test_a_check_tells_the_problems_of_all_methods_at_once() -> None:
-    far = {"kind": "adapters", "placement": "explicit", "edges": [[0, 99]]}
-    many = {"kind": "adapters", "placement": "first-k", "count": 13}
+    far = {"kind": "adapters", "placement": {"name": "explicit", "edges": [[0, 99]]}}
+    many = {"kind": "adapters", "placement": {"name": "first-k", "count": 13}}
     with pytest.raises(UserError) as caught:
         required([make(ADAPTED), make(ADAPTED, method=far), make(ADAPTED, method=many), make(SPARSE)])
-    assert [problem.where for problem in caught.value.problems] == ["method.edges", "method.count"]
+    assert [problem.where for problem in caught.value.problems] == ["method.placement.edges", "method.placement.count"]
 
 
 def test_tf32_is_refused_on_the_cpu_before_and_at_the_start_of_a_run(tmp_path: Path) -> None:

@@ -106,14 +106,14 @@ def test_runs_that_may_have_company_are_masked_alone_as_well(measured: Callable[
 
 def test_csr_is_refused_with_the_reason_where_it_cannot_be() -> None:
     assert "float32" in refusal(CSR, training={**SPARSE["training"], "precision": "bf16"})
-    assert "method.state" in refusal(CSR, method={**SPARSE["method"], "state": "dense"})
+    assert "method.optimizer_state" in refusal(CSR, method={**SPARSE["method"], "optimizer_state": "dense"})
 
 
 def test_auto_is_masked_where_csr_cannot_be(measured: Callable[[float], None]) -> None:
     measured(1.0)
     for tables in (
         {"training": {**SPARSE["training"], "precision": "bf16"}},
-        {"method": {**SPARSE["method"], "state": "dense"}},
+        {"method": {**SPARSE["method"], "optimizer_state": "dense"}},
     ):
         assert csr_layers(make(SPARSE, network=WIDE, **tables), AUTO) == set()
 

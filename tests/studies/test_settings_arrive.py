@@ -15,8 +15,8 @@ from PIL import Image
 
 from petlsparse.recipe.execution import PLAIN
 from petlsparse.recipe.outline import Output
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, validate_run
-from petlsparse.studies import STUDIES, adapter_search, dst_sweep, names
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, tables_of, validate_run
+from petlsparse.studies import STUDIES, adapter_search, dst_sweep
 from petlsparse.studies.assembly import arithmetic_of
 from petlsparse.studies.members import prepare
 from tests.studies.walk import described
@@ -31,7 +31,7 @@ SPARSE = {
     "study": "dst-sweep", "data": {"name": "digits"}, "network": {"name": "mlp", "widths": [12, 8]}, "method": DST,
     "optimizer": SGD, "training": {"duration": "2 epochs", "batch_size": 100}, "seed": 1,
 }  # fmt: skip
-ADAPTERS = {"kind": "adapters", "placement": "random", "count": 3}
+ADAPTERS = {"kind": "adapters", "placement": {"name": "random", "count": 3}}
 ADAPTED = {
     "study": "adapter-search", "data": {"name": "digits", "train_examples": 50}, "backbone": {"pretrained": False},
     "method": ADAPTERS, "optimizer": ADAMW, "training": {"duration": "2 epochs", "batch_size": 25}, "seed": 1,
@@ -43,21 +43,47 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
     ("dst-sweep", "data", None): (
         FOLDER,
         {
-            "name": "digits", "image_size": 10, "train_examples": 12, "augment": "flip", "fit": "train+val",
+            "name": "digits", "image_size": 10, "train_examples": 12, "augment": "flip", "train_on": "train+val",
             "image_fit": "crop", "background": "black", "val_fraction": 0.3, "test_fraction": 0.4,
         },
     ),
     ("adapter-search", "data", None): (
         {"name": "folder:images"},
         {
-            "name": "digits", "image_size": None, "train_examples": 12, "augment": "flip", "fit": "train+val",
+            "name": "digits", "image_size": None, "train_examples": 12, "augment": "flip", "train_on": "train+val",
             "image_fit": "crop", "background": "black", "val_fraction": 0.3, "test_fraction": 0.4,
         },
     ),
-    ("dst-sweep", "network", None): (
-        SPARSE["network"],
-        {"name": {"name": "lenet5"}, "widths": [12, 9], "dropout": 0.2},
+    ("dst-sweep", "network", "mlp"): ({"name": "mlp", "widths": [12, 8]}, {"widths": [12, 9], "dropout": 0.2}),
+    **{("dst-sweep", "network", name): ({"name": name}, {}) for name in ("lenet5", "small-conv", "vit-micro")},
+    **{
+        ("dst-sweep", "method.criterion", name): (DST | {"criterion": name}, {})
+        for name in ("magnitude", "set", "snip", "reciprocal-sensitivity", "sensitivity", "random")
+    },
+    ("dst-sweep", "method.criterion", "mest"): (DST, {"lambda": DST | {"criterion": {"name": "mest", "lambda": 2.0}}}),
+    **{("dst-sweep", "method.growth", name): (DST | {"growth": name}, {}) for name in ("random", "gradient")},
+    **{
+        ("adapter-search", "method.placement", name): (ADAPTERS | {"placement": name}, {})
+        for name in ("all-parallel", "all-sequential")
+    },
+    ("adapter-search", "method.placement", "explicit"): (
+        ADAPTERS | {"placement": {"name": "explicit", "edges": [[1, 3]]}},
+        {"edges": ADAPTERS | {"placement": {"name": "explicit", "edges": [[1, 2]]}}},
     ),
+    ("adapter-search", "method.placement", "random"): (
+        ADAPTERS,
+        {
+            name: ADAPTERS | {"placement": ADAPTERS["placement"] | {name: value}}
+            for name, value in {"count": 4, "edge_kind": "recurrent", "seed": 1}.items()
+        },
+    ),
+    **{
+        ("adapter-search", "method.placement", name): (
+            ADAPTERS | {"placement": {"name": name, "count": 3}},
+            {"count": ADAPTERS | {"placement": {"name": name, "count": 4}}},
+        )
+        for name in ("first-k", "last-k")
+    },
     ("adapter-search", "backbone", None): (
         ADAPTED["backbone"],
         {
@@ -74,7 +100,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         {
             "density": 0.4, "distribution": "uniform", "criterion": "snip", "growth": "gradient", "update_period": 4,
             "drop_fraction": 0.5, "drop_schedule": "constant", "update_stop": 0.75, "update_last_step": True,
-            "update_point": "after-step", "state": "dense", "regrown": "keep", "mest_lambda": 2.0,
+            "update_point": "after-step", "optimizer_state": "dense", "regrown": "keep",
             "scope": "global",
         },
     ),
@@ -83,8 +109,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
     ("adapter-search", "method", "adapters"): (
         ADAPTERS,
         {
-            "placement": "first-k", "edges": {"kind": "adapters", "placement": "explicit", "edges": [[1, 2]]},
-            "count": 4, "edge_kind": "recurrent", "draw": 1, "rank": 4, "activation": "gelu", "layer_norm": False,
+            "placement": {"name": "first-k", "count": 3}, "rank": 4, "activation": "gelu", "layer_norm": False,
             "bias": True, "scale": 2.0,
         },
     ),
@@ -133,7 +158,6 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
 BASES = {"dst-sweep": SPARSE, "adapter-search": ADAPTED}
 ELSEWHERE = {
     ("adapter-search", "data", "image_size"): "may only say what the backbone takes anyway",
-    ("dst-sweep", "network", "name"): "tested below: other networks take other images",
     ("dst-sweep", "optimizer", "head_lr"): "refused: nothing is pre-trained",
     ("dst-sweep", "optimizer", "layer_decay"): "refused: nothing is pre-trained",
     ("adapter-search", "optimizer", "layer_decay"): "tested below: for full fine-tuning only",
@@ -185,8 +209,8 @@ def known() -> dict[str, Any]:
 def test_a_setting_that_changes_the_run_changes_what_is_put_together(
     study: str, table: str, start: dict[str, Any], field: str, value: Any, known: dict[str, Any]
 ) -> None:
-    changed = value if isinstance(value, dict) else start | {field: value}
-    one, other = (validate_run(BASES[study] | {table: each}, names()) for each in (start, changed))
+    changed = value if isinstance(value, dict) and field != "placement" else start | {field: value}
+    one, other = (validate_run(BASES[study] | {table.partition(".")[0]: each}) for each in (start, changed))
     assert one.run_id != other.run_id
     for run in (one, other):
         if run.run_id not in known:
@@ -196,7 +220,7 @@ def test_a_setting_that_changes_the_run_changes_what_is_put_together(
 
 def test_the_name_of_a_network_changes_what_is_put_together() -> None:
     base = SPARSE | {"data": {"name": "digits", "image_size": 32}}
-    runs = [validate_run(base | {"network": {"name": name}}, names()) for name in ("mlp", "lenet5", "small-conv")]
+    runs = [validate_run(base | {"network": {"name": name}}) for name in ("mlp", "lenet5", "small-conv")]
     one, two, three = map(put_together, runs)
     assert one != two != three != one
 
@@ -204,19 +228,19 @@ def test_the_name_of_a_network_changes_what_is_put_together() -> None:
 @pytest.mark.parametrize("optimizer", [SGD, ADAM, ADAMW], ids=lambda table: table["name"])
 def test_layer_decay_of_full_fine_tuning_changes_what_is_put_together(optimizer: dict[str, Any]) -> None:
     base = ADAPTED | {"method": {"kind": "full-finetuning"}}
-    one, other = (validate_run(base | {"optimizer": optimizer | more}, names()) for more in ({}, {"layer_decay": 0.8}))
+    one, other = (validate_run(base | {"optimizer": optimizer | more}) for more in ({}, {"layer_decay": 0.8}))
     assert put_together(one) != put_together(other)
 
 
 def test_the_same_run_is_put_together_alike_twice() -> None:
     for base in BASES.values():
-        run = validate_run(base, names())
+        run = validate_run(base)
         assert put_together(run) == put_together(run)
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_setting_of_every_kind_has_its_case(study: str) -> None:
-    for table in RUN_TYPES[study].model_fields:
+    for table in tables_of(study):
         for model in models_of(study, table):
             tag = TAGS.get(table)
             kind = model.model_fields[tag].default if tag else None
@@ -226,10 +250,10 @@ def test_every_setting_of_every_kind_has_its_case(study: str) -> None:
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES)
 def test_the_seed_and_every_kind_change_what_is_put_together(base: dict[str, Any]) -> None:
-    runs = [validate_run(base | {"seed": 2}, names())]
+    runs = [validate_run(base | {"seed": 2})]
     for (study, table, kind), (start, _) in CASES.items():
-        if study == base["study"] and kind is not None:
-            runs.append(validate_run(base | {table: start}, names()))
-    different = {run.run_id: put_together(run) for run in [validate_run(base, names()), *runs]}
+        if study == base["study"] and kind is not None and table != "network":  # others take other images
+            runs.append(validate_run(base | {table.partition(".")[0]: start}))
+    different = {run.run_id: put_together(run) for run in [validate_run(base), *runs]}
     found = list(different.values())
     assert all(found[i] != found[k] for i in range(len(found)) for k in range(i))

@@ -6,14 +6,14 @@ import pytest
 
 from petlsparse.errors import UserError
 from petlsparse.recipe import load_recipe, shipped_recipes
-from petlsparse.studies import describe, names
+from petlsparse.studies import describe
 
 DRAWN_FOR_A_MINUTE = "pretraining-mix"
 
 
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_each_method_of_a_shipped_recipe_can_be_built_and_costed(name: str) -> None:
-    one_each = {(run.data.name, run.method.kind): run for run in load_recipe(name, names=names()).runs}
+    one_each = {(run.data.name, run.method.kind): run for run in load_recipe(name).runs}
     for (data, _), run in one_each.items():
         if data == DRAWN_FOR_A_MINUTE:
             continue

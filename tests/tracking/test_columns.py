@@ -32,7 +32,7 @@ DYNAMIC = SparseRun.model_validate(COMMON | MLP | {"method": DST})
 PROBE = AdapterRun.model_validate(COMMON | {"method": {"kind": "linear-probe"}, "optimizer": ADAMW})
 ADAPTERS = AdapterRun.model_validate(
     COMMON
-    | {"method": {"kind": "adapters", "placement": "random", "count": 2}}
+    | {"method": {"kind": "adapters", "placement": {"name": "random", "count": 2}}}
     | {"optimizer": ADAMW, "backbone": {"image_size": 64}}
 )
 

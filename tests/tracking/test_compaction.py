@@ -36,7 +36,7 @@ def test_runs_have_a_row_each_with_settings_as_columns(store: Store) -> None:
     assert list(runs["data_name"]) == ["digits"] * 3
     assert list(runs["method_density"]) == [0.1] * 3
     assert list(runs["test_accuracy"].isna()) == [False, False, True]
-    assert list(runs["schema_version"]) == [1] * 3
+    assert list(runs["schema_version"]) == [2] * 3
     between = list(runs.columns)[6 : list(runs.columns).index("test_accuracy")]  # identity and metrics
     assert between == list(setting_types("dst-sweep"))
     assert {column.name for column in TABLES["runs"].columns} <= set(runs.columns)
@@ -174,7 +174,7 @@ def test_without_table_and_records_the_user_hears_of_it(store: Store) -> None:
 
 def test_a_table_of_a_newer_schema_is_refused(store: Store) -> None:
     compact(store)
-    stamp(store.table("runs"), b"schema_version", b"2")
+    stamp(store.table("runs"), b"schema_version", b"3")
     with pytest.raises(UserError, match=r"runs.parquet: written by a newer petlsparse"):
         read_table(store, "runs")
 
@@ -217,7 +217,7 @@ def test_other_tools_read_the_tables(store: Store) -> None:
     assert duckdb.sql(query).fetchall() == [(A, 90.0), (B, 90.0)]
     metadata = pq.read_metadata(store.table("runs"))
     assert metadata.row_group(0).column(0).compression == "ZSTD"
-    assert metadata.metadata[b"schema_version"] == b"1"
+    assert metadata.metadata[b"schema_version"] == b"2"
 
 
 def test_tables_that_came_without_records_are_kept_beside_new_ones(store: Store) -> None:

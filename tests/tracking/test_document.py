@@ -36,14 +36,14 @@ SPARSE = SparseRun.model_validate(
 EXPLICIT = AdapterRun.model_validate(
     COMMON
     | {
-        "method": {"kind": "adapters", "placement": "explicit", "edges": [[1, 2], [3, 4]]},
+        "method": {"kind": "adapters", "placement": {"name": "explicit", "edges": [[1, 2], [3, 4]]}},
         "optimizer": {"name": "adamw", "lr": 1e-3},
     }
 )
 RANDOM = AdapterRun.model_validate(
     COMMON
     | {
-        "method": {"kind": "adapters", "placement": "random", "count": 3},
+        "method": {"kind": "adapters", "placement": {"name": "random", "count": 3}},
         "optimizer": {"name": "adamw", "lr": 1e-3},
     }
 )
@@ -53,7 +53,7 @@ VALUES = {"int64": 1, "float64": 0.5, "string": "x", "bool": True}
 def whole(run: SparseRun | AdapterRun) -> dict[str, Any]:
     """A record's document with a value in every place."""
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_id": run.run_id,
         "study": run.study,
         "recipe": "smoke",

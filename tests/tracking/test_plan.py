@@ -45,7 +45,7 @@ def test_the_same_command_again_writes_nothing(empty: Store) -> None:
 
 
 def test_a_plan_from_before_there_were_several_is_read_and_kept(empty: Store) -> None:
-    old = {"schema_version": 1, "recipe": "old", "text": "# old", "resolved": {"seeds": 2}, "run_ids": [C, B]}
+    old = {"schema_version": 2, "recipe": "old", "text": "# old", "resolved": {"seeds": 2}, "run_ids": [C, B]}
     (empty.path / "plan.json").write_text(json.dumps(old))
     first = Plan("old", (C, B), "# old", {"seeds": 2})
     assert empty.read_plans() == Plans((first,), (C, B))
@@ -55,17 +55,17 @@ def test_a_plan_from_before_there_were_several_is_read_and_kept(empty: Store) ->
 
 def test_a_plan_of_a_newer_schema_is_refused(store: Store) -> None:
     path = store.path / "plan.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 3}))
     for use in (store.read_plans, lambda: store.write_plan(Plan("smoke"))):
         with pytest.raises(UserError, match="newer petlsparse"):
             use()
 
 
-WHOLE: dict[str, Any] = {"schema_version": 1, "recipe": "x", "text": "", "resolved": {}, "run_ids": [A]}
+WHOLE: dict[str, Any] = {"schema_version": 2, "recipe": "x", "text": "", "resolved": {}, "run_ids": [A]}
 ODD = [
     *(WHOLE | {name: odd} for name in WHOLE for odd in ([[1]], 1.5, None) if (name, odd) != ("resolved", None)),
     WHOLE | {"run_ids": "aaaaaaaaaaaa"},
-    *({"schema_version": 1, "run_ids": [A], "commands": odd} for odd in (None, [None], [1], "x", {"a": 1})),
+    *({"schema_version": 2, "run_ids": [A], "commands": odd} for odd in (None, [None], [1], "x", {"a": 1})),
     *([1, 2], None, 1, "x", {}),
 ]
 

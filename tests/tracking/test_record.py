@@ -35,7 +35,7 @@ def test_an_unknown_status_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"schema_version": 1}', '{"run_id": "a"}', '{"schema_version": "one"}', b"\xff\xfe"],
+    ["", "{", "[]", "null", '{"schema_version": 2}', '{"run_id": "a"}', '{"schema_version": "one"}', b"\xff\xfe"],
 )
 def test_what_is_not_a_record_is_corrupt(text: str | bytes) -> None:
     with pytest.raises(CorruptRecord):
@@ -50,19 +50,25 @@ def test_every_truncation_of_a_record_is_corrupt() -> None:
 
 
 def test_a_record_of_a_newer_schema_is_refused_by_name() -> None:
-    text = json.dumps(record().to_json() | {"schema_version": 2, "something": "new"})
-    with pytest.raises(UserError, match=r"runs/x/record.json: written by a newer petlsparse \(schema 2"):
+    text = json.dumps(record().to_json() | {"schema_version": 3, "something": "new"})
+    with pytest.raises(UserError, match=r"runs/x/record.json: written by a newer petlsparse \(schema 3"):
+        Record.from_json(text, where="runs/x/record.json")
+
+
+def test_a_record_from_before_settings_were_renamed_is_refused_in_a_sentence() -> None:
+    text = json.dumps(record().to_json() | {"schema_version": 1})
+    with pytest.raises(UserError, match=r"runs/x/record.json: written by petlsparse 0.2 or older \(schema 1\)"):
         Record.from_json(text, where="runs/x/record.json")
 
 
 def test_an_old_record_passes_through_every_upgrade_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    def one_to_two(document: dict[str, Any]) -> dict[str, Any]:
-        return {**document, "recipe": document["recipe"] + "-2"}
-
     def two_to_three(document: dict[str, Any]) -> dict[str, Any]:
         return {**document, "recipe": document["recipe"] + "-3"}
 
+    def three_to_four(document: dict[str, Any]) -> dict[str, Any]:
+        return {**document, "recipe": document["recipe"] + "-4"}
+
     text = json.dumps(record().to_json())
-    monkeypatch.setattr(module, "SCHEMA_VERSION", 3)
-    monkeypatch.setattr(module, "UPGRADES", {1: one_to_two, 2: two_to_three})
-    assert Record.from_json(text).recipe == "smoke-2-3"
+    monkeypatch.setattr(module, "SCHEMA_VERSION", 4)
+    monkeypatch.setattr(module, "UPGRADES", {2: two_to_three, 3: three_to_four})
+    assert Record.from_json(text).recipe == "smoke-3-4"

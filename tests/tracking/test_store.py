@@ -23,7 +23,7 @@ def test_records_come_in_the_order_of_the_plan_then_by_id(store: Store) -> None:
     assert [r.run_id for r in store.records()] == [B, A, "000000000000", C]
 
 
-@pytest.mark.parametrize("content", ["", '{"schema_version": 1, "run_id"', "[1, 2]"])
+@pytest.mark.parametrize("content", ["", '{"schema_version": 2, "run_id"', "[1, 2]"])
 def test_a_damaged_record_is_set_aside_and_its_run_is_to_do(store: Store, content: str) -> None:
     path = store.run_dir(A) / "record.json"
     path.write_text(content)

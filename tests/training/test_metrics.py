@@ -11,11 +11,11 @@ from torch import Tensor
 
 from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
+from petlsparse.metrics import METRICS
 from petlsparse.registry import resolve
 from petlsparse.tracking.tables import MEASURES, RUNS
 from petlsparse.training.evaluation import evaluate
 from petlsparse.training.loaders import Images
-from petlsparse.training.metrics import METRICS
 from petlsparse.training.strategy import Single
 from petlsparse.training.task import classification
 from tests.training.toys import MEAN, STD, toy_network, toy_split, toy_training, train

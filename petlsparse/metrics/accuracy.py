@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from petlsparse.training.metrics.metric import Metric
+from petlsparse.metrics.metric import Metric
 
 
 def right(logits: Tensor, labels: Tensor) -> Tensor:

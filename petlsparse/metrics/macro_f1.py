@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from petlsparse.training.metrics.metric import Metric
+from petlsparse.metrics.metric import Metric
 
 
 def class_counts(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,126 @@
+"""What may be set: strict types of values, frozen tables of them, and the settings of a function.
+
+The settings of a registered function are its keyword-only arguments: their annotations say what is valid, their
+defaults stand there and nowhere else, and its docstring says what they mean.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from keyword import iskeyword
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+
+class Table(BaseModel):
+    """Base of every table: frozen, no unknown keys, no conversions ("1e-3" is no number, true no 1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class HashNeutral:
+    """Marks a setting that was added after runs had been stored.
+
+    It is left out of a run's identity while it has `value`, the one that reproduces the behaviour from before it
+    existed. `value` is in JSON form and never changes, whatever becomes of the default.
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Says in the settings reference what a number counts or measures."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """Says in the settings reference how a value is written, where its type does not tell."""
+
+    name: str
+    examples: tuple[str, ...]
+
+
+# `abs` makes -0.0 and 0.0 the same number, and so the same run.
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(abs)]
+Share = Annotated[float, Field(gt=0, le=1), Unit("fraction")]  # of a whole: none of it makes no sense
+Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(abs), Unit("fraction")]
+Part = Annotated[float, Field(gt=0, lt=1), Unit("fraction")]  # of a whole: neither none nor all of it
+BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
+Count = Annotated[int, Field(ge=1, lt=2**63)]  # what a column of the result tables can hold
+Pixels = Annotated[int, Field(ge=1, lt=2**63), Unit("pixels")]
+Steps = Annotated[int, Field(ge=1, lt=2**63), Unit("optimizer steps")]
+Index = Annotated[int, Field(ge=0, lt=2**63)]
+
+# TOML has lists only: a strict tuple would refuse them. What is inside stays strict.
+Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
+Shares = Annotated[tuple[Share, ...], Field(strict=False, min_length=1)]
+Pair = Annotated[tuple[Index, Index], Field(strict=False)]
+Pairs = Annotated[tuple[Pair, ...], Field(strict=False)]
+
+
+class Choice(Table):
+    """A registered function by name, with its settings: the base of the models that `settings_of` makes."""
+
+    name: str
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings as the function's keyword arguments."""
+        fields = (name for name in type(self).model_fields if name != "name")
+        return {_parameter(name): getattr(self, name) for name in fields}
+
+
+@cache
+def settings_of(function: Callable[..., object] | None, name: str, about: str = "") -> type[Choice]:
+    """The model of a function that is registered under `name`: that name, and its keyword-only arguments.
+
+    `about` says what the function is for, where it does not say so itself or there is none.
+
+    An argument that is called like a word of Python has an underscore after it, which its setting has not: `lambda_`.
+    """
+    fields: dict[str, Any] = {"name": (Literal[name], name)}
+    parameters = inspect.signature(function).parameters if function else {}
+    keywords = {key: each for key, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+    meanings = _meanings((inspect.getdoc(function) or "") if function else "")
+    for key, hint in _hints(function, keywords).items():
+        default = keywords[key].default
+        field = Field(
+            default=... if default is inspect.Parameter.empty else default,
+            description=meanings.get(key, ""),
+            validate_default=True,
+        )
+        fields[key.removesuffix("_")] = (hint, field)
+    said = (inspect.getdoc(function) or "") if function else ""
+    return create_model(name, __base__=Choice, __doc__=said.partition("\n")[0] or about, **fields)
+
+
+def _hints(function: Callable[..., object] | None, keywords: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The types of keyword arguments; those of others may name what is imported for type checkers only."""
+    written = {key: each.annotation for key, each in keywords.items()}
+    holder = type("Settings", (), {"__annotations__": written})
+    return get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True) if written else {}
+
+
+def _meanings(docstring: str) -> Mapping[str, str]:
+    """Argument -> what the section `Args:` of a docstring says of it, as a sentence of one line."""
+    _, _, arguments = docstring.partition("Args:\n")
+    if not arguments:
+        return MappingProxyType({})
+    section = arguments.partition("\n\n")[0]
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {6,}.*)*)", section, re.MULTILINE)
+    texts = {name: " ".join(text.split()) for name, text in found}
+    return {name: text[:1].upper() + text[1:].rstrip(".") + "." for name, text in texts.items()}
+
+
+def _parameter(setting: str) -> str:
+    return f"{setting}_" if iskeyword(setting) else setting
