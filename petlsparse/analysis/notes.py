@@ -10,8 +10,8 @@ from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import MEASURES
 
 CANDIDATES = (
-    "Candidates of a search, which chose by their validation accuracy: no results. A configuration of which a run "
-    "diverged is not chosen."
+    "Candidates of a search, which chose by what selects weights on validation: no results. A configuration of which a "
+    "run diverged is not chosen."
 )
 
 
@@ -56,7 +56,7 @@ def _selection(rows: Sequence[Row], metric: str) -> str:
 def _chosen(records: Sequence[Record]) -> str:
     if all(record.get("role") is None for record in records):
         return ""
-    return "A search chose among candidates by their validation accuracy, with seeds that are not these."
+    return "A search chose among candidates on validation, with seeds that are not these."
 
 
 def _variation(
