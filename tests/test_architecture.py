@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "petlsparse"
 
 # What each room may import, directly. What is in no room is open to all.
 ALLOWED = {
-    "recipe": {"adapters", "data", "metrics", "networks", "sparsity"},  # the literal dicts of names
+    "recipe": {"adapters", "data", "metrics", "networks", "searches", "sparsity"},  # the literal dicts of names
     "data": set(),
     "metrics": set(),
     "networks": set(),

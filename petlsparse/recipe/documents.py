@@ -47,7 +47,7 @@ def read_document(file: Path) -> Document:
     return Document(file, text, table, line_numbers(text))
 
 
-def read_family(file: Path, search: Sequence[Path] = ()) -> list[Document]:
+def read_family(file: Path, folders: Sequence[Path] = ()) -> list[Document]:
     """The recipe in `file` and all that it extends, oldest ancestor first.
 
     Raises:
@@ -59,7 +59,7 @@ def read_family(file: Path, search: Sequence[Path] = ()) -> list[Document]:
         where = f"{child}:{family[0].lines.get(('extends',), 1)}: extends"
         if not isinstance(parent, str):
             raise UserError(Problem("should be the name or path of one recipe", where, repr(parent)))
-        found = find_recipe(parent, search, child.parent, where)
+        found = find_recipe(parent, folders, child.parent, where)
         if any(found.samefile(document.file) for document in family):
             circle = " -> ".join(str(document.file) for document in reversed(family))
             raise UserError(Problem(f"recipes extend each other in a circle: {circle} -> {found}", where))

@@ -16,6 +16,7 @@ from petlsparse.metrics import METRICS
 from petlsparse.networks import NETWORKS
 from petlsparse.recipe.durations import Duration, positive
 from petlsparse.registry import is_file, resolve
+from petlsparse.searches import SEARCHES
 from petlsparse.settings import Choice, Form, settings_of
 from petlsparse.sparsity import CRITERIA, DISTRIBUTIONS, DROP_SCHEDULES, GROWTHS
 
@@ -31,7 +32,13 @@ NAMES: Mapping[str, Collection[str]] = MappingProxyType(
 """What there is of each kind; one that ends in ":" admits all names it begins."""
 
 FUNCTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {"network": NETWORKS, "criterion": CRITERIA, "growth rule": GROWTHS, "placement": PLACEMENTS}
+    {
+        "network": NETWORKS,
+        "criterion": CRITERIA,
+        "growth rule": GROWTHS,
+        "placement": PLACEMENTS,
+        "search": SEARCHES,
+    }
 )
 """The registries of functions that have settings of their own, by what they hold."""
 

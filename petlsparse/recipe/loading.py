@@ -11,15 +11,16 @@ from pydantic_core import ErrorDetails
 from petlsparse.errors import Problem, UserError, unknown_name
 from petlsparse.recipe.documents import Document, all_tables, overlay, read_family
 from petlsparse.recipe.expansion import varying
+from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.origins import AXES, KeyPath, Origins, show
-from petlsparse.recipe.outline import BestOf, Launch, Outline, Output, read_outline
+from petlsparse.recipe.outline import GRID, Launch, Outline, Output, read_outline
 from petlsparse.recipe.overrides import Override
 from petlsparse.recipe.places import Places
 from petlsparse.recipe.problems import explain, key_of, table_of, valid_keys
 from petlsparse.recipe.resolution import resolve_runs
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, flat, keys_of, tables, tag_key, validate_run
 from petlsparse.recipe.shipped import find_recipe
-from petlsparse.settings import Table
+from petlsparse.settings import Choice, Table
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Recipe:
     varies: tuple[str, ...]
     output: Output
     launch: Launch
-    search: BestOf | None = None
-    """What it asks for beyond its runs; None: nothing."""
+    search: Choice = GRID
+    """Which runs are trained, given the results of others."""
     places: Places | None = None
     """Where the settings of its runs were written; None for a recipe that was not read from a file."""
 
@@ -59,23 +60,23 @@ def load_recipe(
     sets: Sequence[str] = (),
     axes: Sequence[str] = (),
     seeds: str | None = None,
-    search: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
     study: str | None = None,
 ) -> Recipe:
     """Load the recipe of a path or name, change it as `--set`, `--axis` and `--seeds` say, and expand it.
 
     Args:
-        reference: path of a TOML file, or name of a recipe shipped or found in the folders of `search`.
+        reference: path of a TOML file, or name of a recipe shipped or found in one of `folders`.
         sets: "key=value" texts.
         axes: "key=value1,value2" texts.
         seeds: "5", "1,2,3" or "1-5".
-        search: folders with recipes that can be referred to by name.
+        folders: folders with recipes that can be referred to by name.
         study: the study that the recipe must belong to.
 
     Raises:
         UserError: with all problems of the recipe and the flags.
     """
-    family = read_family(find_recipe(reference, search), search)
+    family = read_family(find_recipe(reference, folders), folders)
     table: dict[str, Any] = {}
     for document in family:
         table = overlay(table, document.table)
@@ -86,7 +87,7 @@ def load_recipe(
 
     problems = list(override.problems)
     outline, errors = read_outline(override.table)
-    problems += [_shape_problem(error, origins, override.table.get("study")) for error in errors]
+    problems += [_shape_problem(error, origins, override.table) for error in errors]
     if outline is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
     problems += _study_problems(outline.study, study, family, str(reference))
@@ -147,12 +148,22 @@ def parse_run(settings: Mapping[str, Any]) -> Run:
         raise UserError(*problems) from invalid
 
 
-def _shape_problem(error: ErrorDetails, origins: Origins, study: object) -> Problem:
-    sections: dict[str, type[Table]] = {"search": BestOf, "output": Output, "launch": Launch}
+def _shape_problem(error: ErrorDetails, origins: Origins, table: Mapping[str, Any]) -> Problem:
+    study = table.get("study")
+    sections: dict[str, type[Table]] = {"search": _search(table), "output": Output, "launch": Launch}
     section = sections.get(str(error["loc"][0]))
     valid = section.model_fields if section else [*Outline.model_fields, "extends"]
     settings = [f"run.{key}" for key in keys_of(study)] if isinstance(study, str) and study in RUN_TYPES else []
     return explain(error, origins.where(error["loc"]), valid, settings)
+
+
+def _search(table: Mapping[str, Any]) -> type[Table]:
+    """The model of the search that a recipe names, or of any if there is none of its name."""
+    search = table.get("search")
+    try:
+        return OneOf("search").model(str(search["name"])) if isinstance(search, Mapping) else Choice
+    except (KeyError, ValidationError):
+        return Choice
 
 
 def _leaves_nothing(path: KeyPath) -> bool:

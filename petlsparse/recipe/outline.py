@@ -18,10 +18,10 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import Backend, CohortSize
-from petlsparse.recipe.fields import PositiveDuration
+from petlsparse.recipe.fields import OneOf, PositiveDuration
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
-from petlsparse.settings import Count, Form, Index, NonNegative, Table, Unit
+from petlsparse.settings import Choice, Count, Form, NonNegative, Table, Unit
 
 
 def _plain_values(values: list[Any]) -> list[Any]:
@@ -158,23 +158,8 @@ class Launch(Table):
         return self.model_copy(update={name: value for name, value in flags.items() if value is not None})
 
 
-class BestOf(Table):
-    """Of each arm the configuration best on validation, trained again with fresh seeds; see `searches.best_of`."""
-
-    name: Literal["best-of"]
-    """The search."""
-    candidates: Count | None = None
-    """How many configurations of each arm are tried, drawn by `seed`; all unless given."""
-    repeats: Count = 5
-    """Fresh seeds that the best one is trained with."""
-    train_on: Literal["train", "train+val"] = "train"
-    """The part of the data that the best one is trained on then."""
-    seed: Index = 0
-    """Which drawing of candidates."""
-
-    def arguments(self) -> dict[str, Any]:
-        """The settings as the function's keyword arguments."""
-        return self.model_dump(exclude={"name"})
+GRID = Choice(name="grid")
+"""The search of a recipe that names none: all its runs."""
 
 
 class Outline(Axes):
@@ -192,8 +177,8 @@ class Outline(Axes):
     """Settings that all runs share, by their keys below."""
     arms: list[Arm] = Field(default_factory=list)
     """What is compared: settings over those of `run`, and axes of its own."""
-    search: BestOf | None = None
-    """How what is trained next follows from results; all of the recipe's runs unless given. See below."""
+    search: Annotated[Choice, PlainValidator(OneOf("search"))] = GRID
+    """Which runs are trained, given the results of others; all there are unless given. See below."""
     output: Output = Output()
     """Which weights are kept; see below."""
     launch: Launch = Launch()

@@ -15,9 +15,10 @@ from pydantic_core import PydanticUndefined
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.fields import FUNCTIONS, NAMES, Name, OneOf
-from petlsparse.recipe.outline import BestOf, Launch, Outline, Output
+from petlsparse.recipe.outline import Launch, Outline, Output
 from petlsparse.recipe.problems import show_value
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of, shown, tables_of
+from petlsparse.searches import SEARCHES
 from petlsparse.settings import Choice, Form, Table, Unit
 
 REQUIRED = "required"
@@ -61,7 +62,7 @@ def reference(study: str | None = None) -> list[Entry]:
     return [
         *_entries("recipe", "", Outline, studies),
         *_merged(found),
-        *_entries("search", "search.", BestOf, studies),
+        *(entry for name in SEARCHES for entry in _entries("search", "search.", OneOf("search").model(name), studies)),
         *_entries("output", "output.", Output, studies),
         *_entries("launch", "launch.", Launch, studies),
     ]
@@ -113,7 +114,7 @@ def _pipes(entry: Entry) -> str:
 
 def _entries(section: str, prefix: str, model: type[Table], studies: tuple[str, ...]) -> Iterator[Entry]:
     """The settings of one model; the field that says which kind of table it is stands for the kind."""
-    meanings, tag = attribute_docstrings(model), TAGS.get(section)
+    meanings, tag = attribute_docstrings(model), "name" if issubclass(model, Choice) else TAGS.get(section)
     kinds = (str(model.model_fields[tag].default),) if tag else ()
     for name, field in model.model_fields.items():
         kind, unit, valid = _read(field.annotation, field.metadata)

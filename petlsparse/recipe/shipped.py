@@ -19,10 +19,10 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_toml_files(root), key=lambda path: path.stem)}
 
 
-def find_recipe(reference: str | Path, search: Sequence[Path] = (), folder: Path = Path(), where: str = "") -> Path:
+def find_recipe(reference: str | Path, folders: Sequence[Path] = (), folder: Path = Path(), where: str = "") -> Path:
     """The file of a recipe given by path, relative to `folder`, or by name.
 
-    A name is that of a recipe in the folders of `search`, or else of a shipped one.
+    A name is that of a recipe in one of `folders`, or else of a shipped one.
 
     Raises:
         UserError: if there is no such recipe; `where` says who asked for it.
@@ -30,7 +30,7 @@ def find_recipe(reference: str | Path, search: Sequence[Path] = (), folder: Path
     path = folder / expanded(reference)
     if path.is_file():
         return path
-    known = shipped_recipes() | {file.stem: file for folder in search for file in sorted(_toml_files(folder))}
+    known = shipped_recipes() | {file.stem: file for each in folders for file in sorted(_toml_files(each))}
     name = str(reference)
     if name in known:
         return known[name]

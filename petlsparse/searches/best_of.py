@@ -13,6 +13,7 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.identity import run_ids
 from petlsparse.recipe.schema import Run
 from petlsparse.searches.search import Batch, Result, Search
+from petlsparse.settings import Count, Index
 
 if TYPE_CHECKING:
     from petlsparse.recipe.loading import Recipe
@@ -24,10 +25,10 @@ Configurations = Mapping[str, Sequence[Run]]
 def best_of(
     recipe: Recipe,
     *,
-    candidates: int | None = None,
-    repeats: int = 5,
+    candidates: Count | None = None,
+    repeats: Count = 5,
     train_on: Literal["train", "train+val"] = "train",
-    seed: int = 0,
+    seed: Index = 0,
 ) -> Search:
     """Of each arm the configuration best on validation, trained again with fresh seeds.
 

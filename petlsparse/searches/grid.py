@@ -1,4 +1,4 @@
-"""The search of a recipe that names none."""
+"""The search of a recipe that names no other."""
 
 from __future__ import annotations
 

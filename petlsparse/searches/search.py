@@ -44,11 +44,8 @@ Search: TypeAlias = Generator[Batch, Mapping[str, Result], None]
 
 
 def search_of(recipe: Recipe) -> Search:
-    """The search of a recipe, `grid` unless it names one; its first batch may raise UserError if it makes no sense."""
-    if recipe.search is None:
-        search: Search = resolve(SEARCHES, "grid", "search")(recipe)
-    else:
-        search = resolve(SEARCHES, recipe.search.name, "search")(recipe, **recipe.search.arguments())
+    """The search that a recipe names; its first batch may raise UserError if it makes no sense."""
+    search: Search = resolve(SEARCHES, recipe.search.name, "search")(recipe, **recipe.search.arguments())
     return search
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from petlsparse.launch.events import Event, Failed, Finished, Planned, Started, Summary
 from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.loading import Recipe
-from petlsparse.recipe.outline import BestOf, Launch
+from petlsparse.recipe.outline import Launch
 from petlsparse.recipe.schema import SparseRun
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.equality import differences
@@ -34,7 +35,8 @@ BEST = max(CANDIDATES, key=validated)
 
 
 def searched(lrs: list[float]) -> Recipe:
-    return replace(fake_recipe([fake_run(1, lr) for lr in lrs]), search=BestOf(name="best-of", repeats=REPEATS))
+    search = OneOf("search")({"name": "best-of", "repeats": REPEATS})
+    return replace(fake_recipe([fake_run(1, lr) for lr in lrs]), search=search)
 
 
 def execute(
@@ -155,7 +157,7 @@ def test_a_diverged_candidate_is_not_chosen(tmp_path: Path) -> None:
 
 def test_a_role_is_what_the_latest_command_says_and_costs_no_run_again(tmp_path: Path) -> None:
     recipe = searched(CANDIDATES)
-    plain = replace(recipe, search=None, text="# plain")
+    plain = replace(recipe, search=OneOf("search")("grid"), text="# plain")
     finished: list[Event] = []
 
     def roles() -> list[str]:

@@ -68,9 +68,9 @@ def test_a_shipped_recipe_can_be_extended_by_name_even_under_its_own_name(write)
 
 def test_a_recipe_is_found_by_name_in_the_folders_of_search(write, tmp_path):
     write(PARENT, "mine/deep/parent")
-    assert len(load_recipe("parent", search=[tmp_path / "mine"]).runs) == 8
+    assert len(load_recipe("parent", folders=[tmp_path / "mine"]).runs) == 8
     child = write('extends = "parent"\nseeds = 1')
-    assert len(load_recipe(child, search=[tmp_path / "mine"]).runs) == 4
+    assert len(load_recipe(child, folders=[tmp_path / "mine"]).runs) == 4
 
 
 def test_a_grandparent_lies_lowest(write):
