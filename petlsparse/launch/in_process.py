@@ -14,7 +14,7 @@ from petlsparse.tracking.progress import Progress
 class InProcessLauncher:
     """For debugging. `listener` is told the id of a run and how far it is, as nobody can look meanwhile."""
 
-    capacity = 1
+    capacity = sharers = 1
 
     def __init__(self, device: str, listener: Callable[[str, Progress], None]) -> None:
         self.device, self.listener = device, listener

@@ -28,6 +28,10 @@ class Launcher(Protocol):
     def capacity(self) -> int:
         """How many submissions are executed at a time; no more than these are handed over before one has ended."""
 
+    @property
+    def sharers(self) -> int:
+        """How many of these share the memory of a device."""
+
     def submit(self, jobs: Sequence[Job]) -> Future[Outcomes]:
         """Begin to execute a run, or several to be trained as one, on a device that the launcher chooses.
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -21,9 +22,7 @@ from petlsparse.launch.interruption import SIGNALS
 from petlsparse.launch.job import Job, Outcomes
 from petlsparse.launch.launcher import WorkerDied
 from petlsparse.launch.messages import dump_jobs, load_answer
-
-COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "petlsparse.launch.serve")
-"""`-P`: nothing is imported from the working directory, where a user may have a `signal.py`."""
+from petlsparse.launch.serve import COMMAND
 
 
 class LocalLauncher:
@@ -34,6 +33,7 @@ class LocalLauncher:
 
     def __init__(self, slots: Sequence[DeviceSlot]) -> None:
         self.capacity = len(slots)
+        self.sharers = max(Counter(slot.environment.get("CUDA_VISIBLE_DEVICES") for slot in slots).values())
         self._workers = [LocalWorker(slot) for slot in slots]
         self._idle: LifoQueue[LocalWorker] = LifoQueue()
         for worker in reversed(self._workers):

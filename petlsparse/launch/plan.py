@@ -19,6 +19,7 @@ from petlsparse.launch.local import LocalLauncher
 from petlsparse.launch.session import Session, ending
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
+from petlsparse.recipe.outline import Launch
 from petlsparse.recipe.schema import Run
 from petlsparse.searches.search import Batch, drive, search_of
 from petlsparse.studies import STUDIES
@@ -34,6 +35,7 @@ def execute_plan(
     *,
     studies: Mapping[str, str] = STUDIES,
     device: str = "auto",
+    launcher: Launcher | None = None,
     limit: int | None = None,
     patience: float | None = None,
     cohort_key: Callable[[Run, str, Execution], Hashable | None] = cohort_key,
@@ -57,6 +59,7 @@ def execute_plan(
         store: where results are, and go.
         studies: study name -> "module:attribute" of its `Study`.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        launcher: what executes the runs, and is closed at the end; see `launcher_for` for what does unless given.
         limit: execute at most this many runs, the first that are asked for.
         patience: seconds to wait for a store that another command holds; None waits for ever.
         cohort_key: runs of equal key, given the device, may be trained as one; those of key None are trained alone.
@@ -76,8 +79,7 @@ def execute_plan(
         UserError: the store cannot be written or stays held, or the device does not exist.
     """
     launch, device = recipe.launch, resolve_device(device)
-    per_gpu = launch.per_gpu or 1
-    launcher = launcher_for(device, launch.workers, per_gpu, on_event)
+    launcher = launcher or launcher_for(device, launch, on_event)
     with (
         store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))),
         shared_cache(store.path, launch.cache_memory) as (cache_folder, cache_size),
@@ -92,7 +94,7 @@ def execute_plan(
                 cache_memory=cache_size,
                 cache_folder=cache_folder,
                 cohort=launch.cohort or "auto",
-                sharers=launcher.capacity if device == "cpu" else per_gpu,
+                sharers=launcher.sharers,
             ),
             retry=RETRY if launch.retry is None else launch.retry,
             interruption=Interruption(store.stop_file),
@@ -110,15 +112,11 @@ def execute_plan(
     return session.summary
 
 
-def launcher_for(
-    device: str, workers: int | None, per_gpu: int, on_event: Callable[[Event], None] = lambda _: None
-) -> Launcher:
+def launcher_for(device: str, launch: Launch, on_event: Callable[[Event], None] = lambda _: None) -> Launcher:
     """Processes on this machine, see `device_slots`; for 0 workers this process, which tells progress to `on_event`.
 
     Raises UserError for a device that does not exist.
     """
-    if workers == 0:
-        return InProcessLauncher(
-            resolve_device(device), lambda run_id, progress: on_event(Progressed(run_id, progress))
-        )
-    return LocalLauncher(device_slots(device, workers, per_gpu))
+    if launch.workers == 0:
+        return InProcessLauncher(device, lambda run_id, progress: on_event(Progressed(run_id, progress)))
+    return LocalLauncher(device_slots(device, launch.workers, launch.per_gpu or 1))

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 from functools import partial
 from pathlib import Path
 
 from petlsparse.launch.messages import dump_answer, load_jobs
 from petlsparse.launch.worker import run_jobs
+
+COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "petlsparse.launch.serve")
+"""Starts it. `-P`: nothing is imported from the working directory, where a user may have a `signal.py`."""
 
 
 def main() -> None:

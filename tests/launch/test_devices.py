@@ -1,11 +1,13 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from petlsparse.errors import UserError
 from petlsparse.launch import devices
 from petlsparse.launch.devices import device_slots, resolve_device, usable_cores
+from petlsparse.launch.local import LocalLauncher
 from tests.launch.fake_studies import Trouble
 from tests.launch.fakes import Executed, fake_runs
 
@@ -41,6 +43,18 @@ def test_on_cuda_workers_are_dealt_out_device_by_device(two_gpus: pytest.MonkeyP
     assert pinned("cuda", 3, 2) == ["0", "1", "0"]
     assert pinned("cuda:1", None, 2) == ["1", "1"]
     assert {slot.device for slot in device_slots("cuda", None, 3)} == {"cuda:0"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sharers"),
+    [(("cpu", 3), 3), (("cuda",), 1), (("cuda", None, 3), 3), (("cuda", 3, 2), 2), (("cuda:1", 1, 2), 1)],
+)
+def test_the_memory_of_a_device_is_shared_by_its_workers(
+    two_gpus: pytest.MonkeyPatch, arguments: tuple[Any, ...], sharers: int
+) -> None:
+    launcher = LocalLauncher(device_slots(*arguments))
+    assert launcher.sharers == sharers
+    launcher.close()
 
 
 def test_only_devices_this_process_may_use_are_given_out(two_gpus: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from petlsparse.launch import local
 from petlsparse.launch.devices import device_slots
 from petlsparse.launch.job import Job
 from petlsparse.launch.launcher import WorkerDied
-from petlsparse.launch.local import COMMAND, LocalLauncher, describe_death
+from petlsparse.launch.local import LocalLauncher, describe_death
 from petlsparse.launch.messages import dump_jobs, load_answer
+from petlsparse.launch.serve import COMMAND
 from petlsparse.recipe.execution import PLAIN
 from petlsparse.recipe.outline import Output
 from petlsparse.tracking.store import Store
