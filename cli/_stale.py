@@ -10,7 +10,7 @@ from . import _console
 from ._options import StaleResults
 
 if TYPE_CHECKING:
-    from petlsparse.analysis.rows import Record
+    from petlsparse.analysis.runs import Runs
     from petlsparse.analysis.staleness import Present
     from petlsparse.studies import Findings
     from petlsparse.tracking.record import Record as RunRecord
@@ -23,13 +23,13 @@ CHOICES = {
 """What --stale does in a study command."""
 
 
-def stale_lines(records: "Iterable[Record]", stale: Mapping[str, Sequence[str]]) -> list[str]:
+def stale_lines(runs: "Runs", stale: Mapping[str, Sequence[str]]) -> list[str]:
     """How many runs are stale and why; `stale` holds their differing fingerprints by run id."""
     from petlsparse.analysis.staleness import told
 
-    what = told([record for record in records if record["run_id"] in stale], stale)
-    runs = "1 finished run is" if len(stale) == 1 else f"{len(stale)} finished runs are"
-    return [f"{runs} stale, trained with something else than is there now:", *(f"  {line}" for line in what)]
+    which = "1 finished run is" if len(stale) == 1 else f"{len(stale)} finished runs are"
+    lines = (f"  {line}" for line in told(runs, stale))
+    return [f"{which} stale, trained with something else than is there now:", *lines]
 
 
 def choice_lines() -> list[str]:
@@ -37,14 +37,14 @@ def choice_lines() -> list[str]:
     return [f"  --stale {choice:<6}  {does}" for choice, does in CHOICES.items()]
 
 
-def decide(choice: StaleResults, folder: Path, records: "Sequence[Record]", present: "Present") -> None:
+def decide(choice: StaleResults, folder: Path, runs: "Runs", present: "Present") -> None:
     """Say what is stale and what comes of it. Raises UserError unless the user has chosen."""
-    from petlsparse.analysis.staleness import stale_columns
+    from petlsparse.analysis.staleness import stale_runs
 
-    stale = {record["run_id"]: columns for record in records if (columns := stale_columns(record, present))}
+    stale = stale_runs(runs, present)
     if not stale:
         return
-    lines = stale_lines(records, stale)
+    lines = stale_lines(runs, stale)
     if choice is StaleResults.refuse:
         raise UserError(Problem("\n".join([*lines, *choice_lines()]), where=str(folder)))
     _console.warn("\n".join([*lines, f"  --stale {choice} {CHOICES[choice]}"]))

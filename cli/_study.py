@@ -38,7 +38,7 @@ from ._survey import survey
 from .plan import default_out, recorded_runs, show_plan, slots_of
 
 if TYPE_CHECKING:
-    from petlsparse.analysis.rows import Record
+    from petlsparse.analysis.runs import Runs
     from petlsparse.analysis.staleness import Present
     from petlsparse.launch.events import Summary
     from petlsparse.recipe import Recipe as LoadedRecipe
@@ -128,7 +128,8 @@ def train(
     failure of every run later.
     """
     from petlsparse.analysis.arms import run_labels
-    from petlsparse.analysis.staleness import stale_columns
+    from petlsparse.analysis.runs import Runs
+    from petlsparse.analysis.staleness import stale_runs
     from petlsparse.launch.plan import execute_plan
     from petlsparse.searches.search import Batch
     from petlsparse.tracking.fingerprints import row_of
@@ -137,7 +138,7 @@ def train(
     from ._progress import shown
 
     slot, *_ = slots_of(recipe, device)
-    surveyed = survey(recipe, slot.device, folder, [] if fresh else recorded_runs(folder), stale)
+    surveyed = survey(recipe, slot.device, folder, Runs.of(()) if fresh else recorded_runs(folder), stale)
     present, finished = surveyed.present, surveyed.finished
     labels = run_labels(surveyed.runs.values()) if len(finished) < len(surveyed.runs) else {}
 
@@ -149,10 +150,10 @@ def train(
 
     def redone(record: "RunRecord") -> bool:
         """Whether a result that was not looked at yet, or is to go, is trained again."""
-        row = row_of(record)
+        run = Runs.of([row_of(record)])
         if stale is not StaleResults.redo:
-            decide(stale, folder, [row], present)
-        return stale is StaleResults.redo and bool(stale_columns(row, present))
+            decide(stale, folder, run, present)
+        return stale is StaleResults.redo and bool(stale_runs(run, present))
 
     if fresh:
         set_aside(folder)
@@ -189,19 +190,21 @@ def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[st
 def show_results(ended: Ended, *, json: bool) -> None:
     """The runs as JSON, or the comparison and what was written where."""
     from petlsparse.analysis.rows import UNREAD
-    from petlsparse.analysis.staleness import stale_columns
+    from petlsparse.analysis.staleness import stale_runs
     from petlsparse.tracking.parts import has_rows
 
     folder, summary, present = ended
     if json:
-        _console.print_json([{**record, "stale": stale_columns(record, present)} for record in recorded(ended)])
+        runs = recorded(ended)
+        stale = stale_runs(runs, present)
+        _console.print_json([{**run, "stale": stale.get(run["run_id"], ())} for run in runs])
         return
-    if records := recorded(ended, leave_out=UNREAD):
+    if runs := recorded(ended, leave_out=UNREAD):
         from petlsparse.analysis.compare import compare
 
         from ._tables import print_comparisons
 
-        print_comparisons(compare(records, present))
+        print_comparisons(compare(runs, present))
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     _console.out.print(f"{len(summary.statuses)} runs: {counts}")
     for path in filter(has_rows, sorted(folder.glob("*.parquet"))):
@@ -214,14 +217,14 @@ def show_results(ended: Ended, *, json: bool) -> None:
         _console.warn("interrupted; the same command again continues")
 
 
-def recorded(ended: Ended, leave_out: "Collection[str]" = ()) -> list["Record"]:
-    """The rows of the runs that the recipe asked for, not of others that the store may hold; see `load_runs`."""
+def recorded(ended: Ended, leave_out: "Collection[str]" = ()) -> "Runs":
+    """The runs that the recipe asked for, not others that the store may hold; see `load_runs`."""
     from petlsparse.analysis.load import load_runs
+    from petlsparse.analysis.runs import Runs
 
     if set(ended.summary.statuses.values()) <= {"pending"}:
-        return []
-    wanted = ended.summary.statuses
-    return [record for record in load_runs([ended.folder], leave_out) if record["run_id"] in wanted]
+        return Runs.of(())
+    return load_runs([ended.folder], leave_out).where("run_id", ended.summary.statuses)
 
 
 def exit_code(summary: "Summary") -> int:

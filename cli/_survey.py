@@ -1,6 +1,6 @@
 """What a study command finds out before it begins: what is there, what is finished, how long the rest will take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,19 +10,19 @@ from ._options import StaleResults
 from ._stale import decide, unchecked
 
 if TYPE_CHECKING:
-    from petlsparse.analysis.rows import Record
+    from petlsparse.analysis.runs import Runs
     from petlsparse.recipe import Recipe, Run
     from petlsparse.searches.search import Batch, Result
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Holds the runs that a recipe asks for against data, models and the rows of what the store at `folder` holds."""
+    """Holds the runs that a recipe asks for against data, models and what the store at `folder` holds."""
 
     recipe: "Recipe"
     device: str
     folder: Path
-    records: "Sequence[Record]"
+    recorded: "Runs"
     stale: StaleResults
     runs: "dict[str, Run]" = field(default_factory=dict)
     """Those that were looked at, by run id."""
@@ -39,19 +39,19 @@ class Survey:
         Raises UserError where one cannot be trained, or is stale and the user has not chosen what to do then.
         """
         from petlsparse.analysis.estimate import expected_seconds
-        from petlsparse.analysis.staleness import stale_columns
+        from petlsparse.analysis.staleness import stale_runs
         from petlsparse.studies import check
         from petlsparse.tracking.record import FINAL
 
         runs = {run.run_id: run for run in batch.runs if run.run_id not in self.runs}
         if not runs:
             return
-        results = [record for record in self.records if record["run_id"] in runs and record["status"] in FINAL]
+        results = self.recorded.where("run_id", runs).where("status", FINAL)
         findings = check(runs, self.device)
         present = findings.fingerprints
-        redo = self.stale is StaleResults.redo
-        kept = [record for record in results if not (redo and stale_columns(record, present))]
-        finished = {record["run_id"]: record["status"] for record in kept}
+        redone = stale_runs(results, present) if self.stale is StaleResults.redo else {}
+        statuses = zip(results["run_id"], results["status"], strict=True)
+        finished = {run_id: status for run_id, status in statuses if run_id not in redone}
         todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
         findings.require(todo, self.recipe.located)
         unchecked(finished, findings)
@@ -62,7 +62,7 @@ class Survey:
         self.present.update(present)
         self.finished.update(finished)
         if todo:
-            self.seconds.update(expected_seconds(todo.values(), self.device, self.records))
+            self.seconds.update(expected_seconds(todo.values(), self.device, self.recorded))
 
     def results(self, batch: "Batch") -> "Mapping[str, Result] | None":
         """Look at a batch, and tell the recipe's search what is known of it."""
@@ -75,14 +75,14 @@ class Survey:
         return results_of(batch, Store(self.folder))
 
 
-def survey(recipe: "Recipe", device: str, folder: Path, records: "Sequence[Record]", stale: StaleResults) -> Survey:
+def survey(recipe: "Recipe", device: str, folder: Path, recorded: "Runs", stale: StaleResults) -> Survey:
     """The survey of all runs that the recipe asks for as far as it is known now: those after them follow from results.
 
     Raises UserError as `Survey.look` does.
     """
     from petlsparse.searches.search import drive, search_of
 
-    found = Survey(recipe, device, folder, records, stale)
+    found = Survey(recipe, device, folder, recorded, stale)
     with _console.err.status("looking at data and models ..."):
         drive(search_of(recipe), found.results)
     return found

@@ -14,7 +14,7 @@ from ._stale import choice_lines, stale_lines
 
 if TYPE_CHECKING:
     from petlsparse.analysis.outlook import ArmOutlook
-    from petlsparse.analysis.rows import Record
+    from petlsparse.analysis.runs import Runs
     from petlsparse.analysis.table import Column
     from petlsparse.launch.devices import DeviceSlot
     from petlsparse.recipe import Recipe as LoadedRecipe
@@ -87,7 +87,7 @@ def show_plan(
         estimate = estimates.seconds(run.flat())
         return probed(run, device) if estimate is None and probe else estimate
 
-    finished = {row["run_id"] for row in recorded if row["status"] in FINAL}
+    finished = set(recorded.where("status", FINAL)["run_id"])
     with _console.err.status("looking at every method ..."):
         findings = check(runs, slots[0].device)
         findings.require([run_id for run_id in runs if run_id not in finished], recipe.located)
@@ -125,13 +125,14 @@ def asked_for(recipe: "LoadedRecipe", folder: Path) -> "list[Batch]":
     return batches
 
 
-def recorded_runs(folder: Path) -> "list[Record]":
-    """The rows of the runs that the store at `folder` holds, without what nobody reads; none where is no store."""
+def recorded_runs(folder: Path) -> "Runs":
+    """The runs that the store at `folder` holds, without what nobody reads; none where is no store."""
     from petlsparse.analysis.load import load_runs
     from petlsparse.analysis.rows import UNREAD
+    from petlsparse.analysis.runs import Runs
     from petlsparse.tracking.store import Store
 
-    return load_runs([folder], leave_out=UNREAD) if Store(folder).has_records() else []
+    return load_runs([folder], leave_out=UNREAD) if Store(folder).has_records() else Runs.of(())
 
 
 def probed(run: "Run", device: str) -> float:
@@ -209,7 +210,7 @@ def _named(key: str, values: "Sequence[Any]") -> "Sequence[Any]":
     return [edge_names(json.dumps(edges)) for edges in values] if key == "method.placement.edges" else values
 
 
-def _print_stale(recorded: "Sequence[Record]", arms: "Sequence[ArmOutlook]") -> None:
+def _print_stale(recorded: "Runs", arms: "Sequence[ArmOutlook]") -> None:
     stale = {run_id: columns for arm in arms for run_id, columns in arm.stale.items()}
     for line in [*stale_lines(recorded, stale), *choice_lines()] if stale else ():
         _console.out.print(Text(line), soft_wrap=True)

@@ -67,11 +67,14 @@ def show(
 
 def _stale(record: "Record") -> list[str] | None:
     """The fingerprints in which the run's result differs from what is there now; None where nobody can tell."""
-    from petlsparse.analysis.staleness import stale_columns
+    from petlsparse.analysis.runs import Runs
+    from petlsparse.analysis.staleness import stale_runs
     from petlsparse.tracking.fingerprints import row_of
 
     present = looked_at([record])
-    return list(stale_columns(row_of(record), present)) if record.run_id in present else None
+    if record.run_id not in present:
+        return None
+    return list(stale_runs(Runs.of([row_of(record)]), present).get(record.run_id, ()))
 
 
 def _verdict(stale: list[str] | None) -> str:

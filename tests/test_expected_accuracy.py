@@ -23,8 +23,9 @@ CHANCE = 1e-3
 
 def accuracies(folder: Path, seeds: range) -> dict[str, list[float]]:
     """Method -> test accuracies of its runs with these seeds."""
-    runs = {run["run_id"]: run for run in load_runs([folder])}
-    (comparison,) = compare(runs.values())
+    loaded = load_runs([folder])
+    runs = {run["run_id"]: run for run in loaded}
+    (comparison,) = compare(loaded)
     chosen = {row.method: [runs[run_id] for run_id in row.run_ids] for row in comparison.rows}
     return {name: [run["test_accuracy"] for run in each if run["seed"] in seeds] for name, each in chosen.items()}
 

@@ -1,13 +1,12 @@
 """Grouping runs into arms: runs that differ only in their seed; and naming what tells the arms apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 from petlsparse.analysis.labels import method_labels, setting
-from petlsparse.analysis.rows import Record
+from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import apart, content_of
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.fingerprints import FINGERPRINTS
@@ -28,7 +27,7 @@ class Arm:
     """Known fingerprints of what its runs rest on, by column name."""
     role: str | None
     """What a search asked for its runs as."""
-    runs: tuple[Record, ...]
+    runs: Runs
 
 
 @dataclass(frozen=True)
@@ -46,29 +45,26 @@ class Grouping:
     """Fingerprints that alone tell arms of equal settings apart."""
 
 
-def group(records: Sequence[Record]) -> Grouping:
-    """The arms of runs of one study, given as rows of the `runs` table or as settings (`Run.flat()`).
+def group(runs: Runs) -> Grouping:
+    """The arms of runs of one study, of which only their settings (`Run.flat()`) need to be known.
 
     Runs of equal settings that rest on different content (see `staleness.apart`), or that a search asked for in
     different roles, are different arms.
     """
-    names = _setting_columns(records)
-    complete, settings = dict.fromkeys([*names, "role"]), itemgetter("study", "role", *names)
-    by_settings: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        whole = record if complete.keys() <= record.keys() else complete | dict(record)
-        by_settings.setdefault(settings(whole), []).append(whole)
-    divided = [apart(runs) for runs in by_settings.values()]
-    groups = [runs for parts in divided for runs in parts]
-    first = [runs[0] for runs in groups]
-    varies = [name for name in names if len({record[name] for record in first}) > 1]
-    columns = _columns(varies, first)
-    method = [name for name in names if name.startswith("method_")]
-    labels = method_labels([{name.removeprefix("method_"): arm[name] for name in method} for arm in first])
-    contents = [[content_of(runs) for runs in parts] for parts in divided]
+    names = _setting_columns(runs.columns)
+    divided = [apart(alike) for alike in runs.split_by("study", "role", *names).values()]
+    groups = [part for parts in divided for part in parts]
+    first = Runs(runs.columns, [part.places[0] for part in groups])
+    varies = [name for name in names if len(set(first[name])) > 1]
+    columns = _columns(varies, names, first)
+    methods = _named(first, {name: name.removeprefix("method_") for name in names if name.startswith("method_")})
+    shown = _named(first, {name: name for name in columns})
+    contents = [[content_of(part) for part in parts] for parts in divided]
     arms = [
-        Arm(label, {name: setting(runs[0][name]) for name in columns}, content, runs[0]["role"], tuple(runs))
-        for label, content, runs in zip(labels, chain(*contents), groups, strict=True)
+        Arm(label, {name: setting(value) for name, value in values.items()}, content, role, part)
+        for label, values, content, role, part in zip(
+            method_labels(methods), shown, chain(*contents), first["role"], groups, strict=True
+        )
     ]
     implied = [name for name in varies if name not in columns and not name.startswith("method_")]
     telling = [
@@ -81,11 +77,11 @@ def group(records: Sequence[Record]) -> Grouping:
 
 def run_labels(runs: Iterable[Run]) -> dict[str, str]:
     """What tells each run of one study from the others, by run id: `digits lr=0.1 dst set/random d=0.1 seed 2`."""
-    grouping = group([run.flat() | {"run_id": run.run_id} for run in runs])
+    grouping = group(Runs.of(run.flat() | {"run_id": run.run_id} for run in runs))
     return {
-        run["run_id"]: " ".join([*map(_said, arm.settings.items()), arm.method, f"seed {run['seed']}"])
+        run_id: " ".join([*map(_said, arm.settings.items()), arm.method, f"seed {seed}"])
         for arm in grouping.arms
-        for run in arm.runs
+        for run_id, seed in zip(arm.runs["run_id"], arm.runs["seed"], strict=True)
     }
 
 
@@ -95,24 +91,28 @@ def _said(setting: tuple[str, str]) -> str:
     return value if column in _ALWAYS_SHOWN else f"{column.partition('_')[2]}={value}"
 
 
-def _setting_columns(records: Sequence[Record]) -> list[str]:
+def _named(runs: Runs, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The values of every run in some columns, by the names given for these."""
+    return [{name: runs.columns[column][place] for column, name in names.items()} for place in runs.places]
+
+
+def _setting_columns(names: Iterable[str]) -> list[str]:
     prefixes = tuple(f"{section}_" for section in SECTIONS)
     others = {column.name for column in RUNS.columns}  # such as training_flops and data_fingerprint
-    alike = dict.fromkeys(tuple(record) for record in records)
-    names = dict.fromkeys(name for each in alike for name in each)
     return [name for name in names if name.startswith(prefixes) and name not in others]
 
 
-def _columns(varies: Sequence[str], arms: Sequence[Record]) -> tuple[str, ...]:
+def _columns(varies: Sequence[str], names: Sequence[str], arms: Runs) -> tuple[str, ...]:
     others = [name for name in varies if not name.startswith("method_")]
     shown = [name for name in _ALWAYS_SHOWN if name in others]
-    method = [name for name in arms[0] if name.startswith("method_")]
+    method = [name for name in names if name.startswith("method_")]
     for name in others:
         if name not in shown and not _determined(name, [*method, *shown], arms):
             shown.append(name)
     return tuple(shown)
 
 
-def _determined(name: str, by: Sequence[str], arms: Sequence[Record]) -> bool:
+def _determined(name: str, by: Sequence[str], arms: Runs) -> bool:
     values: dict[tuple[Any, ...], Any] = {}
-    return all(values.setdefault(tuple(arm[key] for key in by), arm[name]) == arm[name] for arm in arms)
+    rows = zip(*(arms[column] for column in (*by, name)), strict=True)
+    return all(values.setdefault(row[:-1], row[-1]) == row[-1] for row in rows)

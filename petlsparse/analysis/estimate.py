@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
-from petlsparse.analysis.rows import Record
+from petlsparse.analysis.runs import Runs
 from petlsparse.recipe.schema import Run
 
 Key = tuple[Any, ...]
@@ -36,13 +36,12 @@ class Estimates:
     runs are sorted once, however many estimates are asked for.
     """
 
-    def __init__(self, runs: Iterable[Record], device: str) -> None:
-        """Of rows of the `runs` table, for a device "cpu", "cuda" or "cuda:N"."""
+    def __init__(self, runs: Runs, device: str) -> None:
+        """From recorded runs, for a device "cpu", "cuda" or "cuda:N"."""
         kind = device.partition(":")[0]
-        self._alike: dict[Key, list[Record]] = {}
-        for run in runs:
-            if run["status"] == "done" and str(run.get("device")).partition(":")[0] == kind:
-                self._alike.setdefault(_key(run, _ALIKE), []).append(run)
+        done = runs.where("status", ("done",))
+        on_device = [n for n, name in enumerate(done["device"]) if str(name).partition(":")[0] == kind]
+        self._alike = done.take(on_device).split_by(*_ALIKE)
         self._seconds: dict[tuple[Key, tuple[str, ...]], dict[Key, list[float]]] = {}
 
     def seconds(self, settings: Mapping[str, Any]) -> float | None:
@@ -60,9 +59,10 @@ class Estimates:
         """Seconds of the runs of that key, by what they have in the named columns."""
         if (alike, names) not in self._seconds:
             found = self._seconds[alike, names] = {}
-            for run in self._alike.get(alike, ()):
-                if run.get("wall_seconds") is not None:
-                    found.setdefault(_key(run, names), []).append(run["wall_seconds"])
+            runs = self._alike.get(alike, Runs.of(()))
+            for seconds, *values in zip(runs["wall_seconds"], *(runs[name] for name in names), strict=True):
+                if seconds is not None:
+                    found.setdefault(tuple(values), []).append(seconds)
         return self._seconds[alike, names]
 
 
@@ -70,7 +70,7 @@ def _key(values: Mapping[str, Any], names: Iterable[str]) -> Key:
     return tuple(values.get(name) for name in names)
 
 
-def expected_seconds(runs: Iterable[Run], device: str, recorded: Iterable[Record]) -> dict[str, float]:
+def expected_seconds(runs: Iterable[Run], device: str, recorded: Runs) -> dict[str, float]:
     """The estimate of every run by its id; of none if any is unknown, for then they cannot be compared."""
     estimates = Estimates(recorded, device)
     by_arm: dict[Key, float | None] = {}

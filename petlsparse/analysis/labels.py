@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from petlsparse.analysis.quantities import known
+from petlsparse.analysis.runs import Runs
 
 Fields = Mapping[str, object]
 EDGES_SHOWN = 3
@@ -94,9 +95,9 @@ def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:
     return f"lora {targets} r={setting(fields['rank'])}", ("targets", "rank")
 
 
-def is_drawn(run: Mapping[str, object]) -> bool:
-    """Whether the edges of a run, given by columns, are drawn rather than named by its placement."""
-    return run.get("method_placement") == "random"
+def is_drawn(runs: Runs) -> bool:
+    """Whether the edges of the runs of an arm are drawn rather than named by its placement."""
+    return bool(runs["method_placement"][0] == "random")
 
 
 def edge_names(text: object, most: int = EDGES_SHOWN) -> str:

@@ -1,52 +1,72 @@
-"""The runs of one or several stores as plain records."""
+"""The runs of one or several stores."""
 
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
-from petlsparse.analysis.rows import Record
+from petlsparse.analysis.runs import Runs
+from petlsparse.analysis.staleness import fingerprints
 from petlsparse.errors import Problem, UserError
-from petlsparse.recipe.schema import neutral_columns
-from petlsparse.tracking.compaction import read_rows
-from petlsparse.tracking.fingerprints import differing, fingerprints_of
+from petlsparse.recipe.schema import TAGS, neutral_columns, tag_key
+from petlsparse.tracking.compaction import read_columns
+from petlsparse.tracking.fingerprints import differing
 from petlsparse.tracking.record import FINAL
 from petlsparse.tracking.tables import METRICS
 
 _RESULT = frozenset(("status", *(column.name for column in METRICS)))
 
 
-def load_runs(stores: Iterable[Path | str], leave_out: Collection[str] = ()) -> list[Record]:
+def load_runs(stores: Iterable[Path | str], leave_out: Collection[str] = ()) -> Runs:
     """Every run of every store once, in order; of runs in several stores, the first that has a result.
 
-    The rows lack the columns that are to be left out, unless it takes them to hold runs of several stores together.
+    They lack the columns that are to be left out, unless it takes them to hold runs of several stores together.
 
     Where such runs rest on different content, all of them. Where they do not and yet have other results, a warning
     says so. Raises UserError for a folder that is not a store, or when there is no run at all.
     """
-    runs: dict[str, list[Record]] = {}
     folders = list(dict.fromkeys(str(store) for store in stores))
     if len(folders) > 1:
         leave_out = set(leave_out) - _RESULT
-    for folder in folders:
-        unlike = 0
-        for row in _rows(folder, leave_out):
-            alike = runs.setdefault(row["run_id"], [])
-            place = next((i for i, known in enumerate(alike) if not differing(known, fingerprints_of(row))), None)
-            if place is None:
-                alike.append(row)
-            elif alike[place]["status"] not in FINAL:
-                alike[place] = row
-            elif row["status"] in FINAL:
-                unlike += any(row.get(name) != alike[place].get(name) for name in _RESULT)
-        if unlike:
-            message = f"{folder}: {unlike} runs have other results here than in a folder before it, which counts"
+    tables = [_columns(folder, leave_out) for folder in folders]
+    folder_of = [folder for folder, table in zip(folders, tables, strict=True) for _ in table["run_id"]]
+    runs = Runs.below_each_other(tables)
+    known, statuses = fingerprints(runs), runs["status"]
+    chosen: dict[str, list[int]] = {}
+    unlike: Counter[str] = Counter()
+    for number, run_id in enumerate(runs["run_id"]):
+        alike = chosen.setdefault(run_id, [])
+        place = next((i for i, other in enumerate(alike) if not differing(known[other], known[number])), None)
+        if place is None:
+            alike.append(number)
+        elif statuses[alike[place]] not in FINAL:
+            alike[place] = number
+        elif statuses[number] in FINAL:
+            unlike[folder_of[number]] += _unlike(runs, number, alike[place])
+    for folder, count in unlike.items():
+        if count:
+            message = f"{folder}: {count} runs have other results here than in a folder before it, which counts"
             warnings.warn(message, stacklevel=2)
     if not runs:
         raise UserError(Problem("there are no runs yet", where=", ".join(folders)))
-    return [row for alike in runs.values() for row in alike]
+    return runs.take(number for alike in chosen.values() for number in alike)
 
 
-def _rows(folder: str, leave_out: Collection[str]) -> Iterator[Record]:
-    for row in read_rows(folder, "runs", leave_out):
-        row.update(neutral_columns(row))
-        yield row
+def _unlike(runs: Runs, one: int, other: int) -> bool:
+    columns = (runs.columns[name] for name in _RESULT if name in runs.columns)
+    return any(values[one] != values[other] for values in columns)
+
+
+def _columns(folder: str, leave_out: Collection[str]) -> dict[str, list[Any]]:
+    """The columns of the `runs` table, with the settings that were added after runs had been stored."""
+    columns = read_columns(folder, "runs", leave_out)
+    kinds = ["study", *(tag_key(table).replace(".", "_") for table in TAGS)]
+    runs = Runs(columns, range(len(columns["run_id"])))
+    for values, alike in runs.split_by(*kinds).items():
+        for name, value in neutral_columns(dict(zip(kinds, values, strict=True))).items():
+            column = columns.setdefault(name, [None] * len(runs))
+            for place in alike.places:
+                if column[place] is None:
+                    column[place] = value
+    return columns

@@ -5,7 +5,8 @@ from typing import Any
 
 from petlsparse.analysis.arms import Grouping
 from petlsparse.analysis.quantities import known
-from petlsparse.analysis.rows import Record, Row
+from petlsparse.analysis.rows import Row
+from petlsparse.analysis.runs import Runs
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import MEASURES
 
@@ -15,19 +16,17 @@ CANDIDATES = (
 )
 
 
-def notes_on(
-    records: Sequence[Record], rows: Sequence[Row], grouping: Grouping, candidates: bool, metric: str
-) -> tuple[str, ...]:
-    """The notes for a table with these rows, made of these records grouped so."""
+def notes_on(runs: Runs, rows: Sequence[Row], grouping: Grouping, candidates: bool, metric: str) -> tuple[str, ...]:
+    """The notes for a table with these rows, made of these runs grouped so."""
     notes = [
-        *([CANDIDATES] if candidates else [_numbers(rows, metric), _selection(rows, metric), _chosen(records)]),
-        _examples(records),
-        _variation(records, rows, grouping.columns, grouping.implied),
+        *([CANDIDATES] if candidates else [_numbers(rows, metric), _selection(rows, metric), _chosen(runs)]),
+        _examples(runs),
+        _variation(runs, rows, grouping.columns, grouping.implied),
         _content(rows, grouping.contents),
         _stale(rows),
         _missing(rows),
-        _versions(records),
-        _origin(records),
+        _versions(runs),
+        _origin(runs),
     ]
     return tuple(note for note in notes if note)
 
@@ -53,20 +52,20 @@ def _selection(rows: Sequence[Row], metric: str) -> str:
     return f"No validation split: test {words} of the last weights."
 
 
-def _chosen(records: Sequence[Record]) -> str:
-    if all(record.get("role") is None for record in records):
+def _chosen(runs: Runs) -> str:
+    if not any(runs["role"]):
         return ""
     return "A search chose among candidates on validation, with seeds that are not these."
 
 
 def _variation(
-    records: Sequence[Record],
+    runs: Runs,
     rows: Sequence[Row],
     columns: Sequence[str],
     implied: Sequence[str],
 ) -> str:
     varies = [*(["method"] if len({row.method for row in rows}) > 1 else []), *columns]
-    numbers = sorted({record["seed"] for record in records if record.get("seed") is not None})
+    numbers = sorted({seed for seed in runs["seed"] if seed is not None})
     seeds = f"over {'seeds' if len(numbers) > 1 else 'seed'} {listing(numbers)} (initialisation, data order, draws)"
     follows = f"; {listing(implied)} set along with them" if implied else ""
     return f"Rows vary {listing(varies)}{follows}; {seeds}." if varies else f"Replicated {seeds}."
@@ -100,10 +99,10 @@ def _missing(rows: Sequence[Row]) -> str:
     return "Not in the means: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + "."
 
 
-def _examples(records: Sequence[Record]) -> str:
+def _examples(runs: Runs) -> str:
     """How many images the parts of each data set had, where it is known."""
     found: dict[str, None] = {}
-    for data, *values in _distinct(records, "data_name", "examples_train", "examples_val", "examples_test", "classes"):
+    for data, *values in _distinct(runs, "data_name", "examples_train", "examples_val", "examples_test", "classes"):
         counts = [known(value) for value in values]
         if None not in counts:
             train, val, test, classes = (f"{count:,.0f}" for count in counts)
@@ -111,20 +110,20 @@ def _examples(records: Sequence[Record]) -> str:
     return f"To train, validate and test {'; '.join(found)}." if found else ""
 
 
-def _versions(records: Sequence[Record]) -> str:
+def _versions(runs: Runs) -> str:
     """That versions of petlsparse are mixed, which may differ in results: see CHANGES.md."""
-    versions = [str(version) for (version,) in _distinct(records, "petlsparse_version") if version]
+    versions = [str(version) for (version,) in _distinct(runs, "petlsparse_version") if version]
     return f"Made by petlsparse {listing(versions)}, between which results may differ." if len(versions) > 1 else ""
 
 
-def _origin(records: Sequence[Record]) -> str:
+def _origin(runs: Runs) -> str:
     """Machine, versions and code, from the runs' provenance."""
 
     def said(*columns: str, length: int | None = None) -> str:
-        values = (next(filter(None, of_a_run), None) for of_a_run in _distinct(records, *columns))
+        values = (next(filter(None, of_a_run), None) for of_a_run in _distinct(runs, *columns))
         return " / ".join(dict.fromkeys(str(value)[:length] for value in values if value is not None))
 
-    dirty = " with uncommitted changes" if any(record.get("git_dirty") for record in records) else ""
+    dirty = " with uncommitted changes" if any(runs["git_dirty"]) else ""
     parts = [
         said("device_name", "cpu"),
         f"{threads} thread{'' if threads == '1' else 's'}" if (threads := said("threads")) else "",
@@ -135,9 +134,9 @@ def _origin(records: Sequence[Record]) -> str:
     return ", ".join(known) + "." if known else ""
 
 
-def _distinct(records: Sequence[Record], *columns: str) -> list[tuple[Any, ...]]:
+def _distinct(runs: Runs, *columns: str) -> list[tuple[Any, ...]]:
     """What runs have in these columns, in order of first appearance."""
-    return list(dict.fromkeys(tuple(map(record.get, columns)) for record in records))
+    return list(dict.fromkeys(zip(*(runs[name] for name in columns), strict=True)))
 
 
 def listing(values: Iterable[object], room: int | None = None) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from petlsparse.analysis.arms import group
 from petlsparse.analysis.labels import is_drawn
-from petlsparse.analysis.rows import Record
-from petlsparse.analysis.staleness import stale_columns
+from petlsparse.analysis.runs import Runs
+from petlsparse.analysis.staleness import stale_runs
 from petlsparse.recipe.schema import Run, flat
 
 TO_DO, STALE = "to do", "stale"
@@ -80,7 +80,7 @@ class Described(Protocol):
 
 def outlook(
     runs: Iterable[Run],
-    records: Iterable[Record],
+    recorded: Runs,
     describe: Callable[[Run], Described],
     seconds: Callable[[Run], float | None],
     roles: Mapping[str, str | None] = MappingProxyType({}),
@@ -89,31 +89,32 @@ def outlook(
 
     Args:
         runs: the runs of one study.
-        records: rows of the `runs` table, of those that have one, and of any others.
+        recorded: those of them that have a record, and any others.
         describe: of a run; asked once for all runs that differ in optimizer, schedule and seed at most.
         seconds: expected duration of a run; asked once per arm that is not done.
         roles: what a search asks for runs as, by run id.
     """
     by_id = {run.run_id: run for run in runs}
     descriptions: dict[Hashable, Described] = {}
-    recorded = {record["run_id"]: record for record in records}
+    numbers = {run_id: number for number, run_id in enumerate(recorded["run_id"])}
     arms = []
     for arm in group(
-        [run.flat() | {"run_id": run_id, "role": roles.get(run_id)} for run_id, run in by_id.items()]
+        Runs.of(run.flat() | {"run_id": run_id, "role": roles.get(run_id)} for run_id, run in by_id.items())
     ).arms:
-        ids = [row["run_id"] for row in arm.runs]
+        ids = arm.runs["run_id"]
         first = by_id[ids[0]]
         alike = tuple(getattr(first, name) for name in type(first).model_fields if name not in _UNDESCRIBED)
         described = descriptions[alike] = descriptions.get(alike) or describe(first)
-        known = [recorded[run_id] for run_id in ids if run_id in recorded]
-        present = dict.fromkeys(ids, described.fingerprints)
-        stale = {record["run_id"]: names for record in known if (names := stale_columns(record, present))}
+        known = recorded.take(numbers[run_id] for run_id in ids if run_id in numbers)
+        stale = stale_runs(known, dict.fromkeys(ids, described.fingerprints))
         states = dict.fromkeys(ids, TO_DO)
-        states |= {record["run_id"]: _STATES.get(record["status"], TO_DO) for record in known}
+        states |= {
+            run_id: _STATES.get(status, TO_DO) for run_id, status in zip(known["run_id"], known["status"], strict=True)
+        }
         states |= dict.fromkeys(stale, STALE)
         left = [run_id for run_id in ids if states[run_id] != "done"]
         expected = seconds(by_id[left[0]]) if left else None
-        edges, drawn = described.facts.get("edges"), is_drawn(arm.runs[0])
+        edges, drawn = described.facts.get("edges"), is_drawn(arm.runs)
         arms.append(
             ArmOutlook(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, drawn, expected)
         )

@@ -1,15 +1,10 @@
 """What a comparison consists of: one row per arm, summarised over its seeds."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from petlsparse.analysis.statistics import Summary
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import RUNS
-
-Record = Mapping[str, Any]
-"""A row of the `runs` table, missing values None."""
 
 SCORES = ("test_accuracy", "val_accuracy_best", "test_loss")
 """What is read of all runs; beside it, of a comparison by another metric, `scores_of` it."""

@@ -1,9 +1,10 @@
 """Results and the content they rest on: which are stale, and which replicates belong together."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 
-from petlsparse.analysis.rows import Record
+from petlsparse.analysis.runs import Runs
 from petlsparse.tracking.fingerprints import FINGERPRINTS, differing, fingerprints_of
 from petlsparse.tracking.record import FINAL
 
@@ -11,43 +12,56 @@ Present = Mapping[str, Mapping[str, str]]
 """The fingerprints of what each run would rest on now, by run id; runs that could not be looked at are missing."""
 
 
-def stale_columns(record: Record, present: Present) -> tuple[str, ...]:
-    """The fingerprints in which a finished run differs from what is there now; none of a run without a result."""
-    return differing(record, present.get(record["run_id"], {})) if record["status"] in FINAL else ()
+def fingerprints(runs: Runs) -> list[Mapping[str, str]]:
+    """What is known of what every run rests on, by column; see `fingerprints_of`."""
+    names = ("backbone_pretrained", *FINGERPRINTS)
+
+    @cache  # most runs rest on the same
+    def known(*values: object) -> Mapping[str, str]:
+        return fingerprints_of(dict(zip(names, values, strict=True)))
+
+    return [known(*values) for values in zip(*(runs[name] for name in names), strict=True)]
 
 
-def told(records: Iterable[Record], stale: Mapping[str, Sequence[str]]) -> list[str]:
+def stale_runs(runs: Runs, present: Present) -> dict[str, tuple[str, ...]]:
+    """The fingerprints in which finished runs differ from what is there now, by run id; without those that do not."""
+    rows = zip(runs["run_id"], runs["status"], fingerprints(runs), strict=True)
+    found = {run_id: differing(known, present.get(run_id, {})) for run_id, status, known in rows if status in FINAL}
+    return {run_id: names for run_id, names in found.items() if names}
+
+
+def told(runs: Runs, stale: Mapping[str, Sequence[str]]) -> list[str]:
     """What differs, a line for each data set or backbone: `folder:toy: the test data (3 runs)`.
 
-    `stale` holds the differing fingerprints of the records, by run id.
+    `stale` holds the differing fingerprints, by run id, of those that are stale.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    for record in records:
+    for run in runs.where("run_id", stale):
         words: dict[str, list[str]] = {}
-        for name in stale[record["run_id"]]:
-            words.setdefault(str(record[FINGERPRINTS[name].named_by]), []).append(FINGERPRINTS[name].words)
+        for name in stale[run["run_id"]]:
+            words.setdefault(str(run[FINGERPRINTS[name].named_by]), []).append(FINGERPRINTS[name].words)
         counts.update((subject, ", ".join(differ)) for subject, differ in words.items())
     return [f"{name}: {words} ({n} run{'' if n == 1 else 's'})" for (name, words), n in counts.items()]
 
 
-def apart(runs: Sequence[Record]) -> list[list[Record]]:
+def apart(runs: Runs) -> list[Runs]:
     """Runs of equal settings in groups that rest on the same content, in order of first appearance.
 
     Fingerprints of which only one value is known tell nothing apart. A run that lacks one that does belongs to the
     only group with which all that is known of it agrees; if there are several, it is in a group of its own, together
     with those that lack the same.
     """
-    known = [fingerprints_of(run) for run in runs]
+    known = fingerprints(runs)
     telling = [name for name in FINGERPRINTS if len({each[name] for each in known if name in each}) > 1]
     contents = [tuple(each.get(name) for name in telling) for each in known]
     complete = list(dict.fromkeys(content for content in contents if None not in content))
-    groups: dict[tuple[str | None, ...], list[Record]] = {}
-    for run, content in zip(runs, contents, strict=True):
+    groups: dict[tuple[str | None, ...], list[int]] = {}
+    for number, content in enumerate(contents):
         fitting = [other for other in complete if all(a in (None, b) for a, b in zip(content, other, strict=True))]
-        groups.setdefault(fitting[0] if len(fitting) == 1 else content, []).append(run)
-    return list(groups.values())
+        groups.setdefault(fitting[0] if len(fitting) == 1 else content, []).append(number)
+    return [runs.take(numbers) for numbers in groups.values()]
 
 
-def content_of(runs: Iterable[Record]) -> dict[str, str]:
+def content_of(runs: Runs) -> dict[str, str]:
     """The known fingerprints of runs that rest on the same content."""
-    return {name: value for run in runs for name, value in fingerprints_of(run).items()}
+    return {name: value for known in fingerprints(runs) for name, value in known.items()}

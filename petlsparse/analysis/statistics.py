@@ -58,4 +58,5 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 def _finite(values: Iterable[float | None]) -> NDArray[np.float64]:
-    return np.array([value for value in values if value is not None and math.isfinite(value)], dtype=np.float64)
+    numbers = np.array(list(values), dtype=np.float64)  # None becomes NaN
+    return numbers[np.isfinite(numbers)]

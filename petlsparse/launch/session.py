@@ -62,7 +62,6 @@ class Session:
         recorded = standings(self.store, self.store.set_aside)
         self.statuses |= {each: recorded[each].status if each in recorded else PENDING for each in run_ids}
         finished = [run_id for run_id in run_ids if self.statuses[run_id] in FINAL]
-        self.store.tidy(finished)
         todo = [run for run in batch.runs if self.statuses[run.run_id] not in FINAL][: self.limit]
 
         parts = cohorts(todo, self._cohort_key, workers=self.launcher.capacity, size=self.execution.cohort)

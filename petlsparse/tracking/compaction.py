@@ -22,7 +22,7 @@ from petlsparse.tracking.parts import (
     schema_version,
     write_parquet,
 )
-from petlsparse.tracking.record import SCHEMA_VERSION, Record, refuse_other
+from petlsparse.tracking.record import FINAL, SCHEMA_VERSION, Record, refuse_other
 from petlsparse.tracking.store import Damaged, Stamp, Store
 from petlsparse.tracking.tables import (
     COST,
@@ -51,7 +51,8 @@ MADE_FROM = b"records"
 def compact(store: Store) -> None:
     """Make every table from the records, unless all are up to date. For the holder of the lock.
 
-    Damaged records are set aside. Raises UserError when the tables cannot be written.
+    Damaged records are set aside, and what killed writers left is removed: who was killed wrote no tables afterwards.
+    Raises UserError when the tables cannot be written.
     """
     stamps = store.stamps()
     roles = store.read_plans().roles
@@ -65,11 +66,17 @@ def compact(store: Store) -> None:
         del stamps[run_id]
 
     tables = build(store, list(stamps), damaged=damaged)
+    store.tidy(_finished(tables[RUNS.name]))
     try:
         for name, table in tables.items():
             write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: fingerprint(stamps, roles)})
     except OSError as error:
         raise UserError(Problem(f"cannot write the tables: {error.strerror}", where=str(store.path))) from error
+
+
+def _finished(runs: pa.Table) -> Iterator[str]:
+    statuses = zip(runs[RUN_ID.name].to_pylist(), runs["status"].to_pylist(), strict=True)
+    return (run_id for run_id, status in statuses if status in FINAL)
 
 
 def _keep_tables_without_records(store: Store, run_ids: Collection[str]) -> None:
@@ -92,12 +99,12 @@ def read_table(store: Store | Path | str, name: str) -> pd.DataFrame:
     return frame
 
 
-def _table(store: Store | Path | str, name: str) -> pa.Table:
+def _table(store: Store | Path | str, name: str, wanted: Callable[[str], bool] = lambda _: True) -> pa.Table:
     if name not in TABLES:
         raise UserError(unknown_name("table", name, TABLES))
     store = store if isinstance(store, Store) else Store.open(store)
     stamps = store.stamps()
-    table = _written(store, name, stamps)
+    table = _written(store, name, stamps, wanted)
     if table is None:
         if not stamps:
             problem = "damaged" if store.table(name).exists() else "missing"
@@ -107,18 +114,16 @@ def _table(store: Store | Path | str, name: str) -> pa.Table:
     return table
 
 
-def read_rows(store: Store | Path | str, name: str, leave_out: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-    """The rows of a table, some columns left out, as plain values, what is null None; see `read_table`.
+def read_columns(store: Store | Path | str, name: str, leave_out: Collection[str] = ()) -> dict[str, list[Any]]:
+    """The columns of a table, some left out, as plain values, what is null None; see `read_table`.
 
     Equal strings are one object.
     """
-    table = _table(store, name)
-    names = [column for column in table.column_names if column not in leave_out]
-    columns = [_plain(table[column]) for column in names]
-    return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+    table = _table(store, name, lambda column: column not in leave_out)
+    return {column: _plain(table[column]) for column in table.column_names if column not in leave_out}
 
 
-def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
+def _plain(column: pa.ChunkedArray) -> list[Any]:
     if column.null_count == len(column):
         return [None] * len(column)
     if not pa.types.is_string(column.type):
@@ -143,7 +148,7 @@ def standings(store: Store, damaged: Damaged | None = None) -> dict[str, Standin
     A table that is up to date spares reading the records one by one.
     """
     stamps = store.stamps()
-    table = _written(store, RUNS.name, stamps, columns=["run_id", *Standing._fields])
+    table = _written(store, RUNS.name, stamps, {"run_id", *Standing._fields}.__contains__)
     if table is not None and stamps:
         columns = (table[name].to_pylist() for name in ("run_id", *Standing._fields))
         return {run_id: Standing(*standing) for run_id, *standing in zip(*columns, strict=True)}
@@ -161,11 +166,9 @@ def fingerprint(stamps: Mapping[str, Stamp], roles: Mapping[str, str] = MappingP
     return state.hexdigest().encode()
 
 
-def _written(
-    store: Store, name: str, stamps: Mapping[str, Stamp], columns: Sequence[str] | None = None
-) -> pa.Table | None:
+def _written(store: Store, name: str, stamps: Mapping[str, Stamp], wanted: Callable[[str], bool]) -> pa.Table | None:
     """The table as it was written, if it is up to date, or passed on without its records; otherwise None."""
-    table = read_parquet(store.table(name), columns)
+    table = read_parquet(store.table(name), wanted)
     if table is None:
         return None
     version = schema_version(table)

@@ -40,7 +40,7 @@ def fingerprints_of(row: Mapping[str, Any]) -> dict[str, str]:
     Random weights are left out: they are drawn from the run's seed, which is a setting.
     """
     known = {name: str(row[name]) for name in FINGERPRINTS if row.get(name) is not None}
-    if not row.get("backbone_pretrained", True):
+    if row.get("backbone_pretrained") is False:
         known.pop("backbone_fingerprint", None)
     return known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,11 +76,12 @@ def read_part(path: Path, table: Table, run_id: str, rows: int) -> pa.Table | No
         return None
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
-    """A table, or some columns of it; None when it is missing, truncated, damaged or cannot be read."""
+def read_parquet(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> pa.Table | None:
+    """The wanted columns of a table; None when it is missing, truncated, damaged or cannot be read."""
     try:
         with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
-            return pq.read_table(file, columns=columns)
+            parquet = pq.ParquetFile(file)
+            return parquet.read(list(filter(wanted, parquet.schema_arrow.names)))
     except (OSError, pa.ArrowException):
         return None
 

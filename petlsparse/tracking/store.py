@@ -16,7 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -290,7 +290,7 @@ def _remove(folder: str, names: Collection[str]) -> None:
     """Remove those files and all temporary ones."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name in names or fnmatch(entry.name, TEMPORARY):
+            if entry.name in names or fnmatchcase(entry.name, TEMPORARY):
                 Path(entry.path).unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.rows import Comparison
+from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.table import columns_of, records_of
 
 Record = dict[str, Any]
@@ -13,7 +14,7 @@ Make = Callable[..., Record]
 
 
 def only(records: list[Record]) -> Comparison:
-    (comparison,) = compare(records)
+    (comparison,) = compare(Runs.of(records))
     return comparison
 
 
@@ -91,7 +92,7 @@ def test_runs_without_validation_are_marked_as_last_weights(record: Make) -> Non
 
 def test_studies_are_compared_apart(record: Make) -> None:
     runs = [record(), record(study="adapter-search", method_kind="linear-probe")]
-    assert [comparison.study for comparison in compare(runs)] == ["dst-sweep", "adapter-search"]
+    assert [comparison.study for comparison in compare(Runs.of(runs))] == ["dst-sweep", "adapter-search"]
 
 
 def test_costs_are_means_over_finished_runs(record: Make) -> None:
@@ -128,16 +129,16 @@ def test_the_last_note_names_machine_versions_and_code(record: Make) -> None:
 
 def test_the_parts_of_the_data_are_noted_where_they_are_known(record: Make) -> None:
     parts = {"examples_train": 800, "examples_val": 200, "examples_test": 1797, "classes": 10}
-    (known,) = compare([record(seed=1, **parts), record(seed=2)])
+    (known,) = compare(Runs.of([record(seed=1, **parts), record(seed=2)]))
     assert any("800 / 200 / 1,797 images, 10 classes" in note for note in known.notes)
-    (unknown,) = compare([record(seed=1)])
+    (unknown,) = compare(Runs.of([record(seed=1)]))
     assert not any("images" in note for note in unknown.notes)
 
 
 def test_mixed_versions_are_noted(record: Make) -> None:
-    (mixed,) = compare([record(seed=1, petlsparse_version="0.1.0"), record(seed=2, petlsparse_version="0.2.0")])
+    mixed = only([record(seed=1, petlsparse_version="0.1.0"), record(seed=2, petlsparse_version="0.2.0")])
     assert any("petlsparse 0.1.0 and 0.2.0" in note for note in mixed.notes)
-    (one,) = compare([record(seed=1, petlsparse_version="0.2.0"), record(seed=2, petlsparse_version="0.2.0")])
+    one = only([record(seed=1, petlsparse_version="0.2.0"), record(seed=2, petlsparse_version="0.2.0")])
     assert not any("between which" in note for note in one.notes)
 
 
@@ -160,11 +161,12 @@ def test_what_a_search_chose_by_is_no_result(record: Make) -> None:
 
 
 def test_rows_are_compared_by_the_metric_asked_for_and_old_runs_have_none(record: Make) -> None:
-    runs = [
+    older = record(99.0, seed=1, method_criterion="set")  # from before macro F1 was recorded
+    newer = [
         record(90.0, test_macro_f1=70.0, val_macro_f1_best=80.0, seed=1),
         record(91.0, test_macro_f1=72.0, val_macro_f1_best=82.0, seed=2),
-        record(99.0, seed=1, method_criterion="set"),  # from before macro F1 was recorded
     ]
+    runs = Runs.of([*newer, older])
     (comparison,) = compare(runs, metric="macro_f1")
     columns = {column.header: column.cells for column in columns_of(comparison)}
     half = 12.706204736 * math.sqrt(2) / math.sqrt(2)
@@ -179,6 +181,6 @@ def test_rows_are_compared_by_the_metric_asked_for_and_old_runs_have_none(record
 
 
 def test_a_loss_is_shown_to_four_digits(record: Make) -> None:
-    (comparison,) = compare([record(test_loss=0.123456, val_loss_best=1.23456)], metric="loss")
+    (comparison,) = compare(Runs.of([record(test_loss=0.123456, val_loss_best=1.23456)]), metric="loss")
     columns = {column.header: column.cells for column in columns_of(comparison)}
     assert (columns["test loss nat"], columns["val. loss nat"]) == (("0.1235",), ("1.235",))

@@ -11,6 +11,7 @@ from petlsparse.analysis.formats import FORMATS
 from petlsparse.analysis.notes import listing
 from petlsparse.analysis.quantities import with_unit
 from petlsparse.analysis.rows import Comparison
+from petlsparse.analysis.runs import Runs
 
 Make = Callable[..., dict[str, Any]]
 
@@ -18,7 +19,8 @@ Make = Callable[..., dict[str, Any]]
 @pytest.fixture
 def comparisons(record: Make) -> list[Comparison]:
     runs = [record(90.0 + s, seed=s, method_criterion=c) for c in ("magnitude", "set_a|b") for s in (1, 2, 3)]
-    return compare([*runs, record(study="adapter-search", backbone_name="vit-micro", method_kind="linear-probe")])
+    runs.append(record(study="adapter-search", backbone_name="vit-micro", method_kind="linear-probe"))
+    return compare(Runs.of(runs))
 
 
 def test_markdown_has_one_line_per_row_and_equal_numbers_of_cells(comparisons: list[Comparison]) -> None:

@@ -13,6 +13,7 @@ from petlsparse.analysis.estimate import Estimates
 from petlsparse.analysis.load import load_runs
 from petlsparse.analysis.outlook import outlook
 from petlsparse.analysis.rows import UNREAD
+from petlsparse.analysis.runs import Runs
 from petlsparse.recipe.loading import parse_run
 from petlsparse.studies import Description
 from petlsparse.tracking.record import Record
@@ -28,9 +29,9 @@ def test_runs_from_before_a_setting_existed_are_of_one_arm_with_later_ones(tmp_p
         metrics = {"test_accuracy": 50.0 + seed, "test_loss": 1.0, "val_accuracy_best": 50.0}
         settings = settings | {"seed": seed}
         store.write_record(Record(f"{seed:012}", "adapter-search", "r", "done", settings, metrics=metrics))
-    records = load_runs([tmp_path])
-    assert [record["training_select_by"] for record in records] == ["accuracy", "accuracy"]
-    (comparison,) = compare(records)
+    runs = load_runs([tmp_path])
+    assert runs["training_select_by"] == ["accuracy", "accuracy"]
+    (comparison,) = compare(runs)
     assert [len(row.run_ids) for row in comparison.rows] == [2]
 
 
@@ -41,8 +42,8 @@ def test_one_run_on_other_content_in_another_store_is_a_run_of_its_own(tmp_path:
         made = {"data_fingerprint": data}
         record = Record("1" * 12, "dst-sweep", "r", "done", settings, metrics=metrics, provenance=made)
         Store.create(tmp_path / name).write_record(record)
-    records = load_runs([tmp_path / "one", tmp_path / "same", tmp_path / "other"])
-    assert [record["data_fingerprint"] for record in records] == ["a" * 12, "b" * 12]
+    runs = load_runs([tmp_path / "one", tmp_path / "same", tmp_path / "other"])
+    assert runs["data_fingerprint"] == ["a" * 12, "b" * 12]
 
 
 COMMON = {
@@ -82,12 +83,12 @@ def test_what_is_left_out_of_rows_changes_no_comparison_plan_or_estimate(
     present = {run.run_id: {"test_fingerprint": "other"} for run in runs}
     described = Description({}, {"test_fingerprint": "other"})
 
-    def answers(rows: list[Any]) -> tuple[Any, ...]:
-        plan = outlook(runs, rows, lambda _: described, lambda _: None)
-        return compare(rows, present), plan, Estimates(rows, "cpu").seconds(runs[0].flat())
+    def answers(recorded: Runs) -> tuple[Any, ...]:
+        plan = outlook(runs, recorded, lambda _: described, lambda _: None)
+        return compare(recorded, present), plan, Estimates(recorded, "cpu").seconds(runs[0].flat())
 
     all_columns, fewer = load_runs([tmp_path]), load_runs([tmp_path], leave_out=UNREAD)
-    assert set(all_columns[0]) - set(fewer[0]) == UNREAD
+    assert set(all_columns.columns) - set(fewer.columns) == UNREAD
     assert answers(fewer) == answers(all_columns)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from petlsparse.analysis.compare import compare
-from petlsparse.analysis.staleness import apart, stale_columns, told
+from petlsparse.analysis.runs import Runs
+from petlsparse.analysis.staleness import apart, stale_runs, told
 from petlsparse.analysis.table import columns_of, records_of
 from petlsparse.tracking.fingerprints import FINGERPRINTS, differing
 from petlsparse.tracking.tables import RUNS
@@ -43,8 +44,9 @@ def test_what_is_known_and_not_drawn_from_the_seed_can_differ(
 
 @pytest.mark.parametrize(("status", "stale"), [("done", True), ("diverged", True), ("failed", False)])
 def test_only_results_are_stale(status: str, stale: bool) -> None:
-    assert bool(stale_columns({"run_id": "r", "status": status, DATA: "a"}, {"r": {DATA: "b"}})) is stale
-    assert stale_columns({"run_id": "r", "status": status, DATA: "a"}, {}) == ()
+    runs = Runs.of([{"run_id": "r", "status": status, DATA: "a"}])
+    assert stale_runs(runs, {"r": {DATA: "b"}}) == ({"r": (DATA,)} if stale else {})
+    assert stale_runs(runs, {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -68,12 +70,12 @@ def test_replicates_stay_together_unless_their_content_is_known_to_differ(
 ) -> None:
     pairs = [content if isinstance(content, tuple) else (content, None) for content in contents]
     runs = [{"number": number, DATA: data, TEST: test} for number, (data, test) in enumerate(pairs)]
-    assert [[run["number"] for run in group] for group in apart(runs)] == groups
+    assert [[run["number"] for run in group] for group in apart(Runs.of(runs))] == groups
 
 
 def test_what_differs_is_told_by_data_set_and_backbone() -> None:
     rows = [{"run_id": str(n), "data_name": "folder:toy", "backbone_name": "vit-micro"} for n in range(3)]
-    lines = told(rows, {"0": (DATA, TEST), "1": (DATA, TEST), "2": (TEST, WEIGHTS)})
+    lines = told(Runs.of(rows), {"0": (DATA, TEST), "1": (DATA, TEST), "2": (TEST, WEIGHTS)})
     assert lines == [
         "folder:toy: the training or validation data, the test data (2 runs)",
         "folder:toy: the test data (1 run)",
@@ -84,7 +86,7 @@ def test_what_differs_is_told_by_data_set_and_backbone() -> None:
 def test_rows_of_other_content_show_their_hashes_and_their_own_statistics(record: Make) -> None:
     contents = ["a" * 12, "a" * 12, "b" * 12]
     runs = [record(90.0 + n, seed=n, **{DATA: data}) for n, data in enumerate(contents)]
-    (table,) = compare(runs)
+    (table,) = compare(Runs.of(runs))
     assert [(row.scores["test_accuracy"].mean, row.scores["test_accuracy"].n) for row in table.rows] == [
         (90.5, 2),
         (92.0, 1),
@@ -97,27 +99,27 @@ def test_rows_of_other_content_show_their_hashes_and_their_own_statistics(record
 
 def test_a_run_that_fits_several_rows_is_told(record: Make) -> None:
     runs = [record(seed=n, **{DATA: data}) for n, data in enumerate(["aa", "bb", None])]
-    (table,) = compare(runs)
+    (table,) = compare(Runs.of(runs))
     assert {column.header: column.cells for column in columns_of(table)}["train/val data"] == ("aa", "bb", "–")
     assert any("it was not recorded, and fits several rows or none" in note for note in table.notes)
 
 
 def test_only_what_tells_rows_apart_has_a_column(record: Make) -> None:
     runs = [record(seed=1, **{DATA: "aa", TEST: "t"}), record(seed=2, **{TEST: "u"})]
-    (table,) = compare(runs)
+    (table,) = compare(Runs.of(runs))
     assert (len(table.rows), table.contents) == (2, (TEST,))
 
 
 def test_other_data_under_another_name_need_no_hash(record: Make) -> None:
     runs = [record(data_name="digits", **{DATA: "aa"}), record(data_name="shapes-count", **{DATA: "bb"})]
-    (table,) = compare(runs)
+    (table,) = compare(Runs.of(runs))
     assert (table.columns, table.contents) == (("data_name",), ())
 
 
 def test_stale_rows_are_marked_where_somebody_looked(record: Make) -> None:
-    (table,) = compare([record(run_id="r", **{DATA: "aa"})])
+    (table,) = compare(Runs.of([record(run_id="r", **{DATA: "aa"})]))
     assert [row["stale"] for row in records_of(table)] == [None]
-    (table,) = compare([record(run_id="r", **{DATA: "aa"})], {"r": {DATA: "bb"}})
+    (table,) = compare(Runs.of([record(run_id="r", **{DATA: "aa"})]), {"r": {DATA: "bb"}})
     assert {column.header: column.cells for column in columns_of(table)}["stale"] == ("train/val data",)
     assert [row["stale"] for row in records_of(table)] == [[DATA]]
     assert any(note.startswith("Stale: the training or validation data") for note in table.notes)

@@ -13,6 +13,7 @@ import timm
 import torch
 from PIL import Image
 
+from petlsparse.analysis.runs import Runs
 from petlsparse.launch.events import Summary
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import Recipe
@@ -369,6 +370,8 @@ def test_what_another_command_finishes_while_this_one_waits_is_looked_at_too(
     assert train(cli).code == 0
     images_added(home)
     before = sorted((path, path.stat().st_mtime_ns) for path in home.glob("out/runs/**/*"))
-    monkeypatch.setattr("petlsparse._cli._study.recorded_runs", lambda folder: [])  # nothing was there at first
+    monkeypatch.setattr(
+        "petlsparse._cli._study.recorded_runs", lambda folder: Runs.of([])
+    )  # nothing was there at first
     assert_told(train(cli), "out: 1 finished run is stale", "folder:toy: the training or validation data (1 run)")
     assert sorted((path, path.stat().st_mtime_ns) for path in home.glob("out/runs/**/*")) == before

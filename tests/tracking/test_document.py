@@ -124,9 +124,9 @@ def odd_store(folder: Path, every: int) -> Store:
 
 @pytest.mark.filterwarnings("ignore:.*passed over")
 def test_a_store_of_oddities_is_compared_in_every_format(tmp_path: Path) -> None:
-    records = load_runs([odd_store(tmp_path / "odd", every=2).path])
-    assert {record["status"] for record in records} == {"done"}
-    comparisons = compare(records)
+    runs = load_runs([odd_store(tmp_path / "odd", every=2).path])
+    assert set(runs["status"]) == {"done"}
+    comparisons = compare(runs)
     assert {"dst-sweep", "adapter-search"} <= {comparison.study for comparison in comparisons}
     for text in FORMATS.values():
         assert text(comparisons)
