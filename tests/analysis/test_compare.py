@@ -147,7 +147,7 @@ def test_what_a_search_chose_by_is_no_result(record: Make) -> None:
     tried = [record(99.0, seed=1, role="candidate"), record(70.0, seed=1, role="candidate", optimizer_lr=0.2)]
     chosen = [record(80.0, seed=2, role="final"), record(82.0, seed=3, role="final")]
     other = record(75.0, seed=2, optimizer_lr=0.3)
-    candidates, results = compare([*tried, *chosen, other])
+    candidates, results = compare(Runs.of([*tried, *chosen, other]))
     assert (candidates.title, results.title) == ("dst-sweep, candidates", "dst-sweep")
     assert [row.scores["test_accuracy"].mean for row in results.rows] == [81.0, 75.0]
     columns = {column.header: column.cells for column in columns_of(candidates)}
