@@ -1,7 +1,7 @@
 """Named image data sets as uint8 tensors, and the vectorised augmentations applied to them on the device.
 
-A new data set is one function returning a :class:`~petlsparse.data.types.Source` and one line in ``DATASETS``; a new
-augmentation is one function and one line in ``AUGMENTATIONS``. Nothing heavy is imported until a name is used.
+A new data set is one function returning a :class:`~petlsparse.data.types.RawDataset` and one line in ``DATASETS``; a
+new augmentation is one function and one line in ``AUGMENTATIONS``. Nothing heavy is imported until a name is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DATASETS = {
     "cifar10": "petlsparse.data.files.cifar:cifar10",
     "cifar100": "petlsparse.data.files.cifar:cifar100",
 }
-"""Data set name -> function without arguments returning its Source; ``folder:NAME_OR_PATH`` comes beside these."""
+"""Data set name -> function without arguments returning its RawDataset; ``folder:NAME_OR_PATH`` comes beside these."""
 
 AUGMENTATIONS = {
     "none": "petlsparse.data.augment:none",
@@ -32,7 +32,7 @@ AUGMENTATIONS = {
 _EXPORTS = {
     "Dataset": "petlsparse.data.types",
     "Split": "petlsparse.data.types",
-    "Source": "petlsparse.data.types",
+    "RawDataset": "petlsparse.data.types",
     "load_data": "petlsparse.data.loading",
     "normalise": "petlsparse.data.augment",
     "inventory": "petlsparse.data.available",

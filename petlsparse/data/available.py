@@ -12,7 +12,7 @@ from petlsparse.errors import UserError
 
 
 @dataclass(frozen=True)
-class Row:
+class KnownDataset:
     """One data set."""
 
     name: str
@@ -29,16 +29,16 @@ class Row:
     how_to_supply: tuple[str, ...] = ()
 
 
-def inventory() -> list[Row]:
+def inventory() -> list[KnownDataset]:
     """The named data sets, then every image folder directly below a data root."""
     grey = (1, 28, 28)
     sprites = (1, 64, 64)
     return [
-        Row("fashion-mnist-10k", "bundled", True, None, (7_000, 1_000, 2_000), 10, grey),
-        Row("digits", "bundled", True, None, (800, 200, 797), 10, (1, 8, 8)),
-        Row("sprites-location", "generated", True, None, (800, 200, 3_000), 16, sprites),
-        Row("sprites-orientation", "generated", True, None, (800, 200, 3_000), 16, sprites),
-        Row("shapes-count", "generated", True, None, (800, 200, 3_000), 8, (3, 64, 64)),
+        KnownDataset("fashion-mnist-10k", "bundled", True, None, (7_000, 1_000, 2_000), 10, grey),
+        KnownDataset("digits", "bundled", True, None, (800, 200, 797), 10, (1, 8, 8)),
+        KnownDataset("sprites-location", "generated", True, None, (800, 200, 3_000), 16, sprites),
+        KnownDataset("sprites-orientation", "generated", True, None, (800, 200, 3_000), 16, sprites),
+        KnownDataset("shapes-count", "generated", True, None, (800, 200, 3_000), 8, (3, 64, 64)),
         _on_disk(FASHION_MNIST, (110_000, 4_000, 4_000), 107, (3, 32, 32), name="pretraining-mix", source="generated"),
         _on_disk(FASHION_MNIST, (54_000, 6_000, 10_000), 10, grey),
         _on_disk(CIFAR10, (45_000, 5_000, 10_000), 10, (3, 32, 32)),
@@ -55,12 +55,12 @@ def _on_disk(
     *,
     name: str = "",
     source: str = "disk",
-) -> Row:
+) -> KnownDataset:
     path = place.find()
-    return Row(name or place.name, source, path is not None, path, examples, classes, shape, place.supply)
+    return KnownDataset(name or place.name, source, path is not None, path, examples, classes, shape, place.supply)
 
 
-def _folders() -> list[Row]:
+def _folders() -> list[KnownDataset]:
     rows = []
     for root in roots():
         for path in sorted(root.iterdir()) if root.is_dir() else ():
@@ -69,5 +69,5 @@ def _folders() -> list[Row]:
             except (UserError, OSError):
                 continue  # not a tree of images
             if tree is not None:
-                rows.append(Row(f"folder:{path.name}", "disk", True, path, None, len(tree.classes), None))
+                rows.append(KnownDataset(f"folder:{path.name}", "disk", True, path, None, len(tree.classes), None))
     return rows

@@ -10,7 +10,7 @@ from petlsparse.data.files.tree import FOLDER_PREFIX
 from petlsparse.data.fingerprint import fingerprint
 from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset
-from petlsparse.data.types import Dataset, FolderSettings, HeldOut, Source, Split
+from petlsparse.data.types import Dataset, FolderSettings, HeldOut, RawDataset, Split
 from petlsparse.errors import Problem, UserError
 from petlsparse.registry import resolve
 
@@ -72,7 +72,7 @@ def load_data(
     )
 
 
-def check_part(name: str, part: str, split: Split, source: Source) -> None:
+def check_part(name: str, part: str, split: Split, source: RawDataset) -> None:
     """Raise UserError unless a part can be used: some images, shaped like those of training, each with a label."""
     where = f"{name}: the {part} part"
     shape, expected = tuple(split.images.shape), source.train.images.shape[1:]
@@ -89,19 +89,19 @@ def check_part(name: str, part: str, split: Split, source: Source) -> None:
         raise UserError(Problem(message, where=where, value=str(beyond[0].item())))
 
 
-def _checked_test(name: str, source: Source) -> HeldOut:
+def _checked_test(name: str, source: RawDataset) -> HeldOut:
     """What is known of the test part, if it can be used. Its pixels are not kept: they are for the end of a run."""
     test = source.read_test()
     check_part(name, "test", test, source)
     return HeldOut(len(test), fingerprint(source.classes, test))
 
 
-def _source(name: str, image_size: int | None, settings: FolderSettings) -> Source:
+def _source(name: str, image_size: int | None, settings: FolderSettings) -> RawDataset:
     if name.startswith(FOLDER_PREFIX):
         from petlsparse.data.files.folder import image_folder
 
         return image_folder(name.removeprefix(FOLDER_PREFIX), image_size, settings)
-    loaded: Source = resolve(DATASETS, name, "data set")()
+    loaded: RawDataset = resolve(DATASETS, name, "data set")()
     problems = [
         Problem("is for folders of images, not for this data set", where=f"data.{key}", value=str(value))
         for key, value in asdict(settings).items()

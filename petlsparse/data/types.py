@@ -62,7 +62,7 @@ class HeldOut(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class RawDataset:
     """A data set as its owner ships it: native size and channels, official (or declared) splits."""
 
     classes: int

@@ -14,7 +14,7 @@ from petlsparse.data.files.bundled import read_part
 from petlsparse.data.loading import fingerprint
 from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset, stratified_split
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import RawDataset, Split
 from petlsparse.errors import UserError
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60)
@@ -158,7 +158,7 @@ def test_every_part_is_checked_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch, name: str, bad: Split, message: str
 ) -> None:
     parts = {"train": part(), "val": part(), "test": part()} | {name: bad}
-    source = Source(3, parts["train"], parts["val"], lambda: parts["test"], (0.5,), (0.5,))
+    source = RawDataset(3, parts["train"], parts["val"], lambda: parts["test"], (0.5,), (0.5,))
     monkeypatch.setattr("petlsparse.data.loading.resolve", lambda *_: lambda: source)
     with pytest.raises(UserError, match=message) as caught:
         load_data("some")
@@ -173,7 +173,7 @@ def test_nothing_of_the_test_part_is_kept_when_it_is_checked(monkeypatch: pytest
         seen.append(weakref.ref(test.images))
         return test
 
-    source = Source(3, part(), part(), read, (0.5,), (0.5,))
+    source = RawDataset(3, part(), part(), read, (0.5,), (0.5,))
     monkeypatch.setattr("petlsparse.data.loading.resolve", lambda *_: lambda: source)
     data = load_data("some")
     assert [image() for image in seen] == [None]
@@ -229,9 +229,9 @@ def test_pixels_are_normalised_with_the_constants_of_the_data_set(name: str) -> 
 
 
 def test_mean_and_std_are_not_taken_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    grey = Source(3, part(), part(), part, (0.25,), (0.75,))
+    grey = RawDataset(3, part(), part(), part, (0.25,), (0.75,))
     colour = Split(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.ones(4, dtype=torch.int64))
-    of_colour = Source(3, colour, colour, lambda: colour, (0.1, 0.2, 0.6), (0.4, 0.5, 0.9))
+    of_colour = RawDataset(3, colour, colour, lambda: colour, (0.1, 0.2, 0.6), (0.4, 0.5, 0.9))
     for source, channels, mean, std in (
         (grey, None, (0.25,), (0.75,)),
         (grey, 3, (0.25,) * 3, (0.75,) * 3),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from petlsparse.data.files.decode import Manner, decoded
+from petlsparse.data.files.decode import DecodeSettings, decoded
 from petlsparse.data.files.pixels import rgb
 from petlsparse.data.files.tree import SUFFIXES
 from petlsparse.errors import UserError
@@ -136,7 +136,7 @@ def test_numbers_without_a_known_range_are_refused(tmp_path: Path, values: np.nd
     file = tmp_path / "a.tif"
     Image.fromarray(values).save(file)
     with pytest.raises(UserError, match=rf"1 of 1 images cannot be read\n  .*a\.tif: .*{message}"):
-        decoded((file,), Manner(8, "resize", "white"))
+        decoded((file,), DecodeSettings(8, "resize", "white"))
 
 
 CORNERS = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
@@ -191,11 +191,11 @@ def test_what_was_done_is_counted_with_sizes_modes_and_constant_images(tmp_path:
     }
     for name, image in images.items():
         image.save(tmp_path / name)
-    found, facts = decoded(tuple(tmp_path / name for name in images), Manner(6, "resize", "black"))
-    assert facts.sizes == {"6×6": 3, "5×3": 1}
-    assert sum(facts.modes.values()) == 4
-    assert facts.done == {"16-bit grey scaled to 8 bits": 2, "transparency laid over black": 1}
-    assert facts.constant == [1, 3]
+    found, stats = decoded(tuple(tmp_path / name for name in images), DecodeSettings(6, "resize", "black"))
+    assert stats.sizes == {"6×6": 3, "5×3": 1}
+    assert sum(stats.modes.values()) == 4
+    assert stats.done == {"16-bit grey scaled to 8 bits": 2, "transparency laid over black": 1}
+    assert stats.constant == [1, 3]
     np.testing.assert_array_equal(found[2].permute(1, 2, 0), COLOUR)
 
 

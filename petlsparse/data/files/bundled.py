@@ -9,14 +9,14 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import RawDataset, Split
 from petlsparse.errors import Problem, UserError
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 """One npz file a data set, made by ``scripts/make_bundled_data.py``, and a page on it with its licence."""
 
 
-def fashion_mnist_10k() -> Source:
+def fashion_mnist_10k() -> RawDataset:
     """Train 7,000, val 1,000, test 2,000 of Fashion-MNIST (arXiv 1708.07747, MIT licence); 28x28 grey, 10 classes.
 
     Every class is equally frequent in every part. Train comes from the first 54,000 and val from the last 6,000
@@ -26,14 +26,14 @@ def fashion_mnist_10k() -> Source:
     return _read(BUNDLED / "fashion-mnist-10k.npz")
 
 
-def digits() -> Source:
+def digits() -> RawDataset:
     """Train 800, val 200, test 797 handwritten digits (UCI, CC BY 4.0); 8x8 grey, stratified by class."""
     return _read(BUNDLED / "digits.npz")
 
 
-def _read(path: Path) -> Source:
+def _read(path: Path) -> RawDataset:
     train, val = (read_part(path, part) for part in ("train", "val"))
-    return Source(10, train, val, partial(read_part, path, "test"), mean=(0.5,), std=(0.5,))
+    return RawDataset(10, train, val, partial(read_part, path, "test"), mean=(0.5,), std=(0.5,))
 
 
 def read_part(path: Path, part: str) -> Split:

@@ -18,7 +18,7 @@ import torch
 from petlsparse.data.files import packed
 from petlsparse.data.files.places import CIFAR10, CIFAR100
 from petlsparse.data.subset import stratified_split
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import RawDataset, Split
 from petlsparse.errors import Problem, UserError
 
 VALIDATION = 5_000
@@ -57,23 +57,23 @@ _ADMITTED = {
 }
 
 
-def cifar10() -> Source:
+def cifar10() -> RawDataset:
     """Train 45,000, val 5,000 (the five batches, not shuffled; arXiv 2306.12230, released code), test 10,000."""
     folder = CIFAR10.locate()
     official = _read(folder, [f"data_batch_{number}" for number in range(1, 6)], b"labels", 10)
     train, val = official.take(slice(None, -VALIDATION)), official.take(slice(-VALIDATION, None))
     test = partial(_read, folder, ["test_batch"], b"labels", 10)
-    return Source(10, train, val, test, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+    return RawDataset(10, train, val, test, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 
 
-def cifar100() -> Source:
+def cifar100() -> RawDataset:
     """Train 45,000, val 5,000 (50 of every fine class; own choice: there is no official split), test 10,000."""
     folder = CIFAR100.locate()
     official = _read(folder, ["train"], b"fine_labels", 100)
     kept, held = stratified_split(official.labels, len(official) // 10, "cifar100/val")
     test = partial(_read, folder, ["test"], b"fine_labels", 100)
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    return Source(100, official.take(kept), official.take(held), test, mean, std)
+    return RawDataset(100, official.take(kept), official.take(held), test, mean, std)
 
 
 def _read(folder: Path, stems: list[str], key: bytes, classes: int) -> Split:

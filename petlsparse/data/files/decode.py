@@ -36,7 +36,7 @@ _NAMED = 20  # broken files named in the message
 
 
 @dataclass(frozen=True)
-class Manner:
+class DecodeSettings:
     """How images become squares: ``fit`` is "resize", both sides to ``size``, or "crop", the middle square."""
 
     size: int
@@ -45,7 +45,7 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FileStatistics:
     """What the files of a part are: how many have each size and mode, what was done to them, and which are constant."""
 
     sizes: Counter[str] = field(default_factory=Counter)
@@ -60,26 +60,26 @@ class Facts:
     """Of every file, a hash of its bytes."""
 
 
-def decoded(files: tuple[Path, ...], manner: Manner) -> tuple[Tensor, Facts]:
+def decoded(files: tuple[Path, ...], settings: DecodeSettings) -> tuple[Tensor, FileStatistics]:
     """Images uint8 (N, 3, size, size), bicubic, and what the files are.
 
     Kept under the content of the files. Raises one UserError naming the files that cannot be read.
     """
     with contextlib.suppress(OSError):  # whoever decodes will name the file
-        found = _cached(_place((_digest(file.read_bytes()) for file in files), manner))
+        found = _cached(_place((_digest(file.read_bytes()) for file in files), settings))
         if found is not None:
             return found
-    images, facts = _decode(files, manner)
-    place, told = _place(facts.contents, manner), json.dumps(vars(facts))
+    images, stats = _decode(files, settings)
+    place, told = _place(stats.contents, settings), json.dumps(vars(stats))
     with contextlib.suppress(OSError, SafetensorError):  # a cache that cannot be written costs time, nothing else
         place.parent.mkdir(parents=True, exist_ok=True)
         partial = place.with_suffix(f".{os.getpid()}")
         save_file({"images": images}, partial, metadata={"facts": told, "checksum": _checksum(images, told)})
         partial.replace(place)
-    return images, facts
+    return images, stats
 
 
-def _cached(place: Path) -> tuple[Tensor, Facts] | None:
+def _cached(place: Path) -> tuple[Tensor, FileStatistics] | None:
     try:
         with safe_open(place, framework="pt") as file:
             about, images = file.metadata(), file.get_tensor("images")
@@ -87,45 +87,45 @@ def _cached(place: Path) -> tuple[Tensor, Facts] | None:
             return None
         told = json.loads(about["facts"])
         counts = {name: Counter(told[name]) for name in ("sizes", "modes", "done")}
-        return images, Facts(**counts, constant=told["constant"], contents=told["contents"])
+        return images, FileStatistics(**counts, constant=told["constant"], contents=told["contents"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None  # not there, or damaged
 
 
-def _checksum(images: Tensor, facts: str) -> str:
+def _checksum(images: Tensor, stats: str) -> str:
     """CRC-32, which takes a fraction of the time that hashing the pixels for their fingerprint takes."""
-    return f"{zlib.crc32(images.numpy().data, zlib.crc32(f'{tuple(images.shape)} {facts}'.encode())):08x}"
+    return f"{zlib.crc32(images.numpy().data, zlib.crc32(f'{tuple(images.shape)} {stats}'.encode())):08x}"
 
 
-def _decode(files: tuple[Path, ...], manner: Manner) -> tuple[Tensor, Facts]:
-    images = torch.empty(len(files), 3, manner.size, manner.size, dtype=torch.uint8)
-    facts, broken = Facts(), []
+def _decode(files: tuple[Path, ...], settings: DecodeSettings) -> tuple[Tensor, FileStatistics]:
+    images = torch.empty(len(files), 3, settings.size, settings.size, dtype=torch.uint8)
+    stats, broken = FileStatistics(), []
     for index, file in enumerate(files):
         try:
             content = file.read_bytes()
-            facts.contents.append(_digest(content))
+            stats.contents.append(_digest(content))
             with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
                 size, mode = "×".join(map(str, image.size)), image.mode
-                colour, done = rgb(image, manner.background)
+                colour, done = rgb(image, settings.background)
         except Exception as error:  # noqa: BLE001  whatever Pillow's parsers make of damage, the file is not readable
             broken.append(f"  {shown(file)}: {_reason(error)}")
             continue
-        facts.sizes[size] += 1
-        facts.modes[mode] += 1
-        facts.done.update(done)
+        stats.sizes[size] += 1
+        stats.modes[mode] += 1
+        stats.done.update(done)
         if is_constant(colour):
-            facts.constant.append(index)
-        images[index] = torch.from_numpy(np.array(_square(colour, manner))).permute(2, 0, 1)
+            stats.constant.append(index)
+        images[index] = torch.from_numpy(np.array(_square(colour, settings))).permute(2, 0, 1)
     if broken:
         more = [f"  and {len(broken) - _NAMED} more"] if len(broken) > _NAMED else []
         lines = [f"{len(broken)} of {len(files)} images cannot be read", *broken[:_NAMED], *more]
         raise UserError(Problem("\n".join(lines)))
-    return images, facts
+    return images, stats
 
 
-def _square(image: Image.Image, manner: Manner) -> Image.Image:
-    sides = manner.size, manner.size
-    if manner.fit == "crop":
+def _square(image: Image.Image, settings: DecodeSettings) -> Image.Image:
+    sides = settings.size, settings.size
+    if settings.fit == "crop":
         return ImageOps.fit(image, sides, Image.Resampling.BICUBIC)
     return image.resize(sides, Image.Resampling.BICUBIC)
 
@@ -140,7 +140,7 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _place(digests: Iterable[str], manner: Manner) -> Path:
-    about = f"{RULES} {PIL.__version__} {manner.size} {manner.fit} {manner.background}"
+def _place(digests: Iterable[str], settings: DecodeSettings) -> Path:
+    about = f"{RULES} {PIL.__version__} {settings.size} {settings.fit} {settings.background}"
     key = hashlib.sha256(about.encode() + b"\0" + bytes.fromhex("".join(digests))).hexdigest()[:32]
     return cache_home() / "decoded" / f"{key}.safetensors"

@@ -9,7 +9,7 @@ import torch
 
 from petlsparse.data.files.idx import read_idx
 from petlsparse.data.files.places import FASHION_MNIST
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import RawDataset, Split
 from petlsparse.errors import Problem, UserError
 
 CLASSES = 10
@@ -17,12 +17,12 @@ VALIDATION = 6_000
 """The last images of the official training half (arXiv 2306.12230, released code)."""
 
 
-def fashion_mnist() -> Source:
+def fashion_mnist() -> RawDataset:
     """Train 54,000, val 6,000 (the official training half, not shuffled), test 10,000; grey 28x28, 10 classes."""
     folder = FASHION_MNIST.locate()
     half = read_half(folder, "train")
     train, val = half.take(slice(None, -VALIDATION)), half.take(slice(-VALIDATION, None))
-    return Source(CLASSES, train, val, partial(read_half, folder, "t10k"), mean=(0.5,), std=(0.5,))
+    return RawDataset(CLASSES, train, val, partial(read_half, folder, "t10k"), mean=(0.5,), std=(0.5,))
 
 
 def read_half(folder: Path, half: str) -> Split:

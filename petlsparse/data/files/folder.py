@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 from petlsparse.data.about import About
-from petlsparse.data.files.decode import Facts, Manner, decoded
+from petlsparse.data.files.decode import DecodeSettings, FileStatistics, decoded
 from petlsparse.data.files.shown import shown
 from petlsparse.data.files.tree import Part, Tree, locate, scan
 from petlsparse.data.fingerprint import fingerprint
 from petlsparse.data.shapes import FOLDER_SIZE
 from petlsparse.data.subset import stratified_split
-from petlsparse.data.types import FolderSettings, HeldOut, Source, Split
+from petlsparse.data.types import FolderSettings, HeldOut, RawDataset, Split
 from petlsparse.errors import Problem, UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PARTS = ("train", "val", "test")
 
 
-def image_folder(reference: str, image_size: int | None, settings: FolderSettings) -> Source:
+def image_folder(reference: str, image_size: int | None, settings: FolderSettings) -> RawDataset:
     """The images below a folder, given by its path or by its name under a data root.
 
     The folder holds ``train`` and, where its user made them, ``val`` and ``test`` with class folders in each, or
@@ -38,13 +38,13 @@ def image_folder(reference: str, image_size: int | None, settings: FolderSetting
     """
     tree = scan(locate(reference))
     parts, made = _divided(tree, settings)
-    manner = Manner(image_size or FOLDER_SIZE, settings.image_fit, settings.background)
-    facts: dict[str, Facts] = {}
+    decoding = DecodeSettings(image_size or FOLDER_SIZE, settings.image_fit, settings.background)
+    stats: dict[str, FileStatistics] = {}
     splits: dict[str, Split] = {}
     problems: list[Problem] = []
     for name in PARTS:
         try:
-            images, facts[name] = decoded(parts[name].files, manner)
+            images, stats[name] = decoded(parts[name].files, decoding)
             splits[name] = Split(images, torch.tensor(parts[name].labels))
         except UserError as error:
             problems += (replace(problem, where=f"the {name} part") for problem in error.problems)
@@ -52,15 +52,15 @@ def image_folder(reference: str, image_size: int | None, settings: FolderSetting
         raise UserError(*problems)
     classes, test = len(tree.classes), parts["test"]
     held_out = HeldOut(len(test.files), fingerprint(classes, splits.pop("test")))
-    return Source(
+    return RawDataset(
         classes,
         splits["train"],
         splits["val"],
-        lambda: Split(decoded(test.files, manner)[0], torch.tensor(test.labels)),
+        lambda: Split(decoded(test.files, decoding)[0], torch.tensor(test.labels)),
         IMAGENET_MEAN,
         IMAGENET_STD,
         held_out,
-        _about(tree, parts, made, facts),
+        _about(tree, parts, made, stats),
     )
 
 
@@ -100,7 +100,9 @@ def _choose(part: Part, indices: Tensor) -> Part:
     return Part(tuple(part.files[i] for i in chosen), tuple(part.labels[i] for i in chosen))
 
 
-def _about(tree: Tree, parts: Mapping[str, Part], made: Mapping[str, str], facts: Mapping[str, Facts]) -> About:
+def _about(
+    tree: Tree, parts: Mapping[str, Part], made: Mapping[str, str], stats: Mapping[str, FileStatistics]
+) -> About:
     def total(counters: Iterable[Counter[str]]) -> dict[str, int]:
         return dict(sum(counters, Counter[str]()).most_common())
 
@@ -109,19 +111,19 @@ def _about(tree: Tree, parts: Mapping[str, Part], made: Mapping[str, str], facts
     images = [
         (content, file, part, names[label])
         for part, each in parts.items()
-        for content, file, label in zip(facts[part].contents, each.files, each.labels, strict=True)
+        for content, file, label in zip(stats[part].contents, each.files, each.labels, strict=True)
     ]
     in_parts = _in_several(tree, ((content, file, part) for content, file, part, _ in images))
     return About(
         made=made,
         counts={part: tuple(places[part, label] for label in range(len(tree.classes))) for part in parts},
         class_names=names,
-        sizes=total(each.sizes for each in facts.values()),
-        modes=total(each.modes for each in facts.values()),
-        done=total(each.done for each in facts.values()),
+        sizes=total(each.sizes for each in stats.values()),
+        modes=total(each.modes for each in stats.values()),
+        done=total(each.done for each in stats.values()),
         skipped=_reasons(tree),
         constant=tuple(
-            shown(parts[part].files[index].relative_to(tree.path)) for part in parts for index in facts[part].constant
+            shown(parts[part].files[index].relative_to(tree.path)) for part in parts for index in stats[part].constant
         ),
         in_several_parts=dict(sorted(in_parts.items(), key=lambda found: "test" not in found[1])),
         in_several_classes=_in_several(tree, ((content, file, name) for content, file, _, name in images)),

@@ -202,11 +202,11 @@ def _images(folder: Path, skipped: list[Skipped]) -> Iterator[Path]:
     entered = set()
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
         place = Path(parent)
-        facts = place.stat()
-        if (facts.st_dev, facts.st_ino) in entered:
+        info = place.stat()
+        if (info.st_dev, info.st_ino) in entered:
             folders.clear()
             continue
-        entered.add((facts.st_dev, facts.st_ino))
+        entered.add((info.st_dev, info.st_ino))
         skipped += (Skipped(place / name, "hidden") for name in folders if _hidden(place / name))
         folders[:] = sorted(name for name in folders if not _hidden(place / name))
         for file in (place / name for name in sorted(files)):

@@ -28,7 +28,7 @@ from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.generated.warp import warp
 from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform, unit_vectors
-from petlsparse.data.types import Source, Split
+from petlsparse.data.types import RawDataset, Split
 
 CANVAS = 32
 EXAMPLES = {"train": (36_000, 30_000, 30_000, 14_000), "val": (1_000,) * 4, "test": (1_000,) * 4}
@@ -122,7 +122,7 @@ def draw(garments_from: Split, split: str) -> Split:
 
 
 @cache
-def pretraining_mix() -> Source:
+def pretraining_mix() -> RawDataset:
     """Train 110,000, val 4,000, test 4,000; 32x32 colour, 107 classes.
 
     Raises UserError when Fashion-MNIST is not found.
@@ -131,10 +131,10 @@ def pretraining_mix() -> Source:
     parts = (draw(garment.train, "train"), draw(garment.val, "val"))
     classes = sum(classes for _, classes in KINDS)
     test = partial(_draw_test, garment)
-    return Source(classes, *parts, test, mean=(0.5,) * 3, std=(0.5,) * 3)
+    return RawDataset(classes, *parts, test, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def _draw_test(garment: Source) -> Split:
+def _draw_test(garment: RawDataset) -> Split:
     return draw(garment.read_test(), "test")
 
 

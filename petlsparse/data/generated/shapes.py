@@ -18,7 +18,7 @@ import torch
 from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform
-from petlsparse.data.types import HeldOut, Source, Split
+from petlsparse.data.types import HeldOut, RawDataset, Split
 
 CANVAS = 64
 FEWEST, MOST = 3, 10
@@ -78,8 +78,8 @@ def random_shapes(rng: Stream, centre: np.ndarray, radius: np.ndarray) -> np.nda
 
 
 @cache
-def count() -> Source:
+def count() -> RawDataset:
     """The number of shapes, 3 to 10."""
     parts = (draw("train"), draw("val"), partial(draw, "test"))
     held_out = HeldOut(EXAMPLES["test"], TEST_FINGERPRINT)
-    return Source(MOST - FEWEST + 1, *parts, mean=(0.5,) * 3, std=(0.5,) * 3, held_out=held_out)
+    return RawDataset(MOST - FEWEST + 1, *parts, mean=(0.5,) * 3, std=(0.5,) * 3, held_out=held_out)

@@ -15,7 +15,7 @@ import torch
 
 from petlsparse.data.generated import polygons
 from petlsparse.data.streams import balanced_labels, integers, stream, uniform
-from petlsparse.data.types import HeldOut, Source, Split
+from petlsparse.data.types import HeldOut, RawDataset, Split
 
 CANVAS = 64
 BINS = 16
@@ -50,19 +50,19 @@ def draw(factor: str, split: str) -> Split:
     return Split(torch.from_numpy(images), torch.from_numpy(labels))
 
 
-def _source(factor: str) -> Source:
+def _source(factor: str) -> RawDataset:
     parts = (draw(factor, "train"), draw(factor, "val"), partial(draw, factor, "test"))
     held_out = HeldOut(EXAMPLES["test"], TEST_FINGERPRINTS[factor])
-    return Source(BINS, *parts, mean=(0.5,), std=(0.5,), held_out=held_out)
+    return RawDataset(BINS, *parts, mean=(0.5,), std=(0.5,), held_out=held_out)
 
 
 @cache
-def location() -> Source:
+def location() -> RawDataset:
     """Where the sprite is: its centroid's x in 16 bins."""
     return _source("location")
 
 
 @cache
-def orientation() -> Source:
+def orientation() -> RawDataset:
     """How far the sprite is turned: clockwise angle in 16 bins of 22.5 degrees."""
     return _source("orientation")
