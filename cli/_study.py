@@ -189,7 +189,7 @@ def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[st
 
 def show_results(ended: Ended, *, json: bool) -> None:
     """The runs as JSON, or the comparison and what was written where."""
-    from petlsparse.analysis.rows import UNREAD
+    from petlsparse.analysis.comparison import UNREAD
     from petlsparse.analysis.staleness import stale_runs
     from petlsparse.tracking.parts import has_rows
 

@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from petlsparse.analysis.rows import Comparison
+from petlsparse.analysis.comparison import Comparison
 from petlsparse.analysis.table import Column, columns_of
 
 from ._console import grid, out

@@ -47,9 +47,9 @@ def compare(
         petlsparse compare results/dst-smoke --metric macro_f1
     """
     from petlsparse.analysis.compare import compare as compare_runs
+    from petlsparse.analysis.comparison import UNREAD, scores_of
     from petlsparse.analysis.formats import FORMATS
     from petlsparse.analysis.load import load_runs
-    from petlsparse.analysis.rows import UNREAD, scores_of
     from petlsparse.tracking.tables import MEASURES
 
     from ._tables import print_comparisons

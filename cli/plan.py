@@ -13,7 +13,7 @@ from ._options import Axes, Device, Json, Out, PerGpu, Recipe, Seeds, Sets, Work
 from ._stale import choice_lines, stale_lines
 
 if TYPE_CHECKING:
-    from petlsparse.analysis.outlook import ArmOutlook
+    from petlsparse.analysis.plan_summary import PlannedArm
     from petlsparse.analysis.runs import Runs
     from petlsparse.analysis.table import Column
     from petlsparse.launch.devices import DeviceSlot
@@ -72,7 +72,7 @@ def show_plan(
 ) -> None:
     """Print a plan; `plan` and `--dry-run` share it."""
     from petlsparse.analysis.estimate import Estimates
-    from petlsparse.analysis.outlook import outlook
+    from petlsparse.analysis.plan_summary import plan_summary
     from petlsparse.studies import check, describe
     from petlsparse.tracking.record import FINAL
 
@@ -91,7 +91,7 @@ def show_plan(
     with _console.err.status("looking at every method ..."):
         findings = check(runs, slots[0].device)
         findings.require([run_id for run_id in runs if run_id not in finished], recipe.located)
-        arms = outlook(runs.values(), recorded, describe, seconds, roles)
+        arms = plan_summary(runs.values(), recorded, describe, seconds, roles)
     if json:
         _console.print_json(_rows(arms))
     else:
@@ -127,8 +127,8 @@ def asked_for(recipe: "LoadedRecipe", folder: Path) -> "list[Batch]":
 
 def recorded_runs(folder: Path) -> "Runs":
     """The runs that the store at `folder` holds, without what nobody reads; none where is no store."""
+    from petlsparse.analysis.comparison import UNREAD
     from petlsparse.analysis.load import load_runs
-    from petlsparse.analysis.rows import UNREAD
     from petlsparse.analysis.runs import Runs
     from petlsparse.tracking.store import Store
 
@@ -153,7 +153,7 @@ def probed(run: "Run", device: str) -> float:
         torch.set_num_threads(threads)
 
 
-def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
+def _rows(arms: "Sequence[PlannedArm]") -> list[dict[str, Any]]:
     """One object per run."""
     from json import loads
 
@@ -175,10 +175,10 @@ def _rows(arms: "Sequence[ArmOutlook]") -> list[dict[str, Any]]:
 
 
 def _print(
-    recipe: "LoadedRecipe", folder: Path, arms: "Sequence[ArmOutlook]", workers: int, runs: "Collection[Run]"
+    recipe: "LoadedRecipe", folder: Path, arms: "Sequence[PlannedArm]", workers: int, runs: "Collection[Run]"
 ) -> None:
     from petlsparse.analysis.notes import listing
-    from petlsparse.analysis.outlook import STATES, axes, total_seconds
+    from petlsparse.analysis.plan_summary import STATES, axes, total_seconds
     from petlsparse.analysis.quantities import duration
 
     from ._tables import fitted
@@ -210,22 +210,22 @@ def _named(key: str, values: "Sequence[Any]") -> "Sequence[Any]":
     return [edge_names(json.dumps(edges)) for edges in values] if key == "method.placement.edges" else values
 
 
-def _print_stale(recorded: "Runs", arms: "Sequence[ArmOutlook]") -> None:
+def _print_stale(recorded: "Runs", arms: "Sequence[PlannedArm]") -> None:
     stale = {run_id: columns for arm in arms for run_id, columns in arm.stale.items()}
     for line in [*stale_lines(recorded, stale), *choice_lines()] if stale else ():
         _console.out.print(Text(line), soft_wrap=True)
 
 
-def _columns(arms: "Sequence[ArmOutlook]") -> "list[Column]":
+def _columns(arms: "Sequence[PlannedArm]") -> "list[Column]":
     from petlsparse.analysis.labels import edge_names
-    from petlsparse.analysis.outlook import STATES
+    from petlsparse.analysis.plan_summary import STATES
     from petlsparse.analysis.quantities import count, duration
     from petlsparse.analysis.table import Column, heading
 
-    def time(arm: "ArmOutlook") -> str:
+    def time(arm: "PlannedArm") -> str:
         return "" if arm.seconds_left == 0 else "unknown" if arm.seconds is None else duration(arm.seconds)
 
-    def drawn(arm: "ArmOutlook") -> str:
+    def drawn(arm: "PlannedArm") -> str:
         return edge_names(arm.edges) if arm.drawn else ""
 
     return [

@@ -13,7 +13,7 @@ from ._complete import RESULTS, stores
 from ._options import Json
 
 if TYPE_CHECKING:
-    from petlsparse.analysis.standing import AtWork, Standing
+    from petlsparse.analysis.folder_status import AtWork, FolderStatus
 
 
 def status(
@@ -30,14 +30,14 @@ def status(
     """
     from datetime import UTC, datetime
 
-    from petlsparse.analysis.standing import results_folders, standing
+    from petlsparse.analysis.folder_status import folder_status, results_folders
 
     if folder != RESULTS and not folder.is_dir():
         raise UserError(Problem("no such folder", where=str(folder)))
-    found: list[Standing] = []
+    found: list[FolderStatus] = []
     for path in results_folders(folder):
         try:
-            found.append(standing(path, datetime.now(UTC)))
+            found.append(folder_status(path, datetime.now(UTC)))
         except UserError as error:  # one folder that cannot be read hides no other
             _console.warn(str(error))
     if json:
@@ -48,13 +48,13 @@ def status(
         _console.out.print(f"no results in {folder}", soft_wrap=True)
 
 
-def _document(standing: "Standing") -> dict[str, Any]:
+def _document(standing: "FolderStatus") -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(standing) | {"left": standing.left}
 
 
-def _print(found: "Sequence[Standing]") -> None:
+def _print(found: "Sequence[FolderStatus]") -> None:
     from petlsparse.analysis.quantities import duration
 
     states = list(dict.fromkeys(state for each in found for state in each.counts))
@@ -82,7 +82,7 @@ def _far(work: "AtWork") -> str:
     return f"step {at.step} of {at.total_steps}, epoch {at.epoch}" if at.total_steps else "starting"
 
 
-def _now(standing: "Standing") -> str:
+def _now(standing: "FolderStatus") -> str:
     if standing.holder is not None:
         return "running"
     return "stopped" if standing.left or standing.then else "complete"

@@ -4,9 +4,9 @@ from collections import Counter
 from types import MappingProxyType
 
 from petlsparse.analysis.arms import Arm, group
+from petlsparse.analysis.comparison import COSTS, ArmResult, Comparison, scores_of
 from petlsparse.analysis.labels import is_drawn
 from petlsparse.analysis.notes import notes_on
-from petlsparse.analysis.rows import COSTS, Comparison, Row, scores_of
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import Present, stale_runs
 from petlsparse.analysis.statistics import mean, summarise
@@ -33,11 +33,11 @@ def _compare(study: str, candidates: bool, runs: Runs, present: Present, metric:
     return Comparison(study, candidates, grouping.varies, grouping.columns, grouping.contents, rows, notes, metric)
 
 
-def _row(arm: Arm, present: Present, metric: str) -> Row:
+def _row(arm: Arm, present: Present, metric: str) -> ArmResult:
     done = arm.runs.where("status", ("done",))
     looked_at = arm.runs.where("run_id", present)
     stale = dict.fromkeys(name for differ in stale_runs(looked_at, present).values() for name in differ)
-    return Row(
+    return ArmResult(
         method=arm.method,
         settings=arm.settings,
         run_ids=tuple(arm.runs["run_id"]),

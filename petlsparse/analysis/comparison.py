@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from petlsparse.analysis.statistics import Summary
+from petlsparse.analysis.statistics import SampleSummary
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import RUNS
 
@@ -32,7 +32,7 @@ def scores_of(metric: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Row:
+class ArmResult:
     """One arm: what the runs that differ only in their seed say together."""
 
     method: str
@@ -40,7 +40,7 @@ class Row:
     """The shown settings outside the method, by column name."""
     run_ids: tuple[str, ...]
     statuses: dict[str, int]
-    scores: dict[str, Summary]
+    scores: dict[str, SampleSummary]
     """Over the runs that are done, in the units of the table."""
     costs: dict[str, float | None]
     """Means over the runs that are done."""
@@ -67,7 +67,7 @@ class Comparison:
     """Those that need a column of their own: not said by the method's label nor implied by what is shown."""
     contents: tuple[str, ...]
     """Fingerprints that alone tell rows of equal settings apart."""
-    rows: tuple[Row, ...]
+    rows: tuple[ArmResult, ...]
     notes: tuple[str, ...]
     metric: str = "accuracy"
     """What rows are compared by, a name in `tables.MEASURES`."""

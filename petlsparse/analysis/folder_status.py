@@ -9,8 +9,7 @@ from pathlib import Path
 from petlsparse.analysis.arms import run_labels
 from petlsparse.errors import UserError
 from petlsparse.recipe.loading import runs_of
-from petlsparse.tracking.compaction import Standing as RunStanding
-from petlsparse.tracking.compaction import standings
+from petlsparse.tracking.compaction import Standing, standings
 from petlsparse.tracking.lock import Holder, holder_of
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.progress import Progress, read_heartbeat
@@ -39,7 +38,7 @@ class AtWork:
 
 
 @dataclass(frozen=True)
-class Standing:
+class FolderStatus:
     """One results folder."""
 
     folder: Path
@@ -73,7 +72,7 @@ def results_folders(root: Path, depth: int = DEPTH) -> Iterator[Path]:
                 yield from results_folders(folder, depth - 1)
 
 
-def standing(folder: Path, now: datetime) -> Standing:
+def folder_status(folder: Path, now: datetime) -> FolderStatus:
     """How one results folder stands. Raises UserError for one that cannot be read or is too new."""
     store = Store.open(folder)
     plans = store.read_plans()
@@ -83,14 +82,14 @@ def standing(folder: Path, now: datetime) -> Standing:
     latest = plans.commands[-1] if plans.commands else Plan("")
     holder = holder_of(folder)
     if holder is None or holder.gone:
-        return Standing(folder, dict(Counter(statuses.values())), then=latest.then)
+        return FolderStatus(folder, dict(Counter(statuses.values())), then=latest.then)
     at_work = tuple(_at_work(store, latest, recorded, holder))
     statuses |= {run_id: RUNNING for each in at_work for run_id in each.run_ids}
     left = _seconds_left(latest, recorded, at_work, holder, now)
-    return Standing(folder, dict(Counter(statuses.values())), holder, at_work, latest.then, left)
+    return FolderStatus(folder, dict(Counter(statuses.values())), holder, at_work, latest.then, left)
 
 
-def _at_work(store: Store, plan: Plan, recorded: Mapping[str, RunStanding], holder: Holder) -> Iterator[AtWork]:
+def _at_work(store: Store, plan: Plan, recorded: Mapping[str, Standing], holder: Holder) -> Iterator[AtWork]:
     """The unfinished runs of the plan that workers report of, each in the file of the first it was handed over with."""
     files = (store.run_dir(run_id) / "progress.json" for run_id in plan.run_ids)
     heartbeats = [heartbeat for file in files if (heartbeat := read_heartbeat(file))]
@@ -112,7 +111,7 @@ def _labels(plan: Plan) -> dict[str, str]:
 
 
 def _seconds_left(
-    plan: Plan, recorded: Mapping[str, RunStanding], at_work: tuple[AtWork, ...], holder: Holder, now: datetime
+    plan: Plan, recorded: Mapping[str, Standing], at_work: tuple[AtWork, ...], holder: Holder, now: datetime
 ) -> float | None:
     since = _time(holder.since, now)
     ended = [recorded[run_id] for run_id in plan.run_ids if run_id in recorded]

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 
-from petlsparse.analysis.rows import Comparison
+from petlsparse.analysis.comparison import Comparison
 from petlsparse.analysis.table import columns_of, records_of
 
 _LATEX = str.maketrans(

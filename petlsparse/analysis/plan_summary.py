@@ -22,7 +22,7 @@ _UNDESCRIBED = ("optimizer", "schedule", "seed")
 
 
 @dataclass(frozen=True)
-class ArmOutlook:
+class PlannedArm:
     """One arm of a plan."""
 
     method: str
@@ -78,13 +78,13 @@ class Described(Protocol):
         """What follows from the settings without standing there, by column."""
 
 
-def outlook(
+def plan_summary(
     runs: Iterable[Run],
     recorded: Runs,
     describe: Callable[[Run], Described],
     seconds: Callable[[Run], float | None],
     roles: Mapping[str, str | None] = MappingProxyType({}),
-) -> list[ArmOutlook]:
+) -> list[PlannedArm]:
     """The arms of a plan, in its order.
 
     Args:
@@ -116,12 +116,12 @@ def outlook(
         expected = seconds(by_id[left[0]]) if left else None
         edges, drawn = described.facts.get("edges"), is_drawn(arm.runs)
         arms.append(
-            ArmOutlook(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, drawn, expected)
+            PlannedArm(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, drawn, expected)
         )
     return arms
 
 
-def total_seconds(arms: Iterable[ArmOutlook], workers: int) -> float | None:
+def total_seconds(arms: Iterable[PlannedArm], workers: int) -> float | None:
     """Expected time for all that is left with so many workers; None when any part is unknown.
 
     Runs spread evenly, but one run keeps one worker: no less than the longest of them.

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
-class Summary:
+class SampleSummary:
     """What n replicates say about a mean. What n is too small for is None, never a made-up zero."""
 
     n: int
@@ -34,7 +34,7 @@ class Summary:
         return None if self.mean is None or self.half_width is None else self.mean + self.half_width
 
 
-def summarise(values: Iterable[float | None], confidence: float = 0.95) -> Summary:
+def summarise(values: Iterable[float | None], confidence: float = 0.95) -> SampleSummary:
     """Mean, sample standard deviation (n - 1) and Student-t half-width of the finite numbers in `values`.
 
     An interval assumes independent, roughly normal replicates; n is the count of finite values.
@@ -42,13 +42,13 @@ def summarise(values: Iterable[float | None], confidence: float = 0.95) -> Summa
     finite = _finite(values)
     n = len(finite)
     if n == 0:
-        return Summary(0, None, None, None)
+        return SampleSummary(0, None, None, None)
     center = float(finite.mean())
     if n == 1:
-        return Summary(1, center, None, None)
+        return SampleSummary(1, center, None, None)
     sd = float(finite.std(ddof=1))
     quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
-    return Summary(n, center, sd, quantile * sd / math.sqrt(n))
+    return SampleSummary(n, center, sd, quantile * sd / math.sqrt(n))
 
 
 def mean(values: Iterable[float | None]) -> float | None:

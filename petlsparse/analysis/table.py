@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from petlsparse.analysis import quantities
+from petlsparse.analysis.comparison import COSTS, ArmResult, Comparison, scores_of
 from petlsparse.analysis.labels import edge_names
-from petlsparse.analysis.rows import COSTS, Comparison, Row, scores_of
-from petlsparse.analysis.statistics import Summary
+from petlsparse.analysis.statistics import SampleSummary
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.record import STATUSES
 from petlsparse.tracking.tables import MEASURES
@@ -39,7 +39,7 @@ def columns_of(comparison: Comparison) -> list[Column]:
     """The table's columns, left to right."""
     rows = comparison.rows
 
-    def column(header: str, cell: Callable[[Row], str], numeric: bool = True, spare: int = 0) -> Column:
+    def column(header: str, cell: Callable[[ArmResult], str], numeric: bool = True, spare: int = 0) -> Column:
         return Column(header, tuple(cell(row) for row in rows), numeric, spare)
 
     marked = any(row.selected for row in rows)
@@ -108,23 +108,23 @@ def heading(name: str) -> str:
     return section if field == "name" else field.replace("_", " ")
 
 
-def score(summary: Summary, shown: Callable[[object], str] = quantities.percent) -> str:
+def score(summary: SampleSummary, shown: Callable[[object], str] = quantities.percent) -> str:
     """`93.12 ± 0.41`, or `93.12` alone where n is too small for an interval."""
     mean = shown(summary.mean)
     return mean if summary.half_width is None else f"{mean} ± {shown(summary.half_width)}"
 
 
-def _hash(row: Row, fingerprint: str) -> str:
+def _hash(row: ArmResult, fingerprint: str) -> str:
     return row.content.get(fingerprint, quantities.MISSING)[:SHOWN_OF_HASH]
 
 
-def _stale(row: Row) -> str:
+def _stale(row: ArmResult) -> str:
     return ", ".join(FINGERPRINTS[name].short for name in row.stale or ())
 
 
-def _mark(row: Row, marked: bool) -> str:
+def _mark(row: ArmResult, marked: bool) -> str:
     return " †" if marked and not row.selected else ""
 
 
-def _lost(row: Row) -> str:
+def _lost(row: ArmResult) -> str:
     return ", ".join(f"{n} {status}" for status, n in row.statuses.items() if status != "done")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from petlsparse.analysis.compare import compare
-from petlsparse.analysis.rows import Comparison
+from petlsparse.analysis.comparison import Comparison
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.table import columns_of, records_of
 

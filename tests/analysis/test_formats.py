@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from petlsparse.analysis.compare import compare
+from petlsparse.analysis.comparison import Comparison
 from petlsparse.analysis.formats import FORMATS
 from petlsparse.analysis.notes import listing
 from petlsparse.analysis.quantities import with_unit
-from petlsparse.analysis.rows import Comparison
 from petlsparse.analysis.runs import Runs
 
 Make = Callable[..., dict[str, Any]]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from petlsparse.analysis.compare import compare
+from petlsparse.analysis.comparison import UNREAD
 from petlsparse.analysis.estimate import Estimates
 from petlsparse.analysis.load import load_runs
-from petlsparse.analysis.outlook import outlook
-from petlsparse.analysis.rows import UNREAD
+from petlsparse.analysis.plan_summary import plan_summary
 from petlsparse.analysis.runs import Runs
 from petlsparse.recipe.loading import parse_run
 from petlsparse.studies import Description
@@ -84,7 +84,7 @@ def test_what_is_left_out_of_rows_changes_no_comparison_plan_or_estimate(
     described = Description({}, {"test_fingerprint": "other"})
 
     def answers(recorded: Runs) -> tuple[Any, ...]:
-        plan = outlook(runs, recorded, lambda _: described, lambda _: None)
+        plan = plan_summary(runs, recorded, lambda _: described, lambda _: None)
         return compare(recorded, present), plan, Estimates(recorded, "cpu").seconds(runs[0].flat())
 
     all_columns, fewer = load_runs([tmp_path]), load_runs([tmp_path], leave_out=UNREAD)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from petlsparse.analysis.outlook import axes, outlook, total_seconds
+from petlsparse.analysis.plan_summary import axes, plan_summary, total_seconds
 from petlsparse.analysis.runs import Runs
 from petlsparse.recipe import Recipe, Run, load_recipe
 from petlsparse.studies import Description
@@ -47,7 +47,7 @@ def seconds(run: Run) -> float:
 def test_arms_states_costs_and_times(recipe: Recipe) -> None:
     statuses = ["done", "diverged", "failed", "interrupted"]
     recorded = [row(run, status) for run, status in zip(recipe.runs, statuses, strict=False)]
-    dense, sparse, denser = outlook(recipe.runs, Runs.of(recorded), described, seconds)
+    dense, sparse, denser = plan_summary(recipe.runs, Runs.of(recorded), described, seconds)
     assert [arm.method for arm in (dense, sparse, denser)] == ["dense", "static d=0.1", "static d=0.2"]
     assert dict(dense.counts) == {"done": 2, "failed": 1}  # diverged is a result
     assert dict(sparse.counts) == {"to do": 3}  # interrupted is not
@@ -67,7 +67,7 @@ def test_arms_that_differ_in_optimizer_and_schedule_are_described_once(tmp_path:
         return described(run)
 
     runs = load_recipe(tmp_path / "grid.toml").runs
-    arms = outlook(runs, Runs.of([]), describe, seconds)
+    arms = plan_summary(runs, Runs.of([]), describe, seconds)
     assert len(arms) == 12
     assert [getattr(run.method, "density", 1.0) for run in asked] == [1.0, 0.1, 0.2]
     costs = {run.run_id: 1000 * getattr(run.method, "density", 1.0) for run in runs}
@@ -76,22 +76,22 @@ def test_arms_that_differ_in_optimizer_and_schedule_are_described_once(tmp_path:
 
 def test_more_workers_than_runs_do_not_hurry_the_longest(recipe: Recipe) -> None:
     recorded = [row(run, "done") for run in recipe.runs if run.seed > 1]
-    arms = outlook(recipe.runs, Runs.of(recorded), described, seconds)  # runs of 10, 4 and 4 s are left
+    arms = plan_summary(recipe.runs, Runs.of(recorded), described, seconds)  # runs of 10, 4 and 4 s are left
     assert [total_seconds(arms, workers) for workers in (1, 2, 3, 16)] == [18.0, 10.0, 10.0, 10.0]
 
 
 def test_a_long_run_that_is_done_is_over(recipe: Recipe) -> None:
     recorded = [row(run, "done") for run in recipe.runs if run.method.kind == "dense"]
-    assert total_seconds(outlook(recipe.runs, Runs.of(recorded), described, seconds), workers=6) == 4.0
+    assert total_seconds(plan_summary(recipe.runs, Runs.of(recorded), described, seconds), workers=6) == 4.0
 
 
 def test_one_unknown_time_makes_the_total_unknown(recipe: Recipe) -> None:
-    arms = outlook(recipe.runs, Runs.of([]), described, lambda run: None if run.method.kind == "dense" else 4.0)
+    arms = plan_summary(recipe.runs, Runs.of([]), described, lambda run: None if run.method.kind == "dense" else 4.0)
     assert total_seconds(arms, workers=1) is None
 
 
 def test_what_is_done_takes_no_time_even_if_nobody_knows_how_long_it_took(recipe: Recipe) -> None:
-    arms = outlook(recipe.runs, Runs.of([row(run, "done") for run in recipe.runs]), described, lambda run: None)
+    arms = plan_summary(recipe.runs, Runs.of([row(run, "done") for run in recipe.runs]), described, lambda run: None)
     assert total_seconds(arms, workers=1) == 0.0
 
 
@@ -99,7 +99,7 @@ def test_stale_results_are_a_state_of_their_own_and_take_no_time_unless_redone(r
     before = [("done", "before"), ("diverged", "before"), ("failed", "before")]
     unknown = [("done", None), ("interrupted", "before"), ("done", "now")]
     recorded = [row(run, *facts) for run, facts in zip(recipe.runs, [*before, *unknown], strict=False)]
-    dense, sparse, _ = outlook(recipe.runs, Runs.of(recorded), described, seconds)
+    dense, sparse, _ = plan_summary(recipe.runs, Runs.of(recorded), described, seconds)
     assert list(dense.states.values()) == ["stale", "stale", "failed"]
     assert list(sparse.states.values()) == ["done", "to do", "done"]
     assert dense.stale == {run.run_id: ("data_fingerprint",) for run in recipe.runs[:2]}
@@ -123,5 +123,5 @@ def test_drawn_edges_are_told_apart_from_named_ones(tmp_path: Path) -> None:
     (tmp_path / "adapters.toml").write_text(text)
     facts = {"edges": "[[0, 1], [1, 2]]"}
     runs = load_recipe(tmp_path / "adapters.toml").runs
-    arms = outlook(runs, Runs.of([]), lambda run: Description({}, {}, facts), lambda run: None)
+    arms = plan_summary(runs, Runs.of([]), lambda run: Description({}, {}, facts), lambda run: None)
     assert [(arm.edges, arm.drawn) for arm in arms] == [(facts["edges"], True), (facts["edges"], False)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from petlsparse._cli import _console
-from petlsparse.analysis.standing import standing
+from petlsparse.analysis.folder_status import folder_status
 from petlsparse.recipe import load_recipe
 from petlsparse.tracking.compaction import compact
 from petlsparse.tracking.progress import Progress, ProgressFile
@@ -49,10 +49,10 @@ def files(folder: Path) -> dict[Path, tuple[bytes, int]]:
 def test_tables_that_are_up_to_date_spare_the_records(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     held_by(store, os.getpid())
     now = START + timedelta(minutes=20)
-    from_records = standing(store.path, now)
+    from_records = folder_status(store.path, now)
     compact(store)
     monkeypatch.setattr(Store, "record", lambda *_: pytest.fail("a record was read"))
-    assert standing(store.path, now) == from_records
+    assert folder_status(store.path, now) == from_records
     assert from_records.seconds_left is not None
 
 
@@ -75,7 +75,7 @@ def test_runs_by_state_what_runs_and_what_is_left(store: Store, cli: Cli) -> Non
 def test_time_left_follows_from_the_pace_of_the_command(store: Store) -> None:
     held_by(store, os.getpid())
     # In 13 minutes it did one run and 0.3 of another; the failed one, tried again, and 0.7 of the last are left.
-    left = standing(store.path, START + timedelta(minutes=13)).seconds_left
+    left = folder_status(store.path, START + timedelta(minutes=13)).seconds_left
     assert left == pytest.approx(13 * 60 / 1.3 * 1.7)
 
 
@@ -118,7 +118,7 @@ def test_all_that_train_as_one_are_running_in_one_line(many: Store, cli: Cli, mo
 
 def test_a_cohort_counts_with_all_its_members_in_the_time_left(many: Store) -> None:
     # In 6 minutes 197 runs got to 15 %; none of the records says that it was written by this command.
-    left = standing(many.path, START + timedelta(minutes=6)).seconds_left
+    left = folder_status(many.path, START + timedelta(minutes=6)).seconds_left
     assert left == pytest.approx(360 / (0.15 * 197) * (397 - 0.15 * 197))
 
 
