@@ -77,9 +77,9 @@ def test_digits_use_the_whole_range_of_a_byte() -> None:
 
 
 def test_train_examples_of_both_parts() -> None:
-    both = load_data("digits", fit="train+val")
+    both = load_data("digits", train_on="train+val")
     assert (len(both.train), len(both.val)) == (1_000, 0)
-    some = load_data("digits", fit="train+val", train_examples=50)
+    some = load_data("digits", train_on="train+val", train_examples=50)
     assert torch.bincount(some.train.labels).tolist() == [5] * 10
     assert len(some.val) == 0
     assert len(load_data("digits", train_examples=50).val) == 200
