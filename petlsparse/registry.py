@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -24,9 +24,10 @@ def resolve(registry: Mapping[str, str], name: str, kind: str) -> Any:
     if is_file(name):
         file, _, attribute = name.rpartition(":")
         module = _loaded(expanded(file))
-        if not callable(getattr(module, attribute, None)):
+        found = getattr(module, attribute, None)
+        if not callable(getattr(found, "function", found)):
             raise UserError(Problem(f'"{file}" has no {kind} "{attribute}"'))
-        return getattr(module, attribute)
+        return found
     if name not in registry:
         raise UserError(unknown_name(kind, name, registry))
     module_name, _, attribute = registry[name].partition(":")
@@ -38,9 +39,10 @@ def is_file(name: str) -> bool:
     return ".py:" in name
 
 
-def source_fingerprint(name: str) -> str:
-    """12 hex of the SHA-256 of the file that "FILE.py:FUNCTION" names; UserError if it cannot be read."""
-    return hashlib.sha256(_source(expanded(name.rpartition(":")[0]))).hexdigest()[:12]
+def source_fingerprint(names: Iterable[str]) -> str:
+    """12 hex of the SHA-256 of the files that "FILE.py:FUNCTION"s name, in this order; UserError if one is missing."""
+    sources = [_source(expanded(name.rpartition(":")[0])) for name in names]
+    return hashlib.sha256(b"".join(hashlib.sha256(source).digest() for source in sources)).hexdigest()[:12]
 
 
 def _source(file: Path) -> bytes:

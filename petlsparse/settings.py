@@ -105,8 +105,14 @@ def settings_of(function: Callable[..., object] | None, name: str, about: str = 
 
 
 def _hints(function: Callable[..., object] | None, keywords: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """The types of keyword arguments; those of others may name what is imported for type checkers only."""
-    written = {key: each.annotation for key, each in keywords.items()}
+    """The types of keyword arguments, of those without an annotation the type of the default.
+
+    Annotations of other arguments are not looked at: they may name what is imported for type checkers only.
+    """
+    written = {
+        key: type(each.default) if each.annotation is each.empty and each.default is not each.empty else each.annotation
+        for key, each in keywords.items()
+    }
     holder = type("Settings", (), {"__annotations__": written})
     return get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True) if written else {}
 

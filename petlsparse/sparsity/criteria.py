@@ -61,6 +61,11 @@ class Criterion:
         return self.function(active, **dict(self.settings))
 
 
+def as_criterion(found: Criterion | Callable[..., Tensor]) -> Criterion:
+    """A criterion as it is; of a plain function one that may read the gradient, and whose lowest scores go."""
+    return found if isinstance(found, Criterion) else Criterion(found, reads_gradient=True)
+
+
 EPSILON = 1e-8
 """Keeps a zero gradient, or weight, from dividing by zero in the two sensitivity criteria (released code)."""
 

@@ -56,6 +56,11 @@ class Growth:
         return self.function(weights, **dict(self.settings))
 
 
+def as_growth(found: Growth | Callable[..., Tensor]) -> Growth:
+    """A growth rule as it is; of a plain function one that may read the gradient."""
+    return found if isinstance(found, Growth) else Growth(found, reads_gradient=True)
+
+
 random = Growth(
     None,
     reads_gradient=False,

@@ -102,6 +102,7 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
 
     from petlsparse.data.about import remarks, summary
     from petlsparse.recipe.execution import PLAIN
+    from petlsparse.studies.assembly import source_fingerprints
     from petlsparse.studies.lengths import length_problems
     from petlsparse.studies.optimizers import optimizer_problems
     from petlsparse.training.arithmetic import missing_arithmetic
@@ -137,7 +138,9 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
         for run_id, run in runs.items()
     }
     data = assembly.dataset
-    return Findings(dict.fromkeys(problems, assembly.fingerprints), problems, [summary(data)], remarks(data))
+    shared = {name: value for name, value in assembly.fingerprints.items() if name != "source_fingerprint"}
+    fingerprints = {run_id: shared | source_fingerprints(run) for run_id, run in runs.items()}
+    return Findings(fingerprints, problems, [summary(data)], remarks(data))
 
 
 def probe_seconds(run: Run, device: torch.device) -> float:

@@ -20,7 +20,7 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import AdapterMethod
 from petlsparse.recipe.schema import AdapterRun, Run
-from petlsparse.studies.assembly import Assembly, examples_of, shared_data
+from petlsparse.studies.assembly import Assembly, examples_of, shared_data, source_fingerprints
 from petlsparse.studies.cached_features import feature_loaders
 from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.study import Study
@@ -83,7 +83,7 @@ def assemble_together(
             ),
             pixel_mean=backbone.mean,
             pixel_std=backbone.std,
-            provenance=fingerprints,
+            provenance=fingerprints | source_fingerprints(run),
             runtime_choices={"frozen_values": cache_note},
             facts=tuner.facts(run.method, backbone),
             loaders=loaders,

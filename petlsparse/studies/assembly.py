@@ -17,6 +17,8 @@ from petlsparse.data.loading import load_data
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe.schema import Data, Run
+from petlsparse.registry import is_file, source_fingerprint
+from petlsparse.settings import Choice
 from petlsparse.training.arithmetic import missing_arithmetic, reference_arithmetic
 from petlsparse.training.loaders import Loader
 from petlsparse.training.method import Method
@@ -58,6 +60,13 @@ class Assembly:
         """Of all that the result rests on besides settings, by column of the `runs` table."""
         data = self.dataset
         return {"data_fingerprint": data.fingerprint, "test_fingerprint": data.test_fingerprint, **self.provenance}
+
+
+def source_fingerprints(run: Run) -> dict[str, str]:
+    """Of the user's own files that the settings name, by column of the `runs` table; empty if they name none."""
+    tables = [*dict(run).values(), *dict(run.method).values()]
+    files = [table.name for table in tables if isinstance(table, Choice) and is_file(table.name)]
+    return {"source_fingerprint": source_fingerprint(files)} if files else {}
 
 
 def total_steps(run: Run, examples: int) -> int:

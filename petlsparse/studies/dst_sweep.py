@@ -22,17 +22,17 @@ from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.backends import choose_backends
-from petlsparse.sparsity.criteria import Criterion
+from petlsparse.sparsity.criteria import as_criterion
 from petlsparse.sparsity.csr import convertible, dense_tensors
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.geometry import geometries
-from petlsparse.sparsity.growth import Growth
+from petlsparse.sparsity.growth import as_growth
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import Rules
 from petlsparse.sparsity.updates import TopologyUpdates
-from petlsparse.studies.assembly import Assembly, examples_of, shared_data, total_steps
+from petlsparse.studies.assembly import Assembly, examples_of, shared_data, source_fingerprints, total_steps
 from petlsparse.studies.crossovers import crossover
 from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.study import Study
@@ -73,6 +73,7 @@ def assemble(
             "training_flops": flops.training * examples_of(run, dataset),
         },
         roles=roles(method.parameters(), weights={m.values for m in network.modules() if isinstance(m, CsrLayer)}),
+        provenance=source_fingerprints(run),
         runtime_choices={"backends": json.dumps(backends)} if backends else {},
         portable=partial(dense_tensors, shapes=shapes),
     )
@@ -144,8 +145,8 @@ def _method(
 
 def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> TopologyUpdates:
     """When and how the topology changes in a training of so many steps."""
-    criterion: Criterion = resolve(CRITERIA, settings.criterion.name, "criterion")
-    growth: Growth = resolve(GROWTHS, settings.growth.name, "growth rule")
+    criterion = as_criterion(resolve(CRITERIA, settings.criterion.name, "criterion"))
+    growth = as_growth(resolve(GROWTHS, settings.growth.name, "growth rule"))
     return TopologyUpdates(
         rules=Rules(
             criterion.configured(**settings.criterion.arguments()),

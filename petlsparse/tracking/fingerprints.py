@@ -29,6 +29,7 @@ FINGERPRINTS: Mapping[str, Fingerprint] = MappingProxyType(
         "test_fingerprint": Fingerprint("the test data", "test data", "data_name"),
         "backbone_fingerprint": Fingerprint("the weights of the backbone", "weights", "backbone_name"),
         "forward_fingerprint": Fingerprint("the backbone's forward pass", "forward pass", "backbone_name"),
+        "source_fingerprint": Fingerprint("the code of your own files", "own code", "method_criterion"),
     }
 )
 """By column of the runs table. The values are hashes of content: of equal content at any place they are equal."""

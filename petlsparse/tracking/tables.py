@@ -167,6 +167,12 @@ PROVENANCE = (
         "12 hex of the hash of the backbone's forward pass besides its weights: modules and their settings, mean, std",
         incidental=False,
     ),
+    _about(
+        "source_fingerprint",
+        "string",
+        "12 hex of the hash of the user's own files that are named",
+        incidental=False,
+    ),
     _about("backends", "string", "JSON: sparse layer -> masked or csr, how it was computed"),
     _about(
         "frozen_values",

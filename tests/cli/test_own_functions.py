@@ -1,0 +1,112 @@
+"""Functions in files of the user's: trained like any other, recorded with the content of their files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from petlsparse.launch.plan import execute_plan
+from petlsparse.recipe import load_recipe
+from petlsparse.tracking.compaction import read_table
+from petlsparse.tracking.store import Store
+from tests.pages import blocks
+
+RECIPE = """
+study = "dst-sweep"
+seeds = 2
+[run]
+data = { name = "digits", train_examples = 60 }
+network = { name = "mlp", widths = [12] }
+optimizer = { name = "sgd", lr = 0.1 }
+training = { duration = "12 steps", batch_size = 20 }
+[run.method]
+kind = "dst"
+density = 0.3
+growth = "gradient"
+update_period = 3
+"""
+CODE = """
+def score(active, *, power=1.0, gradient: float = 1.0):
+    \"\"\"A score of one's own.
+
+    Args:
+        power: of the weight.
+    \"\"\"
+    return active.weight.abs() ** power + gradient * active.gradient.abs()
+"""
+OWN = '{ name = "mine.py:score", power = 1.0, gradient = 0.5 }'
+MEST = '{ name = "mest", lambda = 0.5 }'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(CODE)
+    return tmp_path
+
+
+def train(criterion: str, out: str, **launch: object) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Topology and runs of a training in this process."""
+    Path("r.toml").write_text(RECIPE + f"criterion = {criterion}\n")
+    recipe = load_recipe("r.toml")
+    recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0, **launch}))
+    assert set(execute_plan(recipe, Store.create(Path(out)), device="cpu").statuses.values()) == {"done"}
+    topology = read_table(Path(out), "topology").drop(columns=["run_id", "schema_version"])
+    return topology, read_table(Path(out), "runs")
+
+
+@pytest.mark.parametrize(
+    "launch",
+    [{"backend": "masked", "cohort": "off"}, {"backend": "csr", "cohort": "off"}, {"cohort": 2}],
+    ids=["masked", "csr", "cohort"],
+)
+def test_a_score_of_ones_own_prunes_what_the_equal_one_of_the_registry_does(launch: dict[str, object]) -> None:
+    own, runs = train(OWN, "own", **launch)
+    known, _ = train(MEST, "known", **launch)
+    assert len(own) > 10
+    assert own.equals(known)
+    assert list(runs["method_criterion"]) == ["mine.py:score"] * 2
+    assert list(runs["method_criterion_gradient"]) == ["0.5"] * 2  # a column that no recipe documents is text
+    assert runs["source_fingerprint"].notna().all()
+
+
+def test_changed_code_makes_finished_runs_stale(cli) -> None:
+    train(OWN, "own")
+    Path("mine.py").write_text(CODE.replace("active.weight", "2 * active.weight"))
+    answer = cli("dst-sweep", "r.toml", "--out", "own", "--workers", "1")
+    assert answer.code == 2
+    assert "the code of your own files" in answer.err
+    assert cli("dst-sweep", "r.toml", "--out", "own", "--workers", "1", "--stale", "redo").code == 0
+
+
+@pytest.mark.parametrize(
+    ("criterion", "told"),
+    [
+        ('"mine.py:scor"', ('"mine.py" has no criterion "scor"', "run.method.criterion")),
+        ('"yours.py:score"', ('"yours.py" cannot be read: No such file',)),
+        ('"broken.py:score"', ('"broken.py" fails: ZeroDivisionError',)),
+        ('{ name = "mine.py:score", powr = 2.0 }', ('unknown key "powr"', "did you mean power?")),
+        ('{ name = "mine.py:score", power = "two" }', ("run.method.criterion.power: should be a number",)),
+    ],
+    ids=["no such function", "no such file", "fails", "unknown setting", "bad value"],
+)
+def test_what_is_wrong_with_ones_own_file_is_told_in_a_message(cli, criterion: str, told: tuple[str, ...]) -> None:
+    Path("broken.py").write_text("1 / 0\n")
+    Path("r.toml").write_text(RECIPE + f"criterion = {criterion}\n")
+    answer = cli("dst-sweep", "r.toml", "--workers", "1")
+    assert answer.code == 2
+    assert all(text in answer.err for text in told), answer.err
+
+
+def test_the_criterion_of_the_how_to_page_is_trained_with_its_setting() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-criterion.md"
+    (code,) = [block for language, block in blocks(page.read_text()) if language == "python"]
+    Path("mine.py").write_text(code)
+    few, _ = train('{ name = "mine.py:soft_magnitude", temperature = 0.0 }', "few")
+    magnitude, _ = train('"magnitude"', "magnitude")
+    assert few.equals(magnitude)  # without noise
+    noisy, _ = train('"mine.py:soft_magnitude"', "noisy")
+    assert not noisy.equals(magnitude)
