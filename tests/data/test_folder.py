@@ -188,7 +188,7 @@ def test_an_image_changed_in_place_is_seen_though_length_and_time_stay(data_root
     for shade in (10, 20):
         Image.new("RGB", (8, 8), (shade,) * 3).save(file)
         os.utime(file, (1, 1))
-        images = load_data("folder:pets", image_size=8, fit="train+val").train.images
+        images = load_data("folder:pets", image_size=8, train_on="train+val").train.images
         assert {10, 20} & set(images[:, 2, 0, 0].tolist()) == {shade}
 
 

@@ -188,7 +188,7 @@ def test_nothing_of_the_test_part_is_kept_when_it_is_checked(monkeypatch: pytest
         ({"name": "digits", "train_examples": 0}, "between 1"),
         ({"name": "digits", "image_size": 0}, "image_size"),
         ({"name": "digits", "channels": 2}, "channels"),
-        ({"name": "digits", "fit": "val"}, r"data\.fit"),
+        ({"name": "digits", "train_on": "val"}, r"data\.train_on"),
     ],
 )
 def test_bad_requests_are_told(request_: dict, message: str) -> None:
