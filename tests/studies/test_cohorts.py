@@ -25,13 +25,14 @@ from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 AUTO = Execution(cohort="auto")
 CPU = torch.device("cpu")
+GROUPS = {"weight_decay": 0.1, "decay_norms_and_biases": False}
 ARMS: list[dict[str, Any]] = [
     {"method": {"kind": "dense"}},
     {"method": {"kind": "dense"}, "seed": 2},
     {"method": {"kind": "static", "density": 0.1}},
     {"method": {**SPARSE["method"], "criterion": "snip", "growth": "gradient"}},
     {"method": {**SPARSE["method"], "criterion": "random", "density": 0.4}, "seed": 3},
-    {"optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5, "nesterov": False}},
+    {"optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5, "nesterov": False, **GROUPS}},
     {"schedule": {"name": "cosine", "warmup": "1 epoch"}},
 ]
 RUNS = [make(SPARSE, **arm) for arm in ARMS]
@@ -87,8 +88,10 @@ def test_it_is_the_result_of_ordinary_training_up_to_rounding(by_themselves: lis
         assert found["rows"] == expected["rows"]
         for (*where, value), (*its_place, its_value) in zip(found["history"], expected["history"], strict=True):
             assert where == its_place
-            # Of 800 training images one may be classified otherwise.
-            assert value == pytest.approx(its_value, rel=1e-3, abs=0.13 if "accuracy" in where else 1e-4)
+            # Of 800 training images one may be classified otherwise: two classes of ten change their F1.
+            assert value == pytest.approx(
+                its_value, rel=1e-3, abs={"accuracy": 0.13, "macro_f1": 0.3}.get(where[3], 1e-4)
+            )
 
 
 @pytest.mark.parametrize("steps", [1, 4, 5, 20])  # the fifth has an update
@@ -292,10 +295,11 @@ def test_seed_method_and_learning_rate_may_differ_and_nothing_else() -> None:
 
 # -- placements of adapters ------------------------------------------------------------------------------------------
 
+GROUPED = {"name": "adamw", "lr": 1e-3, "head_lr": 1e-2, **GROUPS}
 PLACED = [
     make(ADAPTED),
     make(ADAPTED, method={"kind": "adapters", "placement": {"name": "explicit", "edges": [[12, 11], [11, 12]]}}),
-    make(ADAPTED, method={"kind": "adapters", "placement": "all-parallel"}, optimizer={"name": "adamw", "lr": 1e-3}),
+    make(ADAPTED, method={"kind": "adapters", "placement": "all-parallel"}, optimizer=GROUPED),
 ]
 
 
@@ -315,7 +319,9 @@ def test_placements_share_their_backbone_and_end_where_they_end_alone(kind: str,
         assert found["cost"] == expected["cost"]
         for (*where, value), (*its_place, its_value) in zip(found["history"], expected["history"], strict=True):
             assert where == its_place
-            assert value == pytest.approx(its_value, rel=1e-4, abs=0.2 if "accuracy" in where else 1e-5)
+            assert value == pytest.approx(
+                its_value, rel=1e-4, abs={"accuracy": 0.2, "macro_f1": 0.4}.get(where[3], 1e-5)
+            )
         for row, its_row in zip(found["rows"]["edges"], expected["rows"]["edges"], strict=True):
             assert row == its_row | {"value": pytest.approx(its_row["value"], rel=1e-3)}
 

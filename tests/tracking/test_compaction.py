@@ -101,6 +101,14 @@ def test_numbers_nobody_documented_become_further_columns(store: Store) -> None:
     assert list(read_table(store, "topology")["jaccard"].dropna()) == [0.75]
 
 
+def test_a_metric_that_records_of_before_lack_is_null_for_them(store: Store) -> None:
+    store.write_record(record(A))
+    store.write_record(record(B, metrics={"test_accuracy": 90.0, "test_macro_f1": 80.0}))
+    runs = read_table(store, "runs").set_index("run_id")
+    assert runs["test_macro_f1"].isna().to_dict() == {A: True, B: False}
+    assert runs["val_macro_f1_best"].isna().all()
+
+
 def test_a_value_that_was_not_finite_is_null(store: Store) -> None:
     store.write_record(record(A, status="diverged", history=[[10, 1, "train", "loss", float("inf")]]))
     metrics = read_table(store, "metrics")

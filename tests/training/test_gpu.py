@@ -16,7 +16,7 @@ from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.method import Plain
-from tests.cohorts.test_stacked import adamw, convolutional, member, slow_sgd
+from tests.cohorts.test_stacked import adamw, convolutional, grouped_adamw, grouped_sgd, member, slow_sgd
 from tests.training.toys import Pruned, toy_training, train
 
 pytestmark = pytest.mark.gpu
@@ -59,7 +59,7 @@ def test_products_are_rounded_to_tf32_only_where_asked_for() -> None:
         assert 1e-5 < error(tf32=True) < 1e-3  # inputs are rounded to 10 bits: a relative 2**-11 at most, each
 
 
-@pytest.mark.parametrize("optimizer", [slow_sgd, adamw])
+@pytest.mark.parametrize("optimizer", [slow_sgd, adamw, grouped_sgd, grouped_adamw])
 @pytest.mark.parametrize("network", [None, convolutional], ids=["linear", "convolutional"])
 @pytest.mark.parametrize("method", [Plain, Pruned])
 def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone(
