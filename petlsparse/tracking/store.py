@@ -287,10 +287,11 @@ class Store:
 
 
 def _remove(folder: str, names: Collection[str]) -> None:
-    """Remove those files and all temporary ones."""
+    """Remove those files and all temporary ones; a folder of such a name is nobody's leftover."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name in names or fnmatchcase(entry.name, TEMPORARY):
+            ours = entry.name in names or fnmatchcase(entry.name, TEMPORARY)
+            if ours and not entry.is_dir(follow_symlinks=False):
                 Path(entry.path).unlink(missing_ok=True)
 
 

@@ -14,7 +14,7 @@ from petlsparse.tracking.tables import RUNS
 
 Make = Callable[..., dict[str, Any]]
 
-DATA, TEST, WEIGHTS, FORWARD = FINGERPRINTS
+DATA, TEST, WEIGHTS, FORWARD, _ = FINGERPRINTS
 
 
 def test_every_fingerprint_is_a_documented_column_that_no_execution_changes() -> None:

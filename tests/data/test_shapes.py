@@ -49,7 +49,7 @@ def test_the_shape_of_a_folder_is_told_by_its_names(tmp_path: Path, image_size: 
 def test_neither_a_shape_nor_a_cohort_key_needs_torch() -> None:
     script = (
         "import sys; from petlsparse.cohorts.keys import cohort_key; from petlsparse.recipe import load_recipe;"
-        "from petlsparse.studies import names; from petlsparse.recipe.execution import Execution;"
+        "from petlsparse.recipe.execution import Execution;"
         "runs = load_recipe('dst-smoke').runs;"
         "[cohort_key(run, 'cpu', Execution(cohort='auto')) for run in runs];"
         "print([m for m in ('torch', 'numpy', 'timm', 'pandas') if m in sys.modules])"
