@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from benchmarks.harness import Comparison, Contestant, Effort, compare, counted, matmul
 from benchmarks.trainings import noise
-from petlsparse.adapters.models import FullFineTuning, PlacedAdapters
+from petlsparse.adapters.models import PlacedAdapters
 from petlsparse.adapters.placements import select_edges
+from petlsparse.adapters.tuned import FullFineTuning
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.training.loaders import CachedFeatures, Images, Loader

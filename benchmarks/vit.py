@@ -79,7 +79,7 @@ class Bench:
         nodes = self.stream.nodes
         usual = select_edges("all-parallel", nodes)
         draws = [
-            select_edges("random", nodes, count=len(usual), edge_kind="any", draw=draw)
+            select_edges("random", nodes, count=len(usual), edge_kind="any", seed=draw)
             for draw in range(self.size.placements)
         ]
         builders: dict[str, Callable[[], Sequence[Trained]]] = {
