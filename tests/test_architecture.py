@@ -61,6 +61,20 @@ def test_imports_point_down(room: str) -> None:
     assert not offences
 
 
+def test_recipes_import_names_of_other_rooms_and_nothing_else() -> None:
+    own = {"recipe", *OPEN}
+    read = {
+        node.module
+        for path in (PACKAGE / "recipe").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("petlsparse.")
+    }
+    others = {module for module in read if module.split(".")[1] not in own}
+    assert others == {f"petlsparse.{room}" for room in ALLOWED["recipe"]}  # the dicts in their `__init__`
+    for room in ALLOWED["recipe"]:
+        assert set(rooms_imported_by(PACKAGE / room / "__init__.py")) <= OPEN
+
+
 def test_every_room_has_its_rule() -> None:
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("_")}
     assert rooms == set(ALLOWED)

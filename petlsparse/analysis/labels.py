@@ -17,11 +17,12 @@ def method_label(fields: Fields, varying: Collection[str] = ()) -> str:
     Args:
         fields: the method's settings without their `method_` prefix; those of other kinds are None.
         varying: fields that take more than one value among the compared methods of this kind; those that the
-            kind's own label leaves unsaid are appended as `name=value`: different methods read differently.
+            kind's own label leaves unsaid are appended as `name=value` where the method has them: different methods
+            read differently.
     """
     kind = str(fields["kind"])
     head, said = _LABELS.get(kind, _plain)(fields)
-    unsaid = [name for name in fields if name in varying and name not in (*said, "kind")]
+    unsaid = [name for name in fields if name in varying and name not in (*said, "kind") and _has(fields, name)]
     return " ".join([head, *(f"{name}={setting(fields[name])}" for name in unsaid)])
 
 
@@ -33,8 +34,9 @@ def method_labels(methods: Sequence[Fields]) -> list[str]:
     """
     values: dict[tuple[object, str], set[object]] = {}
     for fields in methods:
-        for name, value in fields.items():
-            values.setdefault((fields["kind"], name), set()).add(value)
+        for name in fields:
+            if _has(fields, name):
+                values.setdefault((fields["kind"], name), set()).add(fields[name])
     varying = {kind: {n for k, n in values if k == kind and len(values[k, n]) > 1} for kind, _ in values}
     labels = [method_label(fields, varying[fields["kind"]]) for fields in methods]
     hashes = [_hash(fields) for fields in methods]
@@ -45,6 +47,12 @@ def method_labels(methods: Sequence[Fields]) -> list[str]:
         f"{label} #{meant[:6]}" if len(meanings[label]) > 1 else label
         for label, meant in zip(labels, hashes, strict=True)
     ]
+
+
+def _has(fields: Fields, name: str) -> bool:
+    """Whether a method has a setting: those of one criterion, for instance, are missing in the others."""
+    value = fields[name]
+    return value is not None and value == value
 
 
 def _hash(fields: Fields) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.nesting import flatten, merge
 from petlsparse.recipe.origins import KeyPath, line_numbers
-from petlsparse.recipe.schema import TAGS, fields_of, shown, tables
+from petlsparse.recipe.schema import TAGS, canonical, fields_of, tables
 from petlsparse.recipe.shipped import find_recipe
 
 
@@ -110,4 +110,4 @@ def _dot_axes(holder: dict[str, Any]) -> None:
 
 
 def _dotted(axes: Mapping[str, Any]) -> dict[str, Any]:
-    return {shown(key): value for key, value in flatten(axes).items()}
+    return {canonical(key, value): value for key, value in flatten(axes).items()}

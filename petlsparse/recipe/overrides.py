@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from petlsparse.errors import Problem
 from petlsparse.recipe.documents import all_tables, at, keep_fields, overlay
 from petlsparse.recipe.origins import KeyPath
-from petlsparse.recipe.schema import TAGS, fields_of, nested, shown, tag_key, written
+from petlsparse.recipe.schema import TAGS, canonical, fields_of, nested, tag_key, written
 
 _TOP_LEVEL = ("seeds", "search", "output", "launch")
 _Parser: TypeAlias = Callable[[str], Any]
@@ -45,7 +45,7 @@ class Override:
                 self.problems.append(Problem(f"should read {form}", flag, text))
                 continue
             for parsed, _ in self._read(f"{flag} {key}", [value], parse):
-                yield shown(key), parsed, f"{flag} {text}"
+                yield canonical(key, parsed), parsed, f"{flag} {text}"
 
     def _read(self, flag: str, texts: Sequence[str], parse: _Parser) -> Iterator[tuple[Any, str]]:
         """Parsed value and whole flag of each text that can be parsed."""

@@ -30,11 +30,11 @@ _WORDS = {
 
 
 _RENAMED = {
-    "keep": "output.save_weights",
-    "fit": "data.train_on",
-    "state": "method.optimizer_state",
-    "draw": "method.placement.seed",
-    "mest_lambda": "method.criterion.lambda",
+    "output.keep": "output.save_weights",
+    "data.fit": "data.train_on",
+    "method.state": "method.optimizer_state",
+    "method.draw": "method.placement.seed",
+    "method.mest_lambda": "method.criterion.lambda",
 }
 """What keys were called in recipes before version 0.3, and what they are called now."""
 
@@ -82,7 +82,8 @@ def explain(error: ErrorDetails, where: str, valid: Iterable[str] = (), elsewher
 def unknown_key(key: str, where: str, valid: Iterable[str], elsewhere: Iterable[str] = ()) -> Problem:
     """The problem of a key that its table does not have; `elsewhere` are the dotted keys of all tables."""
     valid = tuple(valid)
-    nearest = _RENAMED.get(key) or nearest_name(key, valid) or nearest_setting(key, elsewhere)
+    renamed = (new for old, new in _RENAMED.items() if old.endswith(f".{key}") and old in where)
+    nearest = next(renamed, None) or nearest_name(key, valid) or nearest_setting(key, elsewhere)
     return Problem(f'unknown key "{key}"', where, None, nearest, valid)
 
 

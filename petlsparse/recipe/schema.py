@@ -180,6 +180,16 @@ def shown(key: str) -> str:
     return inner if inner in _INNER else key
 
 
+def canonical(key: str, value: Any) -> str:
+    """A dotted key as `flat` has it.
+
+    A name alone, or a list of such, says which kind its table is: `network = "mlp"`.
+    """
+    names = value if isinstance(value, list) else [value]
+    alone = TAGS.get(key) == "name" and all(isinstance(name, str) for name in names)
+    return tag_key(key) if alone else shown(key)
+
+
 def written(key: str) -> str:
     """A dotted key as a path to a value in nested tables."""
     return f"{key}.name" if key in _INNER else key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -20,12 +21,13 @@ from petlsparse.recipe import methods
 from petlsparse.training.result import Row
 
 
-class Tuner:
+class Tuner(ABC):
     """One kind of method. `settings` are its table in the recipe."""
 
     freezes = False
     """Whether its models have `frozen_nodes`, whose values may be rounded and cached."""
 
+    @abstractmethod
     def build(
         self,
         settings: Any,
@@ -40,9 +42,8 @@ class Tuner:
 
         Raises UserError as `check` does.
         """
-        raise NotImplementedError
 
-    def check(self, settings: Any, backbone: ResidualStream) -> None:
+    def check(self, settings: Any, backbone: ResidualStream) -> None:  # noqa: B027 - most kinds have nothing to check
         """Raises UserError if the method asks for what the backbone does not have."""
 
     def facts(self, settings: Any, backbone: ResidualStream) -> dict[str, str]:

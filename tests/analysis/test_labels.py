@@ -132,3 +132,15 @@ def test_a_setting_shows_every_digit(value: object, text: str) -> None:
 )
 def test_quantity(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_a_setting_of_one_criterion_is_not_said_of_another():
+    def dst(criterion, weight):
+        return {"kind": "dst", "criterion": criterion, "growth": "random", "density": 0.1, "criterion_lambda": weight}
+
+    assert method_labels([dst("snip", None), dst("mest", 1.0)]) == ["dst snip/random d=0.1", "dst mest/random d=0.1"]
+    assert method_labels([dst("snip", float("nan")), dst("mest", 1.0), dst("mest", 0.5)]) == [
+        "dst snip/random d=0.1",
+        "dst mest/random d=0.1 criterion_lambda=1",
+        "dst mest/random d=0.1 criterion_lambda=0.5",
+    ]

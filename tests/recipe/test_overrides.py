@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from petlsparse.errors import UserError
 from petlsparse.recipe.overrides import parse_value, parse_values
+from tests.recipe.conftest import SPARSE
 
 ARMS = """
 [output]
@@ -176,3 +177,33 @@ def test_the_resolved_table_is_the_recipe_after_flags(sparse):
     assert recipe.resolved["grid"] == {"training.batch_size": [8, 16]}
     assert recipe.resolved["seeds"] == 2
     assert "optimizer.lr" in recipe.text  # the file as written
+
+
+WIDE = "[run.method]\nkind = 'dense'\n[run.network]\nname = 'mlp'\nwidths = [16]\n"
+
+
+def wide(load, text: str = "", **flags):
+    return load(SPARSE.replace('network = { name = "mlp" }\n', "") + WIDE + text, **flags)
+
+
+@pytest.mark.parametrize("key", ["network", "network.name"])
+def test_a_name_alone_chooses_the_kind_of_its_table_and_leaves_what_that_kind_has(load, key):
+    (run,) = wide(load, sets=[f"{key}=mlp"]).runs
+    assert run.network.arguments()["widths"] == (16,)
+    (run,) = wide(load, sets=[f"{key}=lenet5"]).runs
+    assert run.network.name == "lenet5"
+
+
+@pytest.mark.parametrize("key", ["network", "network.name"])
+def test_an_axis_of_names_alone_is_one_of_kinds(load, key):
+    for runs in (
+        wide(load, axes=[f"{key}=lenet5,mlp"]).runs,
+        wide(load, f'[grid]\n"{key}" = ["lenet5", "mlp"]\n').runs,
+        wide(load, f'[grid]\n"{key}" = ["lenet5", "mlp", "small-conv"]\n[[exclude]]\n{key} = "small-conv"\n').runs,
+    ):
+        assert [run.network.arguments().get("widths") for run in runs] == [None, (16,)]
+
+
+def test_a_wrong_name_of_an_axis_is_told_where_the_axis_is(load, problems):
+    (problem,) = problems(lambda text, **flags: wide(load, **flags), "", axes=["network=lenet,mlp"])
+    assert (problem.where, problem.nearest) == ("--axis network=lenet,mlp", "lenet5")

@@ -206,3 +206,10 @@ def test_a_value_whose_axis_is_unusable_is_not_called_missing(sparse, problems):
     text = "[run.method]\nkind = 'static'\n[grid]\nmethod.density = []\n"
     (problem,) = problems(sparse, text)
     assert "at least one value" in problem.message
+
+
+def test_a_key_of_an_older_recipe_is_told_by_its_new_name_in_its_own_table_only(sparse, problems):
+    (problem,) = problems(sparse, DENSE, sets=["method.state=dense"])
+    assert problem.nearest == "method.optimizer_state"
+    (problem,) = problems(sparse, DENSE, sets=["optimizer.state=1"])
+    assert problem.nearest is None
