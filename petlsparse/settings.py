@@ -15,7 +15,9 @@ from keyword import iskeyword
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, create_model
+
+from petlsparse.errors import Problem, UserError
 
 
 class Table(BaseModel):
@@ -87,19 +89,31 @@ def settings_of(function: Callable[..., object] | None, name: str, about: str = 
     `about` says what the function is for, where it does not say so itself or there is none.
 
     An argument that is called like a word of Python has an underscore after it, which its setting has not: `lambda_`.
+
+    Raises:
+        UserError: an argument is called `name`, or has a type that no recipe can write.
     """
     fields: dict[str, Any] = {"name": (Literal[name], name)}
     parameters = inspect.signature(function).parameters if function else {}
     keywords = {key: each for key, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+    if "name" in keywords:
+        raise UserError(Problem(f'"{name}" has an argument "name", which no setting can be called'))
     meanings = _meanings((inspect.getdoc(function) or "") if function else "")
-    for key, hint in _hints(function, keywords).items():
+    try:
+        hints = _hints(function, keywords)
+        for hint in hints.values():
+            TypeAdapter(hint)
+    except (NameError, TypeError, PydanticUserError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(Problem(f'"{name}" has an argument of a type that no recipe can write: {reason}')) from error
+    for key, hint in hints.items():
         default = keywords[key].default
         field = Field(
             default=... if default is inspect.Parameter.empty else default,
             description=meanings.get(key, ""),
             validate_default=True,
         )
-        fields[key.removesuffix("_")] = (hint, field)
+        fields[_setting(key)] = (hint, field)
     said = (inspect.getdoc(function) or "") if function else ""
     return create_model(name, __base__=Choice, __doc__=said.partition("\n")[0] or about, **fields)
 
@@ -126,6 +140,10 @@ def _meanings(docstring: str) -> Mapping[str, str]:
     found = re.findall(r"^ {4}(\w+): (.*(?:\n {6,}.*)*)", section, re.MULTILINE)
     texts = {name: " ".join(text.split()) for name, text in found}
     return {name: text[:1].upper() + text[1:].rstrip(".") + "." for name, text in texts.items()}
+
+
+def _setting(parameter: str) -> str:
+    return parameter.removesuffix("_") if iskeyword(parameter.removesuffix("_")) else parameter
 
 
 def _parameter(setting: str) -> str:

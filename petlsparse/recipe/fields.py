@@ -73,10 +73,10 @@ class OneOf:
             raise _at_name(_unknown(registry), name)
         try:
             found = resolve(registry, name, self.kind)
+            return settings_of(getattr(found, "function", found), name, getattr(found, "about", ""))
         except UserError as error:
             failed = PydanticCustomError("file", "{error}", {"error": error.problems[0].message})
             raise _at_name(failed, name) from error
-        return settings_of(getattr(found, "function", found), name, getattr(found, "about", ""))
 
     def __call__(self, value: Any) -> Choice:
         """The choice that a name, or a table with a name and settings, stands for."""

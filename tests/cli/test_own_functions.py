@@ -37,6 +37,14 @@ def score(active, *, power=1.0, gradient: float = 1.0):
     \"\"\"
     return active.weight.abs() ** power + gradient * active.gradient.abs()
 """
+ODD = """
+from __future__ import annotations
+import torch
+def untyped(active, *, power): ...
+def unknown(active, *, power: Nothing = 1): ...
+def tensor(active, *, mask: torch.Tensor): ...
+def named(active, *, name: str = "x"): ...
+"""
 OWN = '{ name = "mine.py:score", power = 1.0, gradient = 0.5 }'
 MEST = '{ name = "mest", lambda = 0.5 }'
 
@@ -88,13 +96,18 @@ def test_changed_code_makes_finished_runs_stale(cli) -> None:
         ('"mine.py:scor"', ('"mine.py" has no criterion "scor"', "run.method.criterion")),
         ('"yours.py:score"', ('"yours.py" cannot be read: No such file',)),
         ('"broken.py:score"', ('"broken.py" fails: ZeroDivisionError',)),
+        ('"odd.py:untyped"', ('"odd.py:untyped" has an argument of a type that no recipe can write',)),
+        ('"odd.py:unknown"', ("a type that no recipe can write: name 'Nothing' is not defined",)),
+        ('"odd.py:tensor"', ("a type that no recipe can write", "run.method.criterion")),
+        ('"odd.py:named"', ('has an argument "name"',)),
         ('{ name = "mine.py:score", powr = 2.0 }', ('unknown key "powr"', "did you mean power?")),
         ('{ name = "mine.py:score", power = "two" }', ("run.method.criterion.power: should be a number",)),
     ],
-    ids=["no such function", "no such file", "fails", "unknown setting", "bad value"],
+    ids=["no such function", "no such file", "fails", "untyped", "undefined", "tensor", "name", "setting", "value"],
 )
 def test_what_is_wrong_with_ones_own_file_is_told_in_a_message(cli, criterion: str, told: tuple[str, ...]) -> None:
     Path("broken.py").write_text("1 / 0\n")
+    Path("odd.py").write_text(ODD)
     Path("r.toml").write_text(RECIPE + f"criterion = {criterion}\n")
     answer = cli("dst-sweep", "r.toml", "--workers", "1")
     assert answer.code == 2
