@@ -63,7 +63,7 @@ class Lora(TunedModel):
             inject_adapter_in_model(self.config, stream.model, ADAPTER)
             self._layers: dict[str, Any] = {name: stream.model.get_submodule(name) for name in names}
             for name, layer in self._layers.items():
-                torch.manual_seed(own_seed(seed, name))
+                torch.default_generator.manual_seed(own_seed(seed, name))
                 layer.reset_lora_parameters(ADAPTER, start)
         self.stream = stream
         self.head = classification_head(stream.width, classes, head_generator)

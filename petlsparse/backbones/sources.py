@@ -190,5 +190,5 @@ def own_random_stream(generator: torch.Generator | None) -> Iterator[None]:
     """Let timm's initialisers, which know only the global generator, draw from ours; the global one is untouched."""
     seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would reseed GPUs too
         yield

@@ -16,7 +16,7 @@ from petlsparse.metrics.accuracy import right
 from petlsparse.training.evaluation import Score, batched, evaluate, finite
 from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
-from petlsparse.training.seeding import derived_seed, stream
+from petlsparse.training.seeding import stream
 from petlsparse.training.strategy import Strategy
 from petlsparse.training.timer import Timer
 
@@ -108,19 +108,18 @@ class Loop:
         """One optimizer step of all, on the chosen examples, with the methods' hooks around it."""
         index, count = self.now + 1, chosen.shape[1]
         inputs, labels = self.batch(index, chosen)
-        if self.members[0].has_dropout:
-            torch.manual_seed(derived_seed(self.members[0].seed, "dropout", index))
         self.strategy.set_lrs(index)
         due = [i for i in self.hooks.due(index) if i in self.working]
-        if due:
-            self.backward(inputs, labels)
-            self.strategy.lend_gradients(due)
-            self.hooks.after_backward(index, due)
-            self.update()
-            self.hooks.after_step(index, due)
-            self.strategy.take_gradients(due)
-        else:
-            self.strategy.run(self.compute, inputs, labels)
+        with self.members[0].dropout(index):
+            if due:
+                self.backward(inputs, labels)
+                self.strategy.lend_gradients(due)
+                self.hooks.after_backward(index, due)
+                self.update()
+                self.hooks.after_step(index, due)
+                self.strategy.take_gradients(due)
+            else:
+                self.strategy.run(self.compute, inputs, labels)
         for i in self.working:
             self.members[i].seen += count
             self.members[i].state.step = index

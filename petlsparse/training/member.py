@@ -20,7 +20,7 @@ from petlsparse.training.loaders import Loader
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
-from petlsparse.training.seeding import stream
+from petlsparse.training.seeding import seeded, stream
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 from petlsparse.training.state import TrainState
 from petlsparse.training.task import Task, classification
@@ -114,6 +114,10 @@ class Member:
         if self.settings.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def dropout(self, step: int) -> AbstractContextManager[None]:
+        """What a step is computed in, so that what it drops out follows from seed and step alone."""
+        return seeded(self.seed, "dropout", step, device=self.device) if self.has_dropout else nullcontext()
 
     # -- evaluation ----------------------------------------------------------------------------------------------------
 

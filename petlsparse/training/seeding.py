@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import torch
 
+CPU = torch.device("cpu")
+
 
 def derived_seed(seed: int, purpose: str, *index: int) -> int:
     """A 63-bit seed for one purpose (such as "init" or "order") of a run, and optionally one epoch or step of it."""
@@ -25,11 +27,24 @@ def stream(seed: int, purpose: str, *index: int) -> torch.Generator:
 
 
 @contextmanager
-def seeded(seed: int, purpose: str, *index: int) -> Iterator[None]:
-    """Run a block (a library's own weight initialisation, on the CPU) under the named stream.
+def seeded(seed: int, purpose: str, *index: int, device: torch.device = CPU) -> Iterator[None]:
+    """Run a block of a library that knows the device's global generator only under the named stream.
 
-    The global generator is left as it was. GPUs are not touched: forking theirs would open a context on each.
+    That generator is left as it was, and those of other devices are not touched: `torch.manual_seed` reseeds all.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, purpose, *index))
+    generator = global_generator(device)
+    before = generator.get_state()
+    generator.manual_seed(derived_seed(seed, purpose, *index))
+    try:
         yield
+    finally:
+        generator.set_state(before)
+
+
+def global_generator(device: torch.device) -> torch.Generator:
+    """The generator that operations on a device draw from when they are given none."""
+    if device.type != "cuda":
+        return torch.default_generator
+    torch.cuda.init()  # type: ignore[no-untyped-call]  # there is none before
+    index: int | None = device.index
+    return torch.cuda.default_generators[torch.cuda.current_device() if index is None else index]

@@ -63,6 +63,13 @@ def test_the_forward_pass_is_that_of_weights_to_which_the_product_was_added(targ
     torch.testing.assert_close(model(images()), model.head(by_hand(images())), rtol=1e-10, atol=1e-12)
 
 
+def test_drawing_weights_touches_no_global_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, before = tiny_stream(), torch.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("CUDA was reseeded"))
+    lora(stream)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_gradients_of_both_matrices_are_those_of_their_product() -> None:
     model, by_hand = stir(lora()), tiny_stream().requires_grad_(True)
     for layer, (a, b) in products(model).items():

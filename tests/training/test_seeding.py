@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from petlsparse.training.seeding import derived_seed, seeded, stream
+from tests.training.toys import toy_training, train
 
 
 def test_derived_seeds_never_change_between_releases() -> None:
@@ -37,3 +39,39 @@ def test_a_seeded_block_leaves_the_global_generator_as_it_was() -> None:
     assert torch.equal(torch.rand(3), expected)
     with seeded(1, "init"):
         assert torch.equal(torch.rand(3), inside)
+
+
+def test_a_seeded_block_on_the_cpu_reseeds_no_other_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("CUDA was reseeded"))
+    with seeded(1, "init"):
+        torch.nn.Linear(2, 2)
+
+
+def test_a_training_with_dropout_leaves_the_global_generators_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = toy_training(dropout=0.3)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("CUDA was reseeded"))
+    before = torch.get_rng_state()
+    train(training)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_is_dropped_at_a_step_is_what_the_named_stream_drops() -> None:
+    """As it always was: the numbers of stored results rest on it."""
+    torch.manual_seed(derived_seed(7, "dropout", 3))
+    expected = torch.nn.functional.dropout(torch.ones(20), 0.3)
+    with toy_training(dropout=0.3).dropout(3):
+        assert torch.equal(torch.nn.functional.dropout(torch.ones(20), 0.3), expected)
+
+
+@pytest.mark.gpu
+def test_a_seeded_block_on_cuda_touches_its_device_alone() -> None:
+    device = torch.device("cuda")
+    both = torch.get_rng_state(), torch.cuda.get_rng_state()
+    torch.manual_seed(derived_seed(1, "dropout", 4))
+    expected = torch.rand(3, device=device)
+    torch.set_rng_state(both[0])
+    torch.cuda.set_rng_state(both[1])
+    with seeded(1, "dropout", 4, device=device):
+        assert torch.equal(torch.rand(3, device=device), expected)
+    assert torch.equal(torch.get_rng_state(), both[0])
+    assert torch.equal(torch.cuda.get_rng_state(), both[1])
