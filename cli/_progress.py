@@ -43,11 +43,15 @@ class Work:
     runs: list[str]
     attempt: int = 1
     progress: Progress = NOT_BEGUN
+    training: tuple[str, ...] = ()
+    """Those of the runs whose progress it is; the others come before or after, where memory is for a part of them."""
 
     @property
-    def share(self) -> float:
-        """How much of it is done."""
-        return self.progress.step / self.progress.total_steps if self.progress.total_steps else 0.0
+    def done(self) -> float:
+        """How many of the runs are done, those in training by their share."""
+        if not self.training:
+            return 0.0
+        return self.runs.index(self.training[0]) + self.progress.step / self.progress.total_steps * len(self.training)
 
 
 class Lines:
@@ -93,8 +97,8 @@ class Lines:
                 self.total += len(run_ids)
             case events.Started(run_id, attempt, worker):
                 self.at_work.setdefault(worker, Work([], attempt)).runs.append(run_id)
-            case events.Progressed(run_id, progress) if work := self.work(run_id):
-                work.progress = progress
+            case events.Progressed((first, *_) as run_ids, progress) if work := self.work(first):
+                work.progress, work.training = progress, run_ids
             case events.Finished(run_id) | events.Failed(run_id):
                 self.over += 1
                 self.end(run_id)
@@ -108,6 +112,7 @@ class Lines:
         """A run is at work no more."""
         if work := self.work(run_id):
             work.runs.remove(run_id)
+            work.training = tuple(each for each in work.training if each != run_id)
         self.at_work = {worker: work for worker, work in self.at_work.items() if work.runs}
 
     def work(self, run_id: str) -> Work | None:
@@ -128,7 +133,7 @@ class Lines:
 
     def share(self) -> float:
         """Runs that are over, those at work by their share."""
-        return self.over + sum(work.share * len(work.runs) for work in self.at_work.values())
+        return self.over + sum(work.done for work in self.at_work.values())
 
     def left(self) -> str:
         """`, 4 min left` if it goes on as it went so far; nothing when all is over."""
@@ -187,14 +192,15 @@ class Live(Lines):
             completed=work.progress.step,
             total=work.progress.total_steps or None,
             where=f"epoch {work.progress.epoch}" if known else "",
-            metrics=brief(work.progress.metrics) if len(work.runs) == 1 else "",
+            metrics=brief(work.progress.metrics) if len(work.training) == 1 else "",
         )
 
     def title(self, work: Work) -> str:
         """What is at work: `dense seed 1 (attempt 2)`, `50 runs as one: dense seed 0, ...`."""
-        name = self.labels.get(work.runs[0], work.runs[0])
-        if len(work.runs) > 1:
-            return f"{len(work.runs)} runs as one: {name}, ..."
+        now = work.training or work.runs
+        name = self.labels.get(now[0], now[0])
+        if len(now) > 1:
+            return f"{len(now)} runs as one: {name}, ..."
         return f"{name} (attempt {work.attempt})" if work.attempt > 1 else name
 
 

@@ -14,7 +14,7 @@ from petlsparse.launch.events import PENDING, Event, Failed, Finished, Progresse
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.job import Job, Outcome, Outcomes, failure
 from petlsparse.launch.launcher import Launcher, WorkerDied
-from petlsparse.tracking.progress import Progress, read_heartbeat
+from petlsparse.tracking.progress import Heartbeat, read_heartbeat
 from petlsparse.tracking.store import Store
 
 POLL_SECONDS = 0.1
@@ -27,7 +27,7 @@ class _Task:
     jobs: Sequence[Job]
     number: int
     """Of those that are executed at the same time."""
-    progress: Progress | None = None
+    heartbeat: Heartbeat | None = None
 
 
 class Dispatch:
@@ -68,9 +68,9 @@ class Dispatch:
     def _tell_progress(self) -> None:
         for task in self._running.values():
             heartbeat = read_heartbeat(task.jobs[0].progress_file)  # that of the first run speaks for all
-            if heartbeat is not None and heartbeat.progress.total_steps and heartbeat.progress != task.progress:
-                task.progress = heartbeat.progress
-                self.tell(Progressed(task.jobs[0].run_id, heartbeat.progress))
+            if heartbeat is not None and heartbeat.progress.total_steps and heartbeat != task.heartbeat:
+                task.heartbeat = heartbeat
+                self.tell(Progressed(heartbeat.run_ids, heartbeat.progress))
 
     def _on_finished(self, task: _Task, future: Future[Outcomes]) -> None:
         try:

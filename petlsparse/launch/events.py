@@ -41,9 +41,9 @@ class Started:
 
 @dataclass(frozen=True)
 class Progressed:
-    """A run got further, and with it those that are trained with it as one."""
+    """A run, or several that are trained as one, got further."""
 
-    run_id: str
+    run_ids: tuple[str, ...]
     progress: Progress
 
 

@@ -118,5 +118,5 @@ def launcher_for(device: str, launch: Launch, on_event: Callable[[Event], None] 
     Raises UserError for a device that does not exist.
     """
     if launch.workers == 0:
-        return InProcessLauncher(device, lambda run_id, progress: on_event(Progressed(run_id, progress)))
+        return InProcessLauncher(device, lambda run_ids, progress: on_event(Progressed(tuple(run_ids), progress)))
     return LocalLauncher(device_slots(device, launch.workers, launch.per_gpu or 1))

@@ -27,15 +27,17 @@ if TYPE_CHECKING:
     from petlsparse.studies.study import Study
     from petlsparse.training.result import RunResult
 
-Listener = Callable[[Progress], None]
+Listener = Callable[[Sequence[str], Progress], None]
+"""Told the ids of runs in training as one, and how far they are."""
 
 
-def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> Outcomes:
+def run_jobs(jobs: Sequence[Job], listener: Listener = lambda *_: None) -> Outcomes:
     """Execute a run from its checkpoint, or from the start, or several as one; each record is written with its result.
 
     Each run has its evaluations in its own log; that of the first gets what is printed, its progress file the progress
-    of all. What goes wrong with one run is its result. What goes wrong with several says nothing about any one of
-    them: those without a result are "pending" in what is returned, and nothing is recorded.
+    of those in training, which are all unless they are trained in parts. What goes wrong with one run is its result.
+    What goes wrong with several says nothing about any one of them: those without a result are "pending" in what is
+    returned, and nothing is recorded.
 
     Returns:
         Outcomes by run id.
@@ -56,7 +58,7 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> Outcom
             begun.enter_context(_begun(job, store))
             if len(jobs) > 1:
                 job.note(f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}")
-        report = begun.enter_context(_reporting(jobs, listener))
+        report = begun.enter_context(_Reporting(jobs, listener))
         try:
             runs = [validate_run(job.settings) for job in jobs]
             study: Study = resolve(first.studies, runs[0].study, "study")
@@ -67,6 +69,7 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda _: None) -> Outcom
                 threads=first.threads,
                 execution=first.execution,
                 output=first.output,
+                begun=report.begin,
                 progress=report,
                 done=done,
                 should_stop=ShouldStop(store.stop_file),
@@ -92,29 +95,37 @@ def _begun(job: Job, store: Store) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _reporting(jobs: Sequence[Job], listener: Listener) -> Iterator[Callable[[int, Progress], None]]:
+class _Reporting:
     """Takes the progress of any of the jobs: a line for every evaluation to its log, all else to the first one's file.
 
     What is printed goes to the first one's log. The first content says which process is at work, and on what.
     """
-    first = jobs[0]
-    if first.own_output:
-        print_to(first.log)
-    file = ProgressFile(first.progress_file, [job.run_id for job in jobs])
-    file.write(Progress(0, 0, 0))
 
-    def report(index: int, progress: Progress) -> None:
+    def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
+        self.jobs, self.listener = jobs, listener
+        if jobs[0].own_output:
+            print_to(jobs[0].log)
+        self.file = ProgressFile(jobs[0].progress_file)
+        self.begin(range(len(jobs)))
+
+    def begin(self, indices: Sequence[int]) -> None:
+        """These are at hand from here on."""
+        self.file.run_ids = [self.jobs[i].run_id for i in indices]
+        self.file.write(Progress(0, 0, 0))
+
+    def __call__(self, index: int, progress: Progress) -> None:
+        """How far a run is, and with it all at hand."""
         if progress.evaluated:
-            add_line(jobs[index].log, evaluation_line(progress))
-        if file(progress):
-            listener(progress)
+            add_line(self.jobs[index].log, evaluation_line(progress))
+        if self.file(progress):
+            self.listener(self.file.run_ids, progress)
 
-    try:
-        yield report
-    finally:
+    def __enter__(self) -> _Reporting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         with suppress(OSError):
-            first.progress_file.unlink(missing_ok=True)
+            self.file.path.unlink(missing_ok=True)
 
 
 def _recorded(job: Job, store: Store, result: RunResult, started: str, seconds: float) -> Outcome:

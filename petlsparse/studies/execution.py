@@ -41,6 +41,7 @@ def execute(
     device: torch.device,
     execution: Execution,
     output: Output,
+    begun: Callable[[Sequence[int]], None],
     progress: Callable[[int, Progress], None],
     done: Callable[[int, RunResult], None],
     should_stop: Callable[[], bool],
@@ -61,7 +62,8 @@ def execute(
         device: where everything happens.
         execution: choices of the command.
         output: when checkpoints are made, and which weights are kept.
-        progress: told the index of a run, and how far it has come and all others with it; of an evaluation, of each.
+        begun: told the indices of those that are taken up, to be trained as one.
+        progress: told the index of a run, and how far it has come and all taken up with it; of an evaluation, of each.
         done: told the index of a run and its result. Runs that were not begun when asked to stop have none.
         should_stop: asked after every step.
 
@@ -72,6 +74,7 @@ def execute(
 
     def train(indices: Sequence[int], *, stacked: bool) -> None:
         """These runs, as one."""
+        begun(indices)
         reset_peak_memory(device)
         prepared = _resumed(
             partial(
@@ -123,17 +126,20 @@ def _in_cohort_arithmetic(run: Run, folder: Path, device: torch.device, executio
 
 def _resumed(build: Callable[[], list[Prepared]]) -> list[Prepared]:
     """Members where their checkpoints stand; what cannot be continued is set aside, and all are built again."""
-    prepared = build()
+    prepared, again = build(), False
     for one in prepared:
         try:
             one.member.resume()
         except BrokenCheckpoint as error:
             assert one.member.checkpoint is not None
-            aside = rename_aside(one.member.checkpoint, "set-aside")
+            aside, again = rename_aside(one.member.checkpoint, "set-aside"), True
             one.warnings.append(f"started again, its checkpoint cannot be continued: {error}; it is now {aside.name}")
-    if not any(one.warnings for one in prepared):
+    if not again:
         return prepared
-    return [replace(new, warnings=old.warnings) for new, old in zip(_resumed(build), prepared, strict=True)]
+    return [
+        replace(new, warnings=[*old.warnings, *new.warnings])
+        for new, old in zip(_resumed(build), prepared, strict=True)
+    ]
 
 
 def cohort_size(study: Study, runs: Sequence[Run], device: torch.device, execution: Execution) -> int:
@@ -167,6 +173,8 @@ def concluded(one: Prepared, result: RunResult, *, keep: str) -> RunResult:
         kept = of if keep == "both" else [name for name in of if name == keep]
         for name, text in (assembly.files if kept else {}).items():
             write_bytes(one.folder / name, text.encode())
+        if "best" in kept and not member.best_tensors:
+            one.warnings.append("there is no validation to select by: best.safetensors holds the last weights")
         for name in kept:
             tensors = assembly.portable(of[name])
             save_tensors(one.folder / f"{name}.safetensors", tensors, {"run_id": one.run.run_id})

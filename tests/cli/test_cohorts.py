@@ -53,7 +53,7 @@ BEGUN = [
     events.Planned((*MANY, "b" * 12), 0),
     *(events.Started(run_id, 1, 0) for run_id in MANY),
     events.Started("b" * 12, 1, 1),
-    events.Progressed(MANY[0], Progress(5, 10, 1, {"train_loss": 0.5})),
+    events.Progressed(tuple(MANY), Progress(5, 10, 1, {"train_loss": 0.5})),
 ]
 
 
@@ -69,6 +69,24 @@ def test_fifty_runs_as_one_are_one_bar() -> None:
         for run_id in MANY[1:]:
             live(events.Finished(run_id, "done", {}, 1.0))
         assert [task.description for task in live.bars.tasks] == ["all runs", "b" * 12]
+        assert live.share() == 50
+
+
+def test_runs_trained_in_parts_count_by_the_part_that_is_in_training() -> None:
+    with Live(LABELS) as live:
+        for event in BEGUN[:-1]:
+            live(event)
+        live(events.Progressed(tuple(MANY[:20]), Progress(5, 10, 1)))
+        assert live.share() == 10
+        assert live.bars.tasks[1].description == "20 runs as one: dense seed 0, ..."
+        live(events.Progressed(tuple(MANY[20:]), Progress(5, 10, 1)))
+        assert live.share() == 20 + 15
+        assert live.bars.tasks[1].description == "30 runs as one: dense seed 20, ..."
+        for run_id in MANY[:20]:
+            live(events.Finished(run_id, "done", {}, 1.0))
+            assert live.share() == 35
+        for run_id in MANY[20:]:
+            live(events.Finished(run_id, "done", {}, 1.0))
         assert live.share() == 50
 
 

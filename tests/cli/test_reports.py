@@ -154,7 +154,7 @@ def test_completion_of_recipes_runs_and_stores(run_ids: Ids) -> None:
 EVENTS = [
     events.Planned(("a" * 12, "b" * 12), 3),
     events.Started("a" * 12, 1, 0),
-    events.Progressed("a" * 12, Progress(5, 10, 1, {"train_loss": 0.5, "val_accuracy": 80.0})),
+    events.Progressed(("a" * 12,), Progress(5, 10, 1, {"train_loss": 0.5, "val_accuracy": 80.0})),
     events.Retried("a" * 12, "Traceback\nMemoryError: first time"),
     events.Started("a" * 12, 2, 0),
     events.Finished("a" * 12, "done", {"test_accuracy": 93.125}, 12.0),
@@ -190,7 +190,7 @@ def test_a_line_says_when_and_how_long_the_rest_will_take(capsys: pytest.Capture
     for worker, run_id in enumerate("ab"):
         lines(events.Started(run_id, 1, worker))
     seconds = 60.0
-    lines(events.Progressed("b", Progress(5, 10, 1)))
+    lines(events.Progressed(("b",), Progress(5, 10, 1)))
     lines(events.Finished("a", "done", {"test_accuracy": 93.125}, 55.0))
     for run_id in "bcd":
         lines(events.Finished(run_id, "done", {"test_accuracy": 50.0}, 55.0))

@@ -27,7 +27,7 @@ def test_bars_keep_the_seed(width: int, monkeypatch: pytest.MonkeyPatch) -> None
     live = _progress.Live({"a" * 12: TITLE})
     live(events.Planned(("a" * 12,), 0))
     live(events.Started("a" * 12, 1, 0))
-    live(events.Progressed("a" * 12, Progress(55, 550, 3, {"train_loss": 0.312, "val_accuracy": 71.2})))
+    live(events.Progressed(("a" * 12,), Progress(55, 550, 3, {"train_loss": 0.312, "val_accuracy": 71.2})))
     page = Console(width=width, file=io.StringIO(), record=True)
     page.print(live.bars)
     lines = page.export_text().splitlines()

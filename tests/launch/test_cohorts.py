@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from petlsparse.recipe.execution import PLAIN
 from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.equality import differences
+from petlsparse.tracking.progress import Heartbeat, Progress, read_heartbeat
 from petlsparse.tracking.store import Store
-from tests.launch.fake_studies import Trouble
+from tests.launch.fake_studies import Result, Trouble
 from tests.launch.fakes import Executed, alike, fake_run, fake_runs
 
 RUNS = [fake_run(seed) for seed in range(40)]
@@ -162,12 +163,45 @@ def test_all_are_running_and_one_log_has_the_output(tmp_path: Path) -> None:
     assert [event.run_id for event in executed.of(Started)] == [run.run_id for run in executed.runs]
     assert {event.worker for event in executed.of(Started)} == {0}
     assert kinds.index(Finished) > max(i for i, kind in enumerate(kinds) if kind is Started)
-    assert {event.run_id for event in executed.of(Progressed)} <= {first.run_id}
+    assert {event.run_ids for event in executed.of(Progressed)} <= {tuple(run.run_id for run in executed.runs)}
     assert "3 as one on cpu\n" in executed.log(first)
     for run in others:
         assert executed.log(run).count("--- attempt 1, ") == 1
         assert f"what they print is in the log of {first.run_id}\n" in executed.log(run)
         assert "as one on" not in executed.log(run)
+
+
+def test_of_a_cohort_trained_in_parts_only_the_part_in_training_gets_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_hand: list[Heartbeat | None] = []
+
+    def in_parts(
+        _: object,
+        runs: object,
+        folders: Sequence[Path],
+        *,
+        begun: Callable[[Sequence[int]], None],
+        progress: Callable[[int, Progress], None],
+        done: Callable[[int, Result], None],
+        **options: object,
+    ) -> None:
+        for part in ([0, 1], [2]):
+            begun(part)
+            at_hand.append(read_heartbeat(folders[0] / "progress.json"))
+            for index in part:
+                progress(index, Progress(4, 8, 1))
+                done(index, Result("done"))
+
+    monkeypatch.setattr("fake_studies.Fake.execute", in_parts)
+    executed = together([T.NONE] * 3, tmp_path, workers=0)
+    one, other, last = (run.run_id for run in executed.runs)
+    assert [beat and (beat.run_ids, beat.progress) for beat in at_hand] == [
+        ((one, other), Progress(0, 0, 0)),
+        ((last,), Progress(0, 0, 0)),
+    ]
+    assert executed.of(Progressed)[0].run_ids == (one, other)
+    assert executed.statuses == ["done"] * 3
 
 
 def test_finished_members_leave_no_working_files(tmp_path: Path) -> None:

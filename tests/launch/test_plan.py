@@ -42,7 +42,7 @@ def test_failures_in_this_process_are_recorded_like_any_other(tmp_path: Path) ->
     assert executed.statuses == ["failed", "done", "done"]
     assert executed.attempts() == [1, 2, 1]
     assert "ZeroDivisionError: on purpose" in executed.log(runs[0])
-    assert {event.run_id for event in executed.of(Progressed)} == {run.run_id for run in runs}
+    assert {event.run_ids for event in executed.of(Progressed)} == {(run.run_id,) for run in runs}
 
 
 def test_the_costliest_runs_start_first(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def execute_all(
     every: str = "1 epoch",
     keep: str = "none",
     execution: Execution = AUTO,
+    begun: Callable[[Sequence[int]], None] = lambda _: None,
 ) -> list[RunResult | None]:
     study = (adapter_search if runs[0].study == "adapter-search" else dst_sweep).STUDY
     results: dict[int, RunResult] = {}
@@ -59,6 +60,7 @@ def execute_all(
         threads=torch.get_num_threads(),
         execution=execution,
         output=Output(save_weights=keep, checkpoint_every=every, checkpoint_seconds=0.0),
+        begun=begun,
         progress=lambda index, progress: None,
         done=results.__setitem__,
         should_stop=stop,
@@ -179,9 +181,11 @@ def test_what_does_not_fit_into_memory_is_trained_in_parts(
     by_themselves: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "fitting", lambda *_, **__: 3)
-    results = execute_all(RUNS, tmp_path)
+    parts: list[list[int]] = []
+    results = execute_all(RUNS, tmp_path, begun=lambda indices: parts.append(list(indices)))
     assert lasting_of(results) == by_themselves
     assert [result.provenance_extra["cohort"] for result in results if result] == [2, 2, 2, 2, 3, 3, 3]
+    assert parts == [[0, 1], [2, 3], [4, 5, 6]]
 
 
 def test_parts_that_were_not_begun_have_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
