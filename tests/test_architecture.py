@@ -26,7 +26,7 @@ ALLOWED = {
     "training": {"data", "metrics", "tracking"},
     "cohorts": {"adapters", "backbones", "data", "recipe", "sparsity", "training"},
     "analysis": {"tracking", "recipe"},
-    "searches": {"recipe", "tracking"},
+    "searches": {"adapters", "backbones", "recipe", "tracking"},
     "launch": {"cohorts", "recipe", "searches", "tracking", "studies", "training"},
     "studies": {"adapters", "backbones", "cohorts", "data", "networks", "recipe", "sparsity", "tracking", "training"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from petlsparse.registry import resolve
@@ -16,6 +17,15 @@ SOURCES: dict[str, str] = {
     "local-dir": "petlsparse.backbones.sources:local",
     "timm": "petlsparse.backbones.sources:by_timm_name",
 }
+
+
+@cache
+def nodes_of(name: str) -> int:
+    """How many nodes the stream of the backbone `name` has, 2L+1 of L blocks; that of vit-micro without torch.
+
+    Raises UserError as `load_backbone` does, weights aside.
+    """
+    return 13 if name == "vit-micro" else load_backbone(name, pretrained=False).nodes
 
 
 def load_backbone(

@@ -108,6 +108,10 @@ class Cosine(Table):
     """What is left of the peak at the end."""
 
 
+SELECT_BY = "accuracy"
+"""The metric that selects weights unless one is named."""
+
+
 class Training(Table):
     """Batches, length, evaluation and arithmetic of training."""
 
@@ -123,7 +127,7 @@ class Training(Table):
     """Share of the target that is spread evenly over the classes."""
     deterministic: bool = True
     """Whether only deterministic kernels are used."""
-    select_by: Annotated[str, AfterValidator(Name("metric")), HashNeutral("accuracy")] = "accuracy"
+    select_by: Annotated[str, AfterValidator(Name("metric")), HashNeutral("accuracy")] = SELECT_BY
     """The metric whose highest value on the validation part says which weights are best."""
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import count, islice
 from operator import itemgetter
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from petlsparse.adapters.placements import select_edges
+from petlsparse.backbones import nodes_of
 from petlsparse.errors import Problem, UserError
+from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.identity import run_ids
+from petlsparse.recipe.methods import Adapters
+from petlsparse.recipe.optimization import SELECT_BY
 from petlsparse.recipe.schema import Run
 from petlsparse.searches.search import Batch, Result, Search
 from petlsparse.settings import Count, Index
@@ -32,11 +38,12 @@ def best_of(
 ) -> Search:
     """Of each arm the configuration best on validation, trained again with fresh seeds.
 
-    Candidates are the recipe's configurations, whatever it varies: drawn placements, learning rates, criteria. They are
-    compared within an arm, on the same data and model. The best one has the highest mean, over the recipe's seeds, of
-    what selects weights on validation (`training.select_by`); the first of equals, in the order of the recipe. One of
-    which a run diverged is not chosen. Its fresh seeds are the lowest from 1 on that no candidate has. An arm of one
-    configuration has nothing to choose, and is trained with the fresh seeds only.
+    Candidates are the recipe's configurations, whatever it varies: drawn placements, learning rates, criteria; of those
+    that differ in nothing but how they name the same edges, the first in the recipe. They are compared within an arm,
+    on the same data and model. The best one has the highest mean, over the recipe's seeds, of what selects weights on
+    validation (`training.select_by`); the first of equals, in the order of the recipe. One of which a run diverged is
+    not chosen. Its fresh seeds are the lowest from 1 on that no candidate has. An arm of one configuration has nothing
+    to choose, and is trained with the fresh seeds only.
 
     Args:
         recipe: its runs are the candidates.
@@ -46,9 +53,13 @@ def best_of(
         seed: which drawing of candidates.
 
     Raises:
-        UserError: a candidate has no validation, or all candidates diverged.
+        UserError: a candidate has no validation, an arm has fewer configurations than are to be tried, or all
+            candidates diverged.
     """
-    groups = [_drawn(each, candidates, seed) for each in _groups(recipe)]
+    all_groups = [_distinct(each) for each in _groups(recipe)]
+    if problems := list(_too_few(recipe, all_groups, candidates)):
+        raise UserError(*problems)
+    groups = [_drawn(each, candidates, seed) for each in all_groups]
     tried = [run for group in groups if len(group) > 1 for runs in group.values() for run in runs]
     if any(run.data.train_on != "train" for run in tried):
         raise UserError(
@@ -68,7 +79,10 @@ def best_of(
 
 
 def _trained_on(part: str, run: Run) -> Run:
-    return run.model_copy(update={"data": run.data.model_copy(update={"train_on": part})})
+    changes: dict[str, Any] = {"data": run.data.model_copy(update={"train_on": part})}
+    if part != "train":  # nothing is selected any more
+        changes["training"] = run.training.model_copy(update={"select_by": SELECT_BY})
+    return run.model_copy(update=changes)
 
 
 def _groups(recipe: Recipe) -> list[Configurations]:
@@ -80,6 +94,34 @@ def _groups(recipe: Recipe) -> list[Configurations]:
         group = groups.setdefault(alike, {})
         group.setdefault(next(run_ids(run, [0])), []).append(run)
     return list(groups.values())
+
+
+def _distinct(group: Configurations) -> Configurations:
+    """Of those that are the same, the first."""
+    first: dict[str, str] = {}
+    for name, runs in group.items():
+        first.setdefault(_content(runs[0]), name)
+    return {name: group[name] for name in first.values()}
+
+
+def _content(run: Run) -> str:
+    """What a configuration is, however it says so: its id with the edges where a placement is named."""
+    if run.study == "adapter-search" and isinstance(run.method, Adapters):
+        named = run.method.placement
+        with suppress(Exception):  # of a placement that is not possible: told where runs are held against models
+            edges = select_edges(named.name, nodes_of(run.backbone.name), **named.arguments())
+            placement = OneOf("placement")({"name": "explicit", "edges": edges})
+            run = run.model_copy(update={"method": run.method.model_copy(update={"placement": placement})})
+    return next(run_ids(run, [0]))
+
+
+def _too_few(recipe: Recipe, groups: Sequence[Configurations], wanted: int | None) -> Iterator[Problem]:
+    """Groups of which so many candidates cannot be drawn; one without a choice has none."""
+    for group in groups:
+        if wanted is not None and 1 < len(group) < wanted:
+            ((run, *_), *_) = group.values()
+            whose = f"arms[{recipe.arm(run.run_id)}]" if recipe.resolved.get("arms") else "the recipe"
+            yield Problem(f"{whose} has {len(group)} configurations that differ", "search.candidates", str(wanted))
 
 
 def _drawn(group: Configurations, number: int | None, seed: int) -> Configurations:

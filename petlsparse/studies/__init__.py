@@ -105,11 +105,12 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
     from petlsparse.studies.assembly import source_fingerprints
     from petlsparse.studies.lengths import length_problems
     from petlsparse.studies.optimizers import optimizer_problems
+    from petlsparse.studies.selection import selection_problems
     from petlsparse.training.arithmetic import missing_arithmetic
 
-    def arithmetic(run: Run) -> list[Problem]:
+    def of_settings(run: Run) -> list[Problem]:
         problem = missing_arithmetic(run.training.precision, device) if device is not None else None
-        return [problem] if problem else []
+        return [*([problem] if problem else []), *optimizer_problems(run), *selection_problems(run)]
 
     first = next(iter(runs.values()))
     study = _study(first)
@@ -117,7 +118,7 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
         shown = first if weights else study.without_weights(first)
         (assembly,) = study.assemble([shown], torch.device("cpu"), PLAIN, [{}])
     except UserError as error:
-        return Findings({}, {run_id: [*arithmetic(run), *error.problems] for run_id, run in runs.items()})
+        return Findings({}, {run_id: [*of_settings(run), *error.problems] for run_id, run in runs.items()})
 
     @cache
     def tried(method: Hashable) -> tuple[Problem, ...]:
@@ -130,9 +131,8 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
     examples = len(assembly.dataset.train)
     problems = {
         run_id: [
-            *arithmetic(run),
+            *of_settings(run),
             *tried(run.method),
-            *optimizer_problems(run),
             *length_problems(run, examples),
         ]
         for run_id, run in runs.items()

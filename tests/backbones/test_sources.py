@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from petlsparse.backbones import hub, load_backbone, sources
+from petlsparse.backbones import hub, load_backbone, nodes_of, sources
 from petlsparse.errors import UserError
 
 
@@ -51,14 +51,20 @@ def test_mean_std_channels_and_size_are_those_of_the_checkpoint() -> None:
     assert (deit.mean, deit.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def test_random_weights_depend_on_the_generator_alone() -> None:
+def test_random_weights_depend_on_the_generator_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("CUDA was reseeded"))
     one = load_backbone("test_vit", pretrained=False, generator=generator(7)).fingerprint
     assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
+    torch.default_generator.manual_seed(2)
     assert load_backbone("test_vit", pretrained=False, generator=generator(7)).fingerprint == one
     assert load_backbone("test_vit", pretrained=False, generator=generator(8)).fingerprint != one
+
+
+@pytest.mark.parametrize("name", ["vit-micro", "test_vit"])
+def test_nodes_are_known_by_name_alone(name: str) -> None:
+    assert nodes_of(name) == load_backbone(name, pretrained=False).nodes
 
 
 def test_weights_in_the_hub_cache_need_no_network(

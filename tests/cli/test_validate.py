@@ -132,6 +132,28 @@ method = { kind = "static", density = 0.5 }
     assert answer.err.count("error:") == 2
 
 
+@pytest.mark.parametrize("command", [("plan",), ("recipes", "validate"), ("run",)])
+def test_a_metric_to_select_by_is_refused_where_nothing_is_selected(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for data in ("digits", "cifar10"):  # the latter is not here
+        Path("all.toml").write_text(
+            f"""\
+study = "dst-sweep"
+run.data = {{ name = "{data}", train_on = "train+val" }}
+run.network = {{ name = "mlp", widths = [8] }}
+run.optimizer = {{ name = "sgd", lr = 0.1, head_lr = 0.2 }}
+run.training = {{ duration = "40 steps", select_by = "macro_f1" }}
+run.method.kind = "dense"
+"""
+        )
+        answer = cli(*command, "all.toml")
+        assert answer.code == 2
+        assert 'all.toml:5: run.training.select_by: nothing is selected: data.train_on = "train+val"' in answer.err
+        assert "all.toml:4: run.optimizer.head_lr: nothing is pre-trained" in answer.err
+
+
 @pytest.mark.parametrize(("status", "code"), [("failed", 2), ("done", 0)])
 def test_a_failed_run_is_looked_at_again_and_a_finished_one_is_not(
     status: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli

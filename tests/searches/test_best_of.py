@@ -1,6 +1,7 @@
 """`best-of`: of each arm the configuration best on validation, trained again with fresh seeds."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,9 @@ def searched(recipe: Recipe, accuracy: Mapping[str, float | None]) -> list[Batch
         batches.append(batch)
         known = {run.run_id: accuracy.get(run.run_id) for run in batch.runs}
         return {
-            run_id: Result("diverged", {}) if value is None else Result("done", {"val_accuracy_best": value})
+            run_id: Result("diverged", {})
+            if value is None
+            else Result("done", {"val_accuracy_best": value, "val_macro_f1_best": value})
             for run_id, value in known.items()
         }
 
@@ -117,7 +120,11 @@ def test_drawn_candidates_are_nested_in_order_and_of_a_draw(tmp_path: Path) -> N
     assert set(some) < set(more)
     assert some == sorted(some)
     assert set(other) != set(some)
-    assert drawn(400, 0) == [i / 100 for i in range(1, 41)]
+    assert drawn(40, 0) == [i / 100 for i in range(1, 41)]
+    with pytest.raises(
+        UserError, match=r"(?s)search.candidates: the recipe has 40 configurations that differ.*value: 41"
+    ):
+        drawn(41, 0)
 
 
 def test_an_arm_whose_candidates_all_diverged_has_no_best(tmp_path: Path) -> None:
@@ -130,6 +137,54 @@ def test_an_arm_whose_candidates_all_diverged_has_no_best(tmp_path: Path) -> Non
 def test_a_candidate_without_validation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="which is trained on here"):
         searched(loaded(tmp_path, ONE_ARM, data__train_on="train+val"), {})
+
+
+PLACEMENTS = """
+study = "adapter-search"
+seeds = 2
+[run]
+data = { name = "digits" }
+optimizer = { name = "sgd", lr = 0.1 }
+training = { duration = "1 epoch", select_by = "macro_f1" }
+[search]
+name = "best-of"
+repeats = 2
+train_on = "train+val"
+[[arms]]
+method = { kind = "adapters", placement = { name = "random", edge_kind = "parallel" } }
+grid = { "method.placement.count" = [12, 11], "method.placement.seed" = [1, 2, 3, 6, 7] }
+[[arms]]
+method = { kind = "adapters", placement = "all-parallel" }
+grid = { "optimizer.lr" = [0.1, 0.2] }
+"""
+"""vit-micro has 12 parallel edges: all drawings of 12 are one set, and each of 11 lacks one edge."""
+
+
+def test_placements_of_the_same_edges_are_one_candidate(tmp_path: Path) -> None:
+    (tmp_path / "placed.toml").write_text(PLACEMENTS)
+    recipe = load_recipe(tmp_path / "placed.toml")
+    lacking: dict[tuple[int, int], int] = {}
+    for seed in (1, 2, 3, 6, 7):
+        digests = {(i, i + 1): sha256(f"13 nodes, draw {seed}, {i}->{i + 1}".encode()).digest() for i in range(12)}
+        lacking.setdefault(max(digests, key=digests.__getitem__), seed)
+    assert sorted(lacking.values()) == [1, 2, 3]
+    candidates, final = searched(recipe, dict.fromkeys((run.run_id for run in recipe.runs), 1.0))
+    drawn = [(run.method.placement.count, run.method.placement.seed) for run in candidates.runs[: -2 * 2 : 2]]
+    assert drawn == [(12, 1), (11, 1), (11, 2), (11, 3)]
+    assert [run.optimizer.lr for run in candidates.runs[-4::2]] == [0.1, 0.2]
+    # Nothing is selected on validation any more: that would be refused.
+    assert {(run.data.train_on, run.training.select_by) for run in final.runs} == {("train+val", "accuracy")}
+    with pytest.raises(UserError) as told:
+        searched(load_recipe(tmp_path / "placed.toml", sets=["search.candidates=6"]), {})
+    assert [problem.message for problem in told.value.problems] == [
+        f"arms[{arm}] has {count} configurations that differ" for arm, count in enumerate((4, 2))
+    ]
+
+
+def test_a_placement_that_is_not_possible_is_told_by_who_knows_the_model(tmp_path: Path) -> None:
+    (tmp_path / "placed.toml").write_text(PLACEMENTS.replace("[12, 11]", "[12, 500]"))
+    candidates = next(search_of(load_recipe(tmp_path / "placed.toml")))
+    assert [run.method.placement.count for run in candidates.runs[:-4:2]] == [12, 500, 500, 500, 500, 500]
 
 
 def test_what_is_chosen_may_be_trained_on_the_validation_part_too(tmp_path: Path) -> None:

@@ -104,6 +104,17 @@ def test_kept_weights_of_an_adapter_run_hold_adapters_and_head_only(tmp_path: Pa
         assert all(name.startswith(("adapters.", "head.")) for name in names)
 
 
+def test_best_weights_of_a_run_without_validation_are_the_last_and_its_row_says_so(tmp_path: Path) -> None:
+    run = make(SPARSE, data={**SPARSE["data"], "train_on": "train+val"}, training={"duration": "2 steps"})
+    result = execute(run, tmp_path, keep="both")
+    best, last = (load_file(tmp_path / f"{name}.safetensors") for name in ("best", "last"))
+    assert all(torch.equal(best[name], last[name]) for name in last)
+    assert result.provenance_extra["warnings"] == [
+        "there is no validation to select by: best.safetensors holds the last weights"
+    ]
+    assert execute(run, tmp_path / "other", keep="last").provenance_extra["warnings"] == []
+
+
 def test_a_description_costs_what_the_run_reports(tmp_path: Path) -> None:
     for base in (SPARSE, ADAPTED):
         run = make(base)
