@@ -62,6 +62,7 @@ def assemble_together(
     dataset = shared_data(first.data, image_size=backbone.image_size, channels=backbone.channels)
     tuners = [METHODS[run.method.kind] for run in runs]
     models = [_model(run, backbone, dataset.classes).to(device) for run in runs]
+    warnings: list[str] = []
     loaders, cache_note = feature_loaders(
         first,
         models,
@@ -70,6 +71,7 @@ def assemble_together(
         execution,
         backbone=fingerprints,
         resumed_from=resumed_from[0].get("frozen_values"),
+        warn=warnings.append,
     )
     return [
         Assembly(
@@ -90,6 +92,7 @@ def assemble_together(
             portable=partial(tuner.exported, model),
             files=tuner.files(model),
             final_rows=partial(tuner.rows, model),
+            warnings=warnings,
         )
         for run, tuner, model in zip(runs, tuners, models, strict=True)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -54,6 +54,8 @@ class Assembly:
     """Name -> text of files that belong to weights that are kept."""
     final_rows: Callable[[], dict[str, list[Row]]] = dict
     """Rows to record once training is over, by table."""
+    warnings: Sequence[str] = ()
+    """What went wrong without harm."""
 
     @property
     def fingerprints(self) -> dict[str, str]:

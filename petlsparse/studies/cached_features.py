@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import IO
 
@@ -40,6 +40,7 @@ def feature_loaders(
     *,
     backbone: Mapping[str, str],
     resumed_from: str | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> tuple[Loaders | None, str]:
     """The loaders of a run that trains on cached values, or None; and what the `frozen_values` column says about it.
 
@@ -56,6 +57,7 @@ def feature_loaders(
         backbone: fingerprints of the backbone's weights and forward pass.
         resumed_from: what the column said of the checkpoint to be continued. A run goes on as it began: its last digits
             would change, as a batch of cached values was computed together with other images.
+        warn: told what went wrong without harm.
     """
     if resumed_from is not None and resumed_from.startswith("none"):
         return None, resumed_from
@@ -68,7 +70,7 @@ def feature_loaders(
     elif examples_of(run, dataset) < len(dataset.train):
         reason = "training does not see every image"
     else:
-        cache = FrozenCache(execution.cache_folder, execution.cache_memory)
+        cache = FrozenCache(execution.cache_folder, execution.cache_memory, warn)
         try:
             return _take(cache, run, models, dataset, device, backbone), run.backbone.frozen_precision
         except NoRoom as no_room:

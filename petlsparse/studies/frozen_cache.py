@@ -1,8 +1,8 @@
 """Tensors that many runs need, computed once and mapped from files by every worker of a command.
 
-A file holds one tensor, raw. It is written under a temporary name by one worker, while the others that need it wait,
-and takes its own name when it is complete; what a killed writer leaves is never read. Workers map it copy-on-write:
-they share its pages in memory, and none can change it.
+A file holds one tensor, raw, and its checksum, which is verified by whoever maps it. It is written under a temporary
+name by one worker, while the others that need it wait, and takes its own name when it is complete; what a killed writer
+leaves is never read. Workers map it copy-on-write: they share its pages in memory, and none can change it.
 
 A file is locked (shared, by the operating system) as long as it is mapped anywhere; without that lock it may go when
 room is needed, the least recently used first. Nothing has to be cleaned up after a killed worker.
@@ -11,8 +11,9 @@ room is needed, the least recently used first. Nothing has to be cleaned up afte
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ try:
     import fcntl
 except ImportError:  # Windows does not remove what is mapped: there no lock is needed
     fcntl = None  # type: ignore[assignment]
+
+CHECKSUM_BYTES = 16
 
 NUMPY = {torch.float32: np.float32, torch.bfloat16: np.int16}
 """NumPy, which maps the files, has no bfloat16; the bits are the same."""
@@ -47,6 +50,11 @@ class Entry:
         """Bytes."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
+    @property
+    def file_size(self) -> int:
+        """Bytes of its file."""
+        return self.size + CHECKSUM_BYTES
+
 
 class NoRoom(Exception):
     """The tensors do not fit, or cannot be written; says why."""
@@ -54,15 +62,16 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True)
 class FrozenCache:
-    """A folder of tensors that takes no more than `limit` bytes."""
+    """A folder of tensors that takes no more than `limit` bytes. `warn` is told of what was damaged."""
 
     folder: Path
     limit: int
+    warn: Callable[[str], None] = lambda _: None
 
     def take(
         self, group: str, entries: Collection[Entry], fill: Callable[[Mapping[Entry, IO[bytes]]], None]
     ) -> dict[Entry, Tensor]:
-        """The tensors of `entries`, those that are missing written by `fill`.
+        """The tensors of `entries`, those that are missing or damaged written by `fill`.
 
         Args:
             group: what is computed together: only one worker at a time fills files of a group.
@@ -72,33 +81,67 @@ class FrozenCache:
         Raises:
             NoRoom: all of them together are too large, or too much of the rest is in use.
         """
-        needed = sum(entry.size for entry in entries)
+        needed = sum(entry.file_size for entry in entries)
         if needed > self.limit:
             raise NoRoom(f"needs {readable(needed)}, --cache-memory allows {readable(self.limit)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / f"{group}.lock"), ExitStack() as ends:
-                with FileLock(self.folder / "room.lock"):
-                    present = {
-                        entry: ends.enter_context(_open(self._path(entry))) for entry in entries if self._has(entry)
-                    }
-                    missing = [entry for entry in entries if entry not in present]
-                    self._make_room(sum(entry.size for entry in missing))
-                    written = {entry: self._reserve(entry, ends) for entry in missing}
-                if written:
-                    fill(written)
-                for entry, file in written.items():
-                    file.flush()
-                    self._temporary(entry).replace(self._path(entry))
-                return {entry: _mapped((present | written)[entry], entry) for entry in entries}
+            tensors = self._sound(entries)
+            if len(tensors) < len(entries):
+                with FileLock(self.folder / f"{group}.lock"):
+                    missing = [entry for entry in entries if entry not in tensors]
+                    tensors |= self._sound(missing)  # another worker's by now
+                    tensors |= self._filled([entry for entry in missing if entry not in tensors], fill)
+            return {entry: tensors[entry] for entry in entries}
         except OSError as error:
             raise NoRoom(f"cannot be written: {error.strerror or error}") from error
+
+    def _sound(self, entries: Collection[Entry]) -> dict[Entry, Tensor]:
+        """The tensors of those entries that are there as they were written."""
+        tensors = {}
+        with ExitStack() as ends:
+            with self._room():
+                files = {entry: ends.enter_context(_open(self._path(entry))) for entry in entries if self._has(entry)}
+            for entry, file in files.items():
+                tensor = _mapped(file, entry)
+                file.seek(entry.size)
+                if file.read() == _checksum(tensor):
+                    tensors[entry] = tensor
+        return tensors
+
+    def _filled(
+        self, entries: Sequence[Entry], fill: Callable[[Mapping[Entry, IO[bytes]]], None]
+    ) -> dict[Entry, Tensor]:
+        """The tensors of entries that are not there, or damaged, written by `fill`."""
+        if not entries:
+            return {}
+        tensors = {}
+        with ExitStack() as ends:
+            with self._room():
+                for entry in filter(self._has, entries):
+                    self.warn(f"a file of kept values was damaged, they are computed again: {self._path(entry)}")
+                    self._path(entry).unlink()
+                self._make_room(sum(entry.file_size for entry in entries))
+                files = {entry: self._reserve(entry, ends) for entry in entries}
+            fill(files)
+            for entry, file in files.items():
+                file.flush()
+                tensors[entry] = _mapped(file, entry)
+                file.seek(entry.size)
+                file.write(_checksum(tensors[entry]))
+                file.flush()
+                self._temporary(entry).replace(self._path(entry))
+        return tensors
+
+    def _room(self) -> FileLock:
+        """Held by who looks for files or makes room: none goes between being found and being in use."""
+        return FileLock(self.folder / "room.lock")
 
     def _path(self, entry: Entry) -> Path:
         return self.folder / entry.name
 
     def _has(self, entry: Entry) -> bool:
-        return self._path(entry).exists() and self._path(entry).stat().st_size == entry.size
+        return self._path(entry).exists() and self._path(entry).stat().st_size == entry.file_size
 
     def _temporary(self, entry: Entry) -> Path:
         return self.folder / f".{entry.name}.{os.getpid()}.tmp"
@@ -108,11 +151,11 @@ class FrozenCache:
         temporary = self._temporary(entry)
         ends.callback(temporary.unlink, missing_ok=True)
         file = ends.enter_context(_open(temporary, "w+b"))
-        if entry.size and hasattr(os, "posix_fallocate"):
+        if hasattr(os, "posix_fallocate"):
             # A file with holes on a disk that is full kills who touches it once it is mapped.
-            os.posix_fallocate(file.fileno(), 0, entry.size)
+            os.posix_fallocate(file.fileno(), 0, entry.file_size)
         else:
-            file.truncate(entry.size)
+            file.truncate(entry.file_size)
         return file
 
     def _make_room(self, needed: int) -> None:
@@ -158,3 +201,8 @@ def _mapped(file: IO[bytes], entry: Entry) -> Tensor:
     # The mapping keeps a duplicate of the file's descriptor, and with it the lock.
     array = np.memmap(file, NUMPY[entry.dtype], mode="c", shape=entry.shape)
     return torch.from_numpy(array).view(entry.dtype)
+
+
+def _checksum(tensor: Tensor) -> bytes:
+    """Of the tensor's bytes."""
+    return hashlib.blake2b(tensor.reshape(-1).view(torch.uint8).numpy().data, digest_size=CHECKSUM_BYTES).digest()

@@ -98,7 +98,7 @@ def build_members(
             progress=partial(progress, i),
         )
         loaders = loaders or (member.train, member.val)
-        found.append(Prepared(run, folder, assembly, member))
+        found.append(Prepared(run, folder, assembly, member, list(assembly.warnings)))
     return found
 
 

@@ -82,6 +82,19 @@ def test_who_fills_the_cache_and_a_resume_change_no_bit(tmp_path: Path) -> None:
     assert lasting(resumed) == lasting(alone)
 
 
+def test_damage_of_a_cache_changes_no_bit_and_the_row_says_so(tmp_path: Path) -> None:
+    run, cache = make(ADAPTED, training={"batch_size": 25, "duration": "1 epoch"}), cached(tmp_path / "cache")
+    whole = execute(run, tmp_path / "whole", execution=cache)
+    file = min((tmp_path / "cache").glob("*-train-*"))
+    damaged = bytearray(file.read_bytes())
+    damaged[3] ^= 64  # the exponent of the first float
+    file.write_bytes(damaged)
+    result = execute(run, tmp_path / "again", execution=cache)
+    assert lasting(result) == lasting(whole)
+    warning = f"a file of kept values was damaged, they are computed again: {file}"
+    assert (whole.provenance_extra["warnings"], result.provenance_extra["warnings"]) == ([], [warning])
+
+
 def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
     """Begun without a cache it continues without, even where there is one; begun with one and refused it says so."""
     run, on_images = make(ADAPTED), execute(make(ADAPTED), tmp_path / "whole")
