@@ -13,6 +13,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from petlsparse._cli.app import app
+from petlsparse.launch.events import Event, Failed
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
 from petlsparse.tracking.store import Store
@@ -41,7 +42,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     recipe = load_recipe("dst-smoke", sets=["training.duration=30 steps", "data.train_examples=500"], seeds="1")
     recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0, "cohort": "off"}))
-    execute_plan(recipe, Store.create(folder / "results" / "dst-smoke"), device="cpu")
+    events: list[Event] = []
+    store = Store.create(folder / "results" / "dst-smoke")
+    summary = execute_plan(recipe, store, device="cpu", on_event=events.append)
+    # What goes wrong in a run is recorded, not raised, and would be seen below as accuracies that are not there.
+    assert [event.error for event in events if isinstance(event, Failed)] == []
+    assert summary.counts == {"done": 8}
     return folder
 
 
