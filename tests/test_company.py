@@ -21,16 +21,16 @@ HEAD = {
         data = {{ name = "digits" }}
         network = {{ name = "mlp", widths = [60, 30] }}
         optimizer = {{ name = "sgd", lr = 0.05 }}
-        training = {{ batch_size = 64, duration = "3 epochs" }}
+        training = {{ batch_size = 64, duration = "1 epoch" }}
     """,
     "adapter-search": """
         study = "adapter-search"
         seeds = {seeds}
         [run]
-        data = {{ name = "digits", train_examples = 100 }}
+        data = {{ name = "digits", train_examples = 50 }}
         backbone = {{ pretrained = false, image_size = 16 }}
         optimizer = {{ name = "adamw", lr = 1e-3 }}
-        training = {{ batch_size = 50, duration = "2 epochs" }}
+        training = {{ batch_size = 25, duration = "2 epochs" }}
     """,
 }
 ARMS = {

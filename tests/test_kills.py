@@ -111,11 +111,11 @@ def killed_while_training(command: subprocess.Popen[bytes], out: Path, kill: Kil
 
 CASES = (
     ("dst-sweep", AS_ONE, kill_everything, 2),
-    ("dst-sweep", APART, kill_everything, 10),
-    ("dst-sweep", AS_ONE, kill_a_worker, 10),
-    ("dst-sweep", SEARCHED, kill_everything, 8),
-    ("adapter-search", ADAPTED, kill_everything, 10),
-    ("adapter-search", ADAPTED, kill_a_worker, 10),
+    ("dst-sweep", APART, kill_everything, 4),
+    ("dst-sweep", AS_ONE, kill_a_worker, 4),
+    ("dst-sweep", SEARCHED, kill_everything, 4),
+    ("adapter-search", ADAPTED, kill_everything, 4),
+    ("adapter-search", ADAPTED, kill_a_worker, 4),
 )
 
 

@@ -19,6 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from petlsparse.sparsity.geometry import calls, evaluating
 
+SMALL = 5_000_000
+"""Parameters up to which one example is computed sooner than by the meta device, many of whose kernels are Python."""
+
 
 class Flops(NamedTuple):
     """FLOPs of one example."""
@@ -38,10 +41,11 @@ def flops_per_example(
 ) -> Flops:
     """FLOPs of a model that computes with active weights only: forward, and back to whatever is trained.
 
-    Runs on PyTorch's meta device: nothing is computed, no weight is copied. Attention is two products, without what
-    fused kernels recompute backwards. A layer of n active weights of N costs n / N of the dense layer in its three
-    products: output, input gradient, weight gradient. Where growth reads the gradient, an update needs that of all N
-    (as in RigL, 1911.11134, appendix H, where 3 f_S also has the gradient of the images, which nobody computes).
+    A large model runs on PyTorch's meta device, where nothing is computed; a small one computes one example. No weight is
+    copied, no gradient kept. Attention is two products, without what fused kernels recompute backwards. A layer of n
+    active weights of N costs n / N of the dense layer in its three products: output, input gradient, weight gradient.
+    Where growth reads the gradient, an update needs that of all N (as in RigL, 1911.11134, appendix H, where 3 f_S also
+    has the gradient of the images, which nobody computes).
 
     Args:
         model: as it is before any of its layers is replaced.
@@ -62,15 +66,16 @@ def flops_per_example(
 
 
 def _dense(model: nn.Module, input_shape: Sequence[int]) -> Flops:
-    meta = {
-        name: tensor.detach().to("meta").requires_grad_(tensor.requires_grad)
+    parameters = list(model.parameters())
+    device = parameters[0].device if sum(p.numel() for p in parameters) <= SMALL else torch.device("meta")
+    tensors = {
+        name: tensor.detach().to(device).requires_grad_(tensor.requires_grad)
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
     }
-    dtype = next(model.parameters()).dtype
-    image = torch.empty((1, *input_shape), device="meta", dtype=dtype)
+    image = torch.zeros((1, *input_shape), device=device, dtype=parameters[0].dtype)
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _conv_backward_flop})
     with evaluating(model), sdpa_kernel(SDPBackend.MATH), counter:
-        logits = functional_call(model, meta, (image,))
+        logits = functional_call(model, tensors, (image,))
         inference = counter.get_total_flops()
         logits.sum().backward()
     return Flops(inference, counter.get_total_flops())

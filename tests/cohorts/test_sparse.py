@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,7 +31,7 @@ from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import adam, sgd
 
-STEPS = 120
+STEPS = 40
 RULES = [*product(CRITERIA, GROWTHS)]
 SCOPES = ("neuron", "global")
 
@@ -277,6 +277,7 @@ def layers(draw: Any, runs: int | None = None) -> tuple[Tensor, Tensor, Tensor, 
         *((*rules, scope) for rules in (("set", "gradient"), ("random", "random")) for scope in SCOPES),
     ],
 )
+@settings(max_examples=settings().max_examples // 3)  # of each rule
 @given(data=st.data(), mest_lambda=st.floats(0, 2))
 def test_an_update_of_rows_is_that_of_each_alone(
     criterion: str, growth: str, scope: Any, device: str, data: st.DataObject, mest_lambda: float

@@ -111,6 +111,7 @@ def undisturbed(tmp_path: Path) -> Callable[[Sequence[Trouble]], Path]:
     return execute
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_and_repeated_gives_the_undisturbed_tables(
     command: Callable[..., Command], tmp_path: Path, undisturbed: Callable[..., Path]
 ) -> None:
@@ -151,9 +152,9 @@ def test_workers_end_with_a_killed_command(command: Callable[..., Command]) -> N
     ("number", "to_all"),
     [
         (signal.SIGINT, True),  # Ctrl-C
-        (signal.SIGHUP, True),  # a terminal is closed
-        (signal.SIGTERM, True),  # a batch scheduler, or `timeout`
-        (signal.SIGTERM, False),
+        (signal.SIGTERM, False),  # `kill`
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),  # a batch scheduler, or `timeout`
+        pytest.param(signal.SIGHUP, True, marks=pytest.mark.slow),  # a terminal is closed
         pytest.param(signal.SIGUSR1, True, marks=pytest.mark.slow),
         pytest.param(signal.SIGUSR2, True, marks=pytest.mark.slow),
     ],

@@ -20,7 +20,7 @@ from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.checkpoint import learned_tensors
 from petlsparse.training.optimizers import adam, sgd
 
-STEPS, PERIOD = 120, 3
+STEPS, PERIOD = 42, 3
 
 
 class Network(NamedTuple):

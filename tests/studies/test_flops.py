@@ -16,6 +16,7 @@ from petlsparse.adapters.tuned import FullFineTuning
 from petlsparse.backbones import load_backbone
 from petlsparse.networks import NETWORKS, build_network
 from petlsparse.sparsity.maskable import maskable
+from petlsparse.studies import flops
 from petlsparse.studies.flops import Flops, flops_per_example
 from tests.adapters.toys import CLASSES, WIDTH, generator, placed, tiny_stream
 
@@ -81,8 +82,8 @@ def test_a_sparse_layer_costs_what_its_active_weights_do_in_all_three_products()
     active = {name: weights // 10 if name == "conv1" else weights // 20 for name, (weights, _) in LENET5.items()}
     macs = {name: active[name] * places for name, (_, places) in LENET5.items()}
     forward = 2 * sum(macs.values())
-    flops = flops_per_example(build_network("lenet5", (1, 28, 28), 10), (1, 28, 28), active)
-    assert flops == (forward, 3 * forward - 2 * macs["conv1"])
+    cost = flops_per_example(build_network("lenet5", (1, 28, 28), 10), (1, 28, 28), active)
+    assert cost == (forward, 3 * forward - 2 * macs["conv1"])
 
 
 def test_an_update_that_reads_the_gradient_needs_the_dense_weight_gradient() -> None:
@@ -93,6 +94,23 @@ def test_an_update_that_reads_the_gradient_needs_the_dense_weight_gradient() -> 
     # Of every four steps one has the dense weight gradient.
     every_fourth = flops_per_example(network, (1, 4, 5), {"1": 100}, dense_gradient_share=0.25)
     assert every_fourth == (sparse, (4 * sparse + 3 * sparse + dense) / 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"), [(placed([(0, 4), (6, 4)]), (3, 4, 4)), (build_network("lenet5", (1, 28, 28), 10), (1, 28, 28))]
+)
+def test_a_large_model_is_counted_without_computing_and_to_the_same(
+    model: nn.Module, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, devices = {name: tensor.clone() for name, tensor in model.state_dict().items()}, set()
+    watched = model.register_forward_pre_hook(lambda _, inputs: devices.add(inputs[0].device.type))
+    small = flops_per_example(model, shape)
+    monkeypatch.setattr(flops, "SMALL", 0)
+    assert flops_per_example(model, shape) == small
+    watched.remove()
+    assert devices == {"cpu", "meta"}
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_layer_that_is_exempt_needs_nothing_more_at_an_update() -> None:
@@ -137,12 +155,12 @@ def test_every_network_costs_what_torch_dispatches_layer_by_layer(name: str, spa
     assert found.training == pytest.approx(weighted(whole, share), rel=1e-12)
 
 
-BACKBONES = ["vit-micro", "vit_tiny_patch16_224", "eva02_tiny_patch14_224"]
+BACKBONES = {"vit-micro": 32, "vit_tiny_patch16_224": 64, "eva02_tiny_patch14_224": 56}  # pixels
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_every_kind_of_backbone_costs_what_torch_dispatches(name: str) -> None:
-    stream = load_backbone(name, pretrained=False)
+@pytest.mark.parametrize(("name", "image_size"), BACKBONES.items())
+def test_every_kind_of_backbone_costs_what_torch_dispatches(name: str, image_size: int) -> None:
+    stream = load_backbone(name, pretrained=False, image_size=image_size)
     seeds = {"generator": generator(), "head_generator": generator()}
     shape = (stream.channels, stream.image_size, stream.image_size)
     last = stream.nodes - 1

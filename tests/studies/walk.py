@@ -18,6 +18,9 @@ from torch.optim import Optimizer
 PLAIN = (str, bytes, int, float, bool, complex, type(None), Enum, Path, torch.device, torch.dtype, range, slice)
 
 
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+
+
 def described(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
     """Nested tuples and dicts of plain values; raises TypeError where it meets the settings themselves.
 
@@ -49,7 +52,7 @@ def described(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
         groups = [{k: v for k, v in group.items() if k != "params"} for group in thing.param_groups]
         return type(thing).__qualname__, below(groups)
     if isinstance(thing, nn.Module):
-        own = {k: v for k, v in vars(thing).items() if k not in nn.Module().__dict__}
+        own = {k: v for k, v in vars(thing).items() if k not in OF_EVERY_MODULE}
         children = dict(thing.named_children())
         return type(thing).__qualname__, repr(thing), below(thing.state_dict()), below(own), below(children)
     if isinstance(thing, Mapping):
