@@ -41,8 +41,8 @@ def flops_per_example(
 ) -> Flops:
     """FLOPs of a model that computes with active weights only: forward, and back to whatever is trained.
 
-    A large model runs on PyTorch's meta device, where nothing is computed; a small one computes one example. No weight is
-    copied, no gradient kept. Attention is two products, without what fused kernels recompute backwards. A layer of n
+    A large model runs on PyTorch's meta device, where nothing is computed; a small one computes one example. No weight
+    is copied, no gradient kept. Attention is two products, without what fused kernels recompute backwards. A layer of n
     active weights of N costs n / N of the dense layer in its three products: output, input gradient, weight gradient.
     Where growth reads the gradient, an update needs that of all N (as in RigL, 1911.11134, appendix H, where 3 f_S also
     has the gradient of the images, which nobody computes).
