@@ -17,7 +17,7 @@ import torch
 from petlsparse.studies.frozen_cache import Entry, FrozenCache, NoRoom
 
 ROW = (3, 4)
-BYTES = 10 * 12 * 4 + 16
+BYTES = 10 * 12 * 4 + 4
 """Of one entry below: tensor and checksum."""
 
 
@@ -69,7 +69,7 @@ def test_tensors_come_back_as_they_were_written(dtype: torch.dtype, make: Callab
     assert torch.equal(tensor, content("a").to(dtype))
 
 
-@pytest.mark.parametrize("byte", [0, 301, BYTES - 17, BYTES - 1])  # of the tensor, and of the checksum
+@pytest.mark.parametrize("byte", [0, 301, BYTES - 5, BYTES - 1])  # of the tensor, and of the checksum
 def test_a_flipped_bit_is_noticed_told_and_what_was_there_computed_again(byte: int, tmp_path: Path) -> None:
     told: list[str] = []
     cache, fill = FrozenCache(tmp_path, 2 * BYTES, told.append), Filler()
@@ -88,14 +88,14 @@ def test_a_file_of_another_length_is_none(tmp_path: Path) -> None:
     """As those that were written before there were checksums."""
     told: list[str] = []
     cache, fill = FrozenCache(tmp_path, 9 * BYTES, told.append), Filler()
-    (tmp_path / "a").write_bytes(bytes(BYTES - 16))
+    (tmp_path / "a").write_bytes(bytes(BYTES - 4))
     assert torch.equal(cache.take("g", [entry("a")], fill)[entry("a")], content("a"))
     assert told == []
 
 
 def test_an_empty_tensor_needs_room_for_its_checksum_alone(tmp_path: Path) -> None:
     (tensor,) = (
-        FrozenCache(tmp_path / "cache", 16).take("g", [Entry("none", (0, *ROW), torch.float32)], Filler()).values()
+        FrozenCache(tmp_path / "cache", 4).take("g", [Entry("none", (0, *ROW), torch.float32)], Filler()).values()
     )
     assert tensor.shape == (0, *ROW)
 
@@ -120,7 +120,7 @@ def test_the_folder_never_takes_more_than_its_limit_and_the_least_recently_used_
 def test_what_is_in_use_stays_and_the_newcomer_is_told(make: Callable[[int], FrozenCache]) -> None:
     cache, fill = make(2), Filler()
     held = cache.take("g", [entry("a"), entry("b")], fill)
-    with pytest.raises(NoRoom, match=r"needs 496 B more, runs at work use 992 B of 992 B"):
+    with pytest.raises(NoRoom, match=r"needs 484 B more, runs at work use 968 B of 968 B"):
         cache.take("g", [entry("c")], fill)
     assert names(cache.folder) == {"a", "b"}
     del held
@@ -131,7 +131,7 @@ def test_what_is_in_use_stays_and_the_newcomer_is_told(make: Callable[[int], Fro
 def test_what_can_never_fit_removes_nothing(make: Callable[[int], FrozenCache]) -> None:
     cache, fill = make(2), Filler()
     cache.take("g", [entry("a")], fill)
-    with pytest.raises(NoRoom, match=r"needs 1\.5 KiB, --cache-memory allows 992 B"):
+    with pytest.raises(NoRoom, match=r"needs 1\.4 KiB, --cache-memory allows 968 B"):
         cache.take("g", [entry("b"), entry("c"), entry("d")], fill)
     assert names(cache.folder) == {"a"}
 
