@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
 from petlsparse.searches import SEARCHES
-from petlsparse.tracking.store import Store
 
 if TYPE_CHECKING:
     from petlsparse.recipe.loading import Recipe
+    from petlsparse.tracking.store import Store
 
 Role = Literal["candidate", "final"]
 

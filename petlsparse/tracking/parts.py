@@ -34,6 +34,8 @@ def columns_to_arrow(
 
 
 def _array(values: list[Any], dtype: Dtype) -> pa.Array:
+    if not values:
+        return pa.nulls(0, TYPES[dtype])  # `pa.array` would import pandas, to see whether they are one of its arrays
     try:
         return pa.array(values, TYPES[dtype])
     except UnicodeEncodeError:
