@@ -82,7 +82,7 @@ class Single:
     """One member: its model is called, its optimizer steps, its method's hooks are called at every step."""
 
     evaluation_batch = 500
-    """Own choice."""
+    """Own choice; with the 128 of a cohort's members evaluation took 1.1 to 1.4 times as long on a CPU."""
 
     def __init__(self, member: Member) -> None:
         self.members: Sequence[Member] = [member]
