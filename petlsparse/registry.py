@@ -2,10 +2,12 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +39,22 @@ def resolve(registry: Mapping[str, str], name: str, kind: str) -> Any:
 def is_file(name: str) -> bool:
     """Whether a name is that of a function in a file of the user's: "FILE.py:FUNCTION"."""
     return ".py:" in name
+
+
+@contextmanager
+def calling(name: str, where: str) -> Iterator[None]:
+    """What a function in a file of the user's raises is the user's to mend: a UserError about the setting `where`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_file(name):
+            raise
+        file = expanded(name.rpartition(":")[0])
+        lines = [each.lineno for each in extract_tb(error.__traceback__) if Path(each.filename) == file]
+        place = f" in line {lines[-1]}" if lines else ""
+        raise UserError(Problem(f'"{name}" fails{place}: {type(error).__name__}: {error}', where)) from error
 
 
 def source_fingerprint(names: Iterable[str]) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from keyword import iskeyword
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, create_model
 
@@ -71,6 +72,25 @@ Pair = Annotated[tuple[Index, Index], Field(strict=False)]
 Pairs = Annotated[tuple[Pair, ...], Field(strict=False)]
 
 
+def plain_type(annotation: Any) -> type:
+    """The type of the column of a setting of this type: bool, int, float, list, or str for all else."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return plain_type(arguments[0])
+    if origin is Literal:
+        return reduce(common_type, map(type, arguments))
+    if origin in (Union, UnionType):
+        return reduce(common_type, (plain_type(each) for each in arguments if each is not type(None)))
+    if origin in (tuple, list):
+        return list
+    return annotation if annotation in (bool, int, float) else str
+
+
+def common_type(one: type, other: type) -> type:
+    """The type of a column that holds values of two types."""
+    return one if one is other else float if {one, other} == {int, float} else str
+
+
 class Choice(Table):
     """A registered function by name, with its settings: the base of the models that `settings_of` makes."""
 
@@ -83,19 +103,24 @@ class Choice(Table):
 
 
 @cache
-def settings_of(function: Callable[..., object] | None, name: str, about: str = "") -> type[Choice]:
+def settings_of(
+    function: Callable[..., object] | None, name: str, given: tuple[str, ...] = (), about: str = ""
+) -> type[Choice]:
     """The model of a function that is registered under `name`: that name, and its keyword-only arguments.
-
-    `about` says what the function is for, where it does not say so itself or there is none.
 
     An argument that is called like a word of Python has an underscore after it, which its setting has not: `lambda_`.
 
+    Args:
+        function: None where there is nothing to set.
+        name: as recipes write it.
+        given: what it is called with besides its settings, by position; other names will do.
+        about: what it is for, where it does not say so itself.
+
     Raises:
-        UserError: an argument is called `name`, or has a type that no recipe can write.
+        UserError: it has other positional arguments, one that is called `name`, or a type that no recipe can write.
     """
     fields: dict[str, Any] = {"name": (Literal[name], name)}
-    parameters = inspect.signature(function).parameters if function else {}
-    keywords = {key: each for key, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+    keywords = _keywords(function, name, given) if function else {}
     if "name" in keywords:
         raise UserError(Problem(f'"{name}" has an argument "name", which no setting can be called'))
     meanings = _meanings((inspect.getdoc(function) or "") if function else "")
@@ -118,6 +143,23 @@ def settings_of(function: Callable[..., object] | None, name: str, about: str = 
     return create_model(name, __base__=Choice, __doc__=said.partition("\n")[0] or about, **fields)
 
 
+def _keywords(function: Callable[..., object], name: str, given: Sequence[str]) -> dict[str, inspect.Parameter]:
+    """The keyword-only arguments of a function that can be called with what is given by position, and nothing else."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as error:  # of a builtin
+        raise UserError(Problem(f'"{name}" does not say what it takes')) from error
+    kinds = [each.kind for each in signature.parameters.values()]
+    positional = kinds.count(inspect.Parameter.POSITIONAL_ONLY) + kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if positional != len(given) and (inspect.Parameter.VAR_POSITIONAL not in kinds or positional > len(given)):
+        bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+        expected = ", ".join((*given, "*", "..."))
+        raise UserError(
+            Problem(f'"{name}" takes {inspect.Signature(bare)}; it should take ({expected}), settings last')
+        )
+    return {key: each for key, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
+
+
 def _hints(function: Callable[..., object] | None, keywords: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """The types of keyword arguments, of those without an annotation the type of the default.
 
@@ -128,7 +170,8 @@ def _hints(function: Callable[..., object] | None, keywords: Mapping[str, inspec
         for key, each in keywords.items()
     }
     holder = type("Settings", (), {"__annotations__": written})
-    return get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True) if written else {}
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    return get_type_hints(holder, vars(module) if module else {}, include_extras=True) if written else {}
 
 
 def _meanings(docstring: str) -> Mapping[str, str]:

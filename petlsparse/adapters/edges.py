@@ -5,8 +5,9 @@ It reads node `source` and adds to node `target`. No torch here: plans and recip
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Collection, Iterable, Sequence
+from operator import index
+from typing import Literal, NamedTuple, SupportsIndex, get_args
 
 from petlsparse.errors import Problem, UserError, unknown_name
 
@@ -48,23 +49,36 @@ def edge_space(nodes: int, kind: str = "any") -> list[Edge]:
     return [edge for edge in edges if kind in ("any", edge.kind)]
 
 
-def check_edges(edges: Iterable[tuple[int, int]], nodes: int) -> tuple[Edge, ...]:
+def check_edges(
+    edges: Iterable[tuple[int, int]], nodes: int, where: str = "method.placement.edges"
+) -> tuple[Edge, ...]:
     """The edges in canonical order (by source, then target), so that a run does not depend on how they were listed.
 
+    `where` is the setting that they come from.
+
     Raises:
-        UserError: nodes outside 0..nodes-1, or an edge named twice; every such edge is reported.
+        UserError: what is no pair of whole numbers, nodes outside 0..nodes-1, or an edge named twice; every such edge
+            is reported.
     """
-    given = [Edge(*edge) for edge in edges]
+    given = [_edge(edge, where) for edge in edges]
     problems = []
     for edge in sorted(set(given)):
         if not (0 <= edge.source < nodes and 0 <= edge.target < nodes):
             message = f"edge {edge} leaves the backbone, whose nodes are 0..{nodes - 1}"
-            problems.append(Problem(message, where="method.placement.edges"))
+            problems.append(Problem(message, where))
         if given.count(edge) > 1:
-            problems.append(Problem(f"edge {edge} is given {given.count(edge)} times", where="method.placement.edges"))
+            problems.append(Problem(f"edge {edge} is given {given.count(edge)} times", where))
     if problems:
         raise UserError(*problems)
     return tuple(sorted(given))
+
+
+def _edge(given: Sequence[SupportsIndex], where: str) -> Edge:
+    try:
+        source, target = map(index, given)
+    except (TypeError, ValueError) as error:
+        raise UserError(Problem("an edge is a pair of nodes, (source, target)", where, str(given))) from error
+    return Edge(source, target)
 
 
 def lowest_written_node(edges: Collection[Edge], nodes: int) -> int:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 from petlsparse.adapters import PLACEMENTS
 from petlsparse.adapters.edges import Edge, EdgeKind, check_edges, edge_space
 from petlsparse.errors import Problem, UserError
-from petlsparse.registry import resolve
+from petlsparse.registry import calling, resolve
 from petlsparse.settings import Count, Index, Pairs
 
 
@@ -104,4 +104,7 @@ def select_edges(placement: str, nodes: int, **settings: Any) -> tuple[Edge, ...
     Raises:
         UserError: unknown placement or edge kind, impossible count or edges.
     """
-    return check_edges(resolve(PLACEMENTS, placement, "placement")(nodes, **settings), nodes)
+    function = resolve(PLACEMENTS, placement, "placement")
+    with calling(placement, "method.placement"):
+        where = "method.placement.edges" if "edges" in settings else "method.placement"
+        return check_edges(function(nodes, **settings), nodes, where)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -11,13 +12,13 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from petlsparse.adapters import PLACEMENTS
 from petlsparse.data import AUGMENTATIONS, DATASETS
-from petlsparse.errors import UserError
+from petlsparse.errors import Problem, UserError
 from petlsparse.metrics import METRICS
 from petlsparse.networks import NETWORKS
 from petlsparse.recipe.durations import Duration, positive
 from petlsparse.registry import is_file, resolve
 from petlsparse.searches import SEARCHES
-from petlsparse.settings import Choice, Form, settings_of
+from petlsparse.settings import Choice, Form, common_type, plain_type, settings_of
 from petlsparse.sparsity import CRITERIA, DISTRIBUTIONS, DROP_SCHEDULES, GROWTHS
 
 NAMES: Mapping[str, Collection[str]] = MappingProxyType(
@@ -42,6 +43,17 @@ FUNCTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """The registries of functions that have settings of their own, by what they hold."""
 
+GIVEN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "network": ("input_shape", "classes"),
+        "criterion": ("active",),
+        "growth rule": ("weights",),
+        "placement": ("nodes",),
+        "search": ("recipe",),
+    }
+)
+"""What these functions are called with besides their settings, by position."""
+
 
 @dataclass(frozen=True)
 class Name:
@@ -61,7 +73,8 @@ class Name:
 class OneOf:
     """Marks a table that names one of `FUNCTIONS[kind]`, and holds its settings; a string is a name alone.
 
-    A name may also be "FILE.py:FUNCTION", of a file of the user's, relative to the working directory.
+    A name may also be "FILE.py:FUNCTION", of a file of the user's, relative to the working directory. Its settings
+    share columns with those that are called alike, and so their type.
     """
 
     kind: str
@@ -73,7 +86,10 @@ class OneOf:
             raise _at_name(_unknown(registry), name)
         try:
             found = resolve(registry, name, self.kind)
-            return settings_of(getattr(found, "function", found), name, getattr(found, "about", ""))
+            model = settings_of(getattr(found, "function", found), name, GIVEN[self.kind], getattr(found, "about", ""))
+            if is_file(name):
+                _check_types(model, self.kind)
+            return model
         except UserError as error:
             failed = PydanticCustomError("file", "{error}", {"error": error.problems[0].message})
             raise _at_name(failed, name) from error
@@ -89,6 +105,25 @@ class OneOf:
         name = value.get("name")
         # A table without a valid name is given to a model that says what is wrong with that.
         return (self.model(name) if isinstance(name, str) else Choice).model_validate(dict(value))
+
+
+@cache
+def _types(kind: str) -> Mapping[str, type]:
+    """The types of all settings that functions of the package have, by name."""
+    types: dict[str, type] = {}
+    for model in map(OneOf(kind).model, FUNCTIONS[kind]):
+        for key, field in model.model_fields.items():
+            own = plain_type(field.annotation)
+            types[key] = common_type(types.get(key, own), own)
+    return types
+
+
+def _check_types(model: type[Choice], kind: str) -> None:
+    types = _types(kind)
+    for key, field in model.model_fields.items():
+        if key in types and common_type(types[key], plain_type(field.annotation)) is not types[key]:
+            message = "has another type than what petlsparse calls so, and they share a column: give it another name"
+            raise UserError(Problem(f'the setting "{key}" of "{model.__name__}" {message}'))
 
 
 def _unknown(valid: Collection[str]) -> PydanticCustomError:

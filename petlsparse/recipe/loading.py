@@ -105,7 +105,7 @@ def load_recipe(
         text=leaf.text,
         resolved=override.table,
         runs=runs,
-        varies=tuple(key for key in keys_of(outline.study) if key in varies and key != "seed"),
+        varies=_in_order(varies, keys_of(outline.study)),
         output=outline.output,
         launch=outline.launch,
         search=outline.search,
@@ -123,6 +123,12 @@ def runs_of(resolved: Mapping[str, Any]) -> tuple[Run, ...]:
     if problems:
         raise UserError(*problems)
     return runs
+
+
+def _in_order(varies: Iterable[str], keys: Sequence[str]) -> tuple[str, ...]:
+    """In the order of `keys`, what functions in files of the user's add to them last; without the seed."""
+    places = {key: place for place, key in enumerate(keys)}
+    return tuple(sorted({*varies} - {"seed"}, key=lambda key: (places.get(key, len(keys)), key)))
 
 
 def _apart_from_seeds(runs: Iterable[Run]) -> Iterable[Run]:

@@ -6,8 +6,8 @@ function, declares `HashNeutral`, or every stored run would lose its identity.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property, reduce
-from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Literal, Self, TypeAlias, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, PlainValidator, SerializeAsAny, ValidationError
 
@@ -16,7 +16,7 @@ from petlsparse.recipe.identity import canonical_json, run_id, run_ids
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
 from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Training
-from petlsparse.settings import Choice, Count, HashNeutral, Index, Part, Pixels, Table
+from petlsparse.settings import Choice, Count, HashNeutral, Index, Part, Pixels, Table, common_type, plain_type
 
 
 class Data(Table):
@@ -261,9 +261,12 @@ def setting_types(study: str) -> dict[str, type]:
     """The columns of all settings that a run of `study` can have, of all kinds, in order, with their types.
 
     These are bool, int, float, str and list; durations are strings. A column that is a whole number in one kind and
-    any number in another is a float. Settings of functions in files of the user's are not among them.
+    any number in another is a float. Settings of functions in files of the user's are not among them; those that are
+    called like one of these have its type (see `OneOf`).
     """
-    types = {key.replace(".", "_"): reduce(_common, map(_plain_type, found)) for key, found in _fields(study).items()}
+    types = {
+        key.replace(".", "_"): reduce(common_type, map(plain_type, found)) for key, found in _fields(study).items()
+    }
     return types | {"seed": int}
 
 
@@ -275,23 +278,6 @@ def _fields(study: str) -> dict[str, list[Any]]:
             for name, field in model.model_fields.items():
                 found.setdefault(shown(f"{table}.{name}"), []).append(field.annotation)
     return found
-
-
-def _plain_type(annotation: Any) -> type:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _plain_type(arguments[0])
-    if origin is Literal:
-        return reduce(_common, map(type, arguments))
-    if origin in (Union, UnionType):
-        return reduce(_common, (_plain_type(each) for each in arguments if each is not type(None)))
-    if origin in (tuple, list):
-        return list
-    return annotation if annotation in (bool, int, float) else str
-
-
-def _common(one: type, other: type) -> type:
-    return one if one is other else float if {one, other} == {int, float} else str
 
 
 def neutral_columns(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.schema import Run
-from petlsparse.registry import resolve
+from petlsparse.registry import calling, resolve
 from petlsparse.searches import SEARCHES
 
 if TYPE_CHECKING:
@@ -45,8 +47,17 @@ Search: TypeAlias = Generator[Batch, Mapping[str, Result], None]
 
 def search_of(recipe: Recipe) -> Search:
     """The search that a recipe names; its first batch may raise UserError if it makes no sense."""
-    search: Search = resolve(SEARCHES, recipe.search.name, "search")(recipe, **recipe.search.arguments())
-    return search
+    name = recipe.search.name
+    function = resolve(SEARCHES, name, "search")
+    if not isgeneratorfunction(function):
+        raise UserError(Problem(f'"{name}" is no generator function: a search yields its batches', "search.name"))
+    return _told(name, function(recipe, **recipe.search.arguments()))
+
+
+def _told(name: str, search: Search) -> Search:
+    """The search, what goes wrong in it told as the user's own where it is."""
+    with calling(name, "search.name"):
+        yield from search
 
 
 def drive(search: Search, execute: Callable[[Batch], Mapping[str, Result] | None]) -> None:

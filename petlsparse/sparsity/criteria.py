@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from petlsparse.errors import Problem, UserError
 from petlsparse.settings import NonNegative
 
 if TYPE_CHECKING:
@@ -62,8 +63,15 @@ class Criterion:
 
 
 def as_criterion(found: Criterion | Callable[..., Tensor]) -> Criterion:
-    """A criterion as it is; of a plain function one that may read the gradient, and whose lowest scores go."""
-    return found if isinstance(found, Criterion) else Criterion(found, reads_gradient=True)
+    """A criterion as it is; of a plain function one that may read the gradient, and whose lowest scores go.
+
+    Raises UserError for anything else, such as a growth rule.
+    """
+    if isinstance(found, Criterion):
+        return found
+    if not callable(found):
+        raise UserError(Problem(f"is a {type(found).__name__}, not a criterion", "method.criterion"))
+    return Criterion(found, reads_gradient=True)
 
 
 EPSILON = 1e-8

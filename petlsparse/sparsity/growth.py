@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from petlsparse.errors import Problem, UserError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -31,8 +33,8 @@ class Growth:
     """Which weights grow.
 
     Attributes:
-        function: (all weights, settings as keyword arguments) -> urgency of growing each, a new tensor (N,); None for
-            any, uniformly without replacement.
+        function: (all weights, settings as keyword arguments) -> urgency of growing each, (N,); None for any,
+            uniformly without replacement.
         reads_gradient: it does, so that the gradient must be computed where weights are inactive, too.
         draws: the function draws from the generator. One that does not is elementwise, and computed for many runs at
             once.
@@ -51,14 +53,25 @@ class Growth:
         return replace(self, settings=tuple(settings.items()))
 
     def score(self, weights: AllWeights) -> Tensor:
-        """Urgency of growing each weight, (N,)."""
+        """Urgency of growing each weight, (N,). Raises ValueError if the function returns another shape."""
         assert self.function is not None
-        return self.function(weights, **dict(self.settings))
+        urgency = self.function(weights, **dict(self.settings))
+        if urgency.shape != weights.gradient.shape:
+            found, expected = tuple(urgency.shape), tuple(weights.gradient.shape)
+            raise ValueError(f"a growth rule returned urgencies of shape {found} for weights of shape {expected}")
+        return urgency
 
 
 def as_growth(found: Growth | Callable[..., Tensor]) -> Growth:
-    """A growth rule as it is; of a plain function one that may read the gradient."""
-    return found if isinstance(found, Growth) else Growth(found, reads_gradient=True)
+    """A growth rule as it is; of a plain function one that may read the gradient.
+
+    Raises UserError for anything else, such as a criterion.
+    """
+    if isinstance(found, Growth):
+        return found
+    if not callable(found):
+        raise UserError(Problem(f"is a {type(found).__name__}, not a growth rule", "method.growth"))
+    return Growth(found, reads_gradient=True)
 
 
 random = Growth(

@@ -176,12 +176,13 @@ def _updated(layer: LayerView, chosen: Tensor, growth: Growth, generators: Seque
 
 
 def _urgency(growth: Growth, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
-    """The growth rule's scores, (M * N,): row by row where it draws, else of all at once."""
+    """The growth rule's scores, (M * N,), a new tensor: row by row where it draws, else of all at once."""
     slopes = (
         layer.dense_gradient() if growth.reads_gradient else layer.gradients.new_zeros(len(generators) * layer.size)
     )
     if not growth.draws:
-        return growth.score(AllWeights(slopes, generators[0]))
+        urgency = growth.score(AllWeights(slopes, generators[0]))
+        return urgency.clone() if urgency.data_ptr() == slopes.data_ptr() else urgency  # the gradient itself is a rule
     rows = zip(slopes.view(len(generators), -1), generators, strict=True)
     return torch.cat([growth.score(AllWeights(*each)) for each in rows])
 

@@ -41,6 +41,23 @@ def fits(name: str, value: Any, unknown: Dtype) -> bool:
 _LARGEST = 10**308  # float() of a larger integer is an error
 
 
+def recorded_dtype(values: Iterable[Any]) -> Dtype | None:
+    """The type of an undocumented setting's column, by what runs recorded; None if that is nothing.
+
+    A setting of a function in a file of the user's has its annotation's type in records: 1 is there 1.0 if it is a
+    float. The file itself may be gone when tables are made.
+    """
+    found = [value for value in values if value is not None]
+    kinds = {type(value) for value in found}
+    if kinds == {bool}:
+        return "bool"
+    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in found):
+        return "int64"
+    if kinds and kinds <= {int, float} and all(abs(value) < _LARGEST for value in found):
+        return "float64"
+    return "string" if found else None
+
+
 def in_column(values: Iterable[Any], dtype: Dtype) -> list[Any]:
     """Values of a record as Arrow takes them for a column of that type."""
     kind, convert = _KINDS[dtype]

@@ -13,7 +13,7 @@ import pyarrow as pa
 from petlsparse.errors import Problem, UserError, unknown_name
 from petlsparse.recipe.schema import columns_of
 from petlsparse.tracking.atomic import rename_aside
-from petlsparse.tracking.columns import DOCUMENTED, SETTINGS
+from petlsparse.tracking.columns import DOCUMENTED, SETTINGS, recorded_dtype
 from petlsparse.tracking.parts import (
     columns_to_arrow,
     concatenate,
@@ -227,18 +227,24 @@ def _runs(records: Sequence[Record]) -> pa.Table:
     """A row for each record: whatever they hold, a column has the same type in every store."""
     rows = []
     dtypes: dict[str, Dtype] = {}
+    own: dict[str, None] = {}
     for record in records:
         settings = columns_of(record.settings)
         identity = {column.name: getattr(record, column.name) for column in IDENTITY}
         rows.append(settings | record.provenance | record.cost | record.metrics | identity)
         for name in (*record.cost, *record.metrics):
             dtypes.setdefault(name, "float64")
-        for name in (*settings, *record.provenance):
-            dtypes[name] = "string"
+        dtypes |= dict.fromkeys(record.provenance, "string")
+        own.update(dict.fromkeys(name for name in settings if name not in DOCUMENTED))
     dtypes |= DOCUMENTED
     settings_of = (SETTINGS.get(study, {}) for study in dict.fromkeys(record.study for record in records))
     names = dict.fromkeys([*(name for columns in settings_of for name in columns), *(n for row in rows for n in row)])
     columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in own:
+        if (dtype := recorded_dtype(columns[name])) is not None:
+            dtypes[name] = dtype
+        else:
+            del columns[name]  # its type is known to the records of others, if to any
     return columns_to_arrow(RUNS, columns | {SCHEMA.name: [SCHEMA_VERSION] * len(rows)}, dtypes)
 
 

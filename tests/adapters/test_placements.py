@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -111,6 +113,41 @@ ANY = {"edge_kind": "any", "seed": 0}
 def test_an_impossible_placement_is_refused(placement: str, options: dict, says: str) -> None:
     with pytest.raises(UserError) as caught:
         select_edges(placement, 5, **options)
+    assert says in str(caught.value)
+
+
+OWN = """
+import numpy as np
+def strided(nodes, *, stride):
+    return (np.array([i, i + 1]) for i in range(0, nodes - 1, stride))
+def beyond(nodes): return [(0, nodes)]
+def single(nodes): return range(nodes)
+def between(nodes): return [(0.5, 1)]
+def broken(nodes):
+    return [(1, 1 // 0)]
+"""
+
+
+def test_a_placement_of_ones_own_may_make_pairs_of_whole_numbers_as_it_likes(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    edges = select_edges(f"{tmp_path}/mine.py:strided", 7, stride=3)
+    assert edges == ((0, 1), (3, 4))
+    assert json.dumps(edges) == "[[0, 1], [3, 4]]"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("beyond", "method.placement: edge 0->5 leaves the backbone, whose nodes are 0..4"),
+        ("single", "method.placement: an edge is a pair of nodes, (source, target)\n  value: 0"),
+        ("between", "method.placement: an edge is a pair of nodes, (source, target)\n  value: (0.5, 1)"),
+        ("broken", 'mine.py:broken" fails in line 9: ZeroDivisionError'),
+    ],
+)
+def test_what_is_wrong_with_a_placement_of_ones_own_is_told(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    with pytest.raises(UserError) as caught:
+        select_edges(f"{tmp_path}/mine.py:{name}", 5)
     assert says in str(caught.value)
 
 

@@ -44,6 +44,9 @@ def untyped(active, *, power): ...
 def unknown(active, *, power: Nothing = 1): ...
 def tensor(active, *, mask: torch.Tensor): ...
 def named(active, *, name: str = "x"): ...
+def loose(active, power=1.0): ...
+def none(*, power: float = 1.0): ...
+def clash(active, *, lambda_: str = "x"): ...
 """
 OWN = '{ name = "mine.py:score", power = 1.0, gradient = 0.5 }'
 MEST = '{ name = "mest", lambda = 0.5 }'
@@ -77,7 +80,8 @@ def test_a_score_of_ones_own_prunes_what_the_equal_one_of_the_registry_does(laun
     assert len(own) > 10
     assert own.equals(known)
     assert list(runs["method_criterion"]) == ["mine.py:score"] * 2
-    assert list(runs["method_criterion_gradient"]) == ["0.5"] * 2  # a column that no recipe documents is text
+    assert runs["method_criterion_gradient"].dtype == float
+    assert list(runs["method_criterion_gradient"]) == [0.5] * 2
     assert runs["source_fingerprint"].notna().all()
 
 
@@ -100,10 +104,26 @@ def test_changed_code_makes_finished_runs_stale(cli) -> None:
         ('"odd.py:unknown"', ("a type that no recipe can write: name 'Nothing' is not defined",)),
         ('"odd.py:tensor"', ("a type that no recipe can write", "run.method.criterion")),
         ('"odd.py:named"', ('has an argument "name"',)),
+        ('"odd.py:loose"', ('"odd.py:loose" takes (active, power=1.0); it should take (active, *, ...)',)),
+        ('"odd.py:none"', ('"odd.py:none" takes (*, power=1.0)', "run.method.criterion")),
+        ('"odd.py:clash"', ('the setting "lambda" of "odd.py:clash" has another type',)),
         ('{ name = "mine.py:score", powr = 2.0 }', ('unknown key "powr"', "did you mean power?")),
         ('{ name = "mine.py:score", power = "two" }', ("run.method.criterion.power: should be a number",)),
     ],
-    ids=["no such function", "no such file", "fails", "untyped", "undefined", "tensor", "name", "setting", "value"],
+    ids=[
+        "no such function",
+        "no such file",
+        "fails",
+        "untyped",
+        "undefined",
+        "tensor",
+        "name",
+        "positional",
+        "nothing",
+        "column",
+        "setting",
+        "value",
+    ],
 )
 def test_what_is_wrong_with_ones_own_file_is_told_in_a_message(cli, criterion: str, told: tuple[str, ...]) -> None:
     Path("broken.py").write_text("1 / 0\n")

@@ -1,10 +1,15 @@
 """What a search is told: nothing of the test part, and nothing before all that it asked for has a result."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from petlsparse.errors import UserError
 from petlsparse.recipe import Run, load_recipe
-from petlsparse.searches.search import Batch, Result, Search, drive, results_of
+from petlsparse.searches.search import Batch, Result, Search, drive, results_of, search_of
+from petlsparse.settings import Choice
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
 
@@ -47,3 +52,19 @@ def test_a_search_ends_where_results_do(tmp_path: Path) -> None:
     drive(search(), execute)
     assert told == [{"0": Result("done", {})}]
     assert ended == [True]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("return []", "is no generator function: a search yields its batches"),
+        ("yield recipe.nothing", "fails in line 2: AttributeError"),
+    ],
+)
+def test_what_is_wrong_with_a_search_of_ones_own_is_told(tmp_path: Path, body: str, says: str) -> None:
+    (tmp_path / "mine.py").write_text(f"def search(recipe):\n    {body}\n")
+    recipe = replace(load_recipe("best-of-smoke"), search=Choice(name=f"{tmp_path}/mine.py:search"))
+    with pytest.raises(UserError) as caught:
+        drive(search_of(recipe), lambda _: None)
+    assert says in str(caught.value)
+    assert caught.value.problems[0].where == "search.name"

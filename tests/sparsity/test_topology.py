@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from petlsparse.errors import UserError
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, GROWTHS
 from petlsparse.sparsity.criteria import (
+    as_criterion,
     magnitude,
     mest,
     random,
@@ -21,8 +23,8 @@ from petlsparse.sparsity.criteria import (
     set_intended,
     snip,
 )
+from petlsparse.sparsity.growth import Growth, as_growth, steepest
 from petlsparse.sparsity.growth import random as random_growth
-from petlsparse.sparsity.growth import steepest
 from petlsparse.sparsity.topology import LayerView, Rules, drop_count, initial_mask, update_topology
 
 ALL_CRITERIA = {name: resolve(CRITERIA, name, "criterion") for name in CRITERIA}
@@ -112,6 +114,30 @@ def test_gradient_growth_takes_the_steepest_inactive_entries_just_pruned_ones_in
     assert result.grown.tolist() == [2, 5]
     assert result.regrown.tolist() == [2]
     assert positions(result.mask) == {1, 2, 3, 4, 5}
+
+
+def test_the_gradient_itself_is_a_growth_rule_and_stays_as_it_is():
+    gradient = torch.tensor([[3.0, -9.0, 1.0, 2.0]])
+    slopes = gradient.clone()
+    layer = view(torch.tensor([[5.0, 0.0, 0.0, 0.0]]), torch.tensor([[True, False, False, False]]), gradient)
+    layer = layer._replace(dense_gradient=lambda: slopes.flatten())
+    rules = Rules(magnitude, Growth(lambda weights: weights.gradient, reads_gradient=True))
+    (result,) = update_topology([layer], [1.0], rules=rules, generators=[seeded()])
+    assert result.active.tolist() == [0]  # the largest, not the steepest
+    assert torch.equal(slopes, gradient)
+
+
+def test_a_growth_rule_that_returns_another_shape_is_told():
+    rules = Rules(magnitude, Growth(lambda weights: weights.gradient.sum(), reads_gradient=True))
+    layer = view(torch.ones(2, 2), torch.eye(2, dtype=torch.bool), torch.ones(2, 2))
+    with pytest.raises(ValueError, match=r"urgencies of shape \(\) for weights of shape \(4,\)"):
+        list(update_topology([layer], [0.5], rules=rules, generators=[seeded()]))
+
+
+@pytest.mark.parametrize(("found", "taken_for"), [(steepest, as_criterion), (magnitude, as_growth), (3, as_growth)])
+def test_what_is_for_something_else_is_not_taken(found, taken_for):
+    with pytest.raises(UserError, match=r"not a (criterion|growth rule)"):
+        taken_for(found)
 
 
 def test_each_neuron_loses_in_proportion_to_what_it_has():

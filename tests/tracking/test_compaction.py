@@ -10,6 +10,7 @@ import pytest
 
 from petlsparse.errors import UserError
 from petlsparse.recipe.schema import SparseRun, setting_types
+from petlsparse.tracking import compaction
 from petlsparse.tracking.compaction import compact, fingerprint, read_table
 from petlsparse.tracking.parts import write_part
 from petlsparse.tracking.plan import Plan
@@ -86,12 +87,38 @@ def test_settings_are_named_as_the_run_names_them(store: Store) -> None:
         assert pd.isna(row[name]) if value is None else row[name] == value
 
 
-def test_settings_that_no_study_has_are_text(store: Store) -> None:
-    for run_id, number in ((A, 1), (B, 0.5)):
-        store.write_record(record(run_id, settings={"number": number, "mixed": number if run_id == A else "auto"}))
-    runs = read_table(store, "runs")
-    assert list(runs["number"]) == ["0.5", "1"]
-    assert list(runs["mixed"]) == ["auto", "1"]
+@pytest.mark.parametrize("at_a_time", [1, 1000])
+@pytest.mark.parametrize(
+    ("values", "column", "dtype"),
+    [
+        ((1, 2, None), [1, 2, None], "int64"),
+        ((1, 0.5, None), [1.0, 0.5, None], "float64"),
+        ((None, 1.0, 2.0), [None, 1.0, 2.0], "float64"),
+        ((True, None, False), [True, None, False], "bool"),
+        ((1, None, "auto"), ["1", None, "auto"], "string"),
+        ((True, 1, 2), ["true", "1", "2"], "string"),
+        (([1, 2], [3], None), ["[1,2]", "[3]", None], "string"),
+        ((2**70, 1, None), [2.0**70, 1.0, None], "float64"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_no_study_has_is_of_the_type_that_runs_recorded(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    at_a_time: int,
+    values: tuple[Any, ...],
+    column: list[Any],
+    dtype: str,
+) -> None:
+    monkeypatch.setattr(compaction, "RECORDS_AT_A_TIME", at_a_time)
+    for run_id, value in zip((A, B, C), values, strict=True):
+        store.write_record(record(run_id, settings={"own": value}))
+    compact(store)
+    found = pq.read_table(store.table("runs"), columns=["run_id", "own"])
+    assert str(found.schema.field("own").type) == {"float64": "double"}.get(dtype, dtype)
+    assert dict(zip(found["run_id"].to_pylist(), found["own"].to_pylist(), strict=True)) == dict(
+        zip((A, B, C), column, strict=True)
+    )
 
 
 def test_numbers_nobody_documented_become_further_columns(store: Store) -> None:
