@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
+from torch.nn.modules.dropout import _DropoutNd
 
 from petlsparse.cohorts.linear import stacked_linear
 from petlsparse.cohorts.parameters import ALIGNMENT, StackedParameter, stack_parameters
@@ -16,6 +17,9 @@ from petlsparse.cohorts.parameters import ALIGNMENT, StackedParameter, stack_par
 
 class Incompatible(Exception):
     """These cannot be trained as one; says why."""
+
+
+_DRAWS = "dropout draws its numbers one run at a time"
 
 
 class Stack(Protocol):
@@ -53,8 +57,8 @@ class StackedModels:
         self._template, self._members = models[0], len(models)
         if any(repr(model) != repr(self._template) for model in models):  # shapes, kernels, strides and all
             raise Incompatible("their networks differ")
-        if any(isinstance(module, nn.Dropout) and module.p > 0 for module in self._template.modules()):
-            raise Incompatible("dropout draws its numbers one run at a time")
+        if any(isinstance(module, _DropoutNd) and module.p > 0 for module in self._template.modules()):
+            raise Incompatible(_DRAWS)
         if any(isinstance(module, nn.Linear) and 1 in module.weight.shape for module in self._template.modules()):
             raise Incompatible("products with one row or column round otherwise with other members")
         own = [dict(model.named_parameters()) for model in models]
@@ -79,8 +83,12 @@ class StackedModels:
         if self._layers is not None:
             return self._by_products(inputs)
         state = {name: stacked.whole() for name, stacked in self._parameters.items()} | self._buffers
-        logits: Tensor = vmap(self._one, in_dims=(0, None if shared else 0))(state, inputs[0] if shared else inputs)
-        return logits
+        try:
+            return vmap(self._one, in_dims=(0, None if shared else 0))(state, inputs[0] if shared else inputs)
+        except RuntimeError as error:
+            if "randomness" in str(error):  # of a layer that is no dropout by its class
+                raise Incompatible(_DRAWS) from error
+            raise
 
     def _one(self, state: dict[str, Tensor], inputs: Tensor) -> Tensor:
         logits: Tensor = functional_call(self._template, state, (inputs,))

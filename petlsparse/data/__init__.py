@@ -7,20 +7,71 @@ new augmentation is one function and one line in ``AUGMENTATIONS``. Nothing heav
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Known(NamedTuple):
+    """What is known of a data set before it is read."""
+
+    reader: str
+    """The function, without arguments, that returns its RawDataset."""
+    source: str
+    """ "bundled", "generated" or "disk"."""
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    classes: int
+    examples: tuple[int, int, int]
+    """Of train, val and test."""
+    place: str | None = None
+    """The ``places.OnDisk`` of the files that it is made from, where they are the user's to supply."""
+
 
 DATASETS = {
-    "fashion-mnist-10k": "petlsparse.data.files.bundled:fashion_mnist_10k",
-    "digits": "petlsparse.data.files.bundled:digits",
-    "sprites-location": "petlsparse.data.generated.sprites:location",
-    "sprites-orientation": "petlsparse.data.generated.sprites:orientation",
-    "shapes-count": "petlsparse.data.generated.shapes:count",
-    "pretraining-mix": "petlsparse.data.generated.pretraining:pretraining_mix",
-    "fashion-mnist": "petlsparse.data.files.fashion_mnist:fashion_mnist",
-    "cifar10": "petlsparse.data.files.cifar:cifar10",
-    "cifar100": "petlsparse.data.files.cifar:cifar100",
+    "fashion-mnist-10k": Known(
+        "petlsparse.data.files.bundled:fashion_mnist_10k", "bundled", (1, 28, 28), 10, (7_000, 1_000, 2_000)
+    ),
+    "digits": Known("petlsparse.data.files.bundled:digits", "bundled", (1, 8, 8), 10, (800, 200, 797)),
+    "sprites-location": Known(
+        "petlsparse.data.generated.sprites:location", "generated", (1, 64, 64), 16, (800, 200, 3_000)
+    ),
+    "sprites-orientation": Known(
+        "petlsparse.data.generated.sprites:orientation", "generated", (1, 64, 64), 16, (800, 200, 3_000)
+    ),
+    "shapes-count": Known("petlsparse.data.generated.shapes:count", "generated", (3, 64, 64), 8, (800, 200, 3_000)),
+    "pretraining-mix": Known(
+        "petlsparse.data.generated.pretraining:pretraining_mix",
+        "generated",
+        (3, 32, 32),
+        107,
+        (110_000, 4_000, 4_000),
+        place="petlsparse.data.files.places:FASHION_MNIST",
+    ),
+    "fashion-mnist": Known(
+        "petlsparse.data.files.fashion_mnist:fashion_mnist",
+        "disk",
+        (1, 28, 28),
+        10,
+        (54_000, 6_000, 10_000),
+        place="petlsparse.data.files.places:FASHION_MNIST",
+    ),
+    "cifar10": Known(
+        "petlsparse.data.files.cifar:cifar10",
+        "disk",
+        (3, 32, 32),
+        10,
+        (45_000, 5_000, 10_000),
+        place="petlsparse.data.files.places:CIFAR10",
+    ),
+    "cifar100": Known(
+        "petlsparse.data.files.cifar:cifar100",
+        "disk",
+        (3, 32, 32),
+        100,
+        (45_000, 5_000, 10_000),
+        place="petlsparse.data.files.places:CIFAR100",
+    ),
 }
-"""Data set name -> function without arguments returning its RawDataset; ``folder:NAME_OR_PATH`` comes beside these."""
+"""Data set name -> what is known of it; ``folder:NAME_OR_PATH`` comes beside these."""
 
 AUGMENTATIONS = {
     "none": "petlsparse.data.augment:none",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from petlsparse.data.files.places import CIFAR10, CIFAR100, FASHION_MNIST, OnDisk
+from petlsparse.data import DATASETS, Known
+from petlsparse.data.files.places import OnDisk
 from petlsparse.data.files.roots import roots
 from petlsparse.data.files.tree import scan
 from petlsparse.errors import UserError
@@ -31,33 +33,17 @@ class KnownDataset:
 
 def inventory() -> list[KnownDataset]:
     """The named data sets, then every image folder directly below a data root."""
-    grey = (1, 28, 28)
-    sprites = (1, 64, 64)
-    return [
-        KnownDataset("fashion-mnist-10k", "bundled", True, None, (7_000, 1_000, 2_000), 10, grey),
-        KnownDataset("digits", "bundled", True, None, (800, 200, 797), 10, (1, 8, 8)),
-        KnownDataset("sprites-location", "generated", True, None, (800, 200, 3_000), 16, sprites),
-        KnownDataset("sprites-orientation", "generated", True, None, (800, 200, 3_000), 16, sprites),
-        KnownDataset("shapes-count", "generated", True, None, (800, 200, 3_000), 8, (3, 64, 64)),
-        _on_disk(FASHION_MNIST, (110_000, 4_000, 4_000), 107, (3, 32, 32), name="pretraining-mix", source="generated"),
-        _on_disk(FASHION_MNIST, (54_000, 6_000, 10_000), 10, grey),
-        _on_disk(CIFAR10, (45_000, 5_000, 10_000), 10, (3, 32, 32)),
-        _on_disk(CIFAR100, (45_000, 5_000, 10_000), 100, (3, 32, 32)),
-        *_folders(),
-    ]
+    return [*(_named(name, known) for name, known in DATASETS.items()), *_folders()]
 
 
-def _on_disk(
-    place: OnDisk,
-    examples: tuple[int, int, int],
-    classes: int,
-    shape: tuple[int, int, int],
-    *,
-    name: str = "",
-    source: str = "disk",
-) -> KnownDataset:
+def _named(name: str, known: Known) -> KnownDataset:
+    about = known.examples, known.classes, known.shape
+    if known.place is None:
+        return KnownDataset(name, known.source, True, None, *about)
+    module, _, attribute = known.place.partition(":")
+    place: OnDisk = getattr(import_module(module), attribute)
     path = place.find()
-    return KnownDataset(name or place.name, source, path is not None, path, examples, classes, shape, place.supply)
+    return KnownDataset(name, known.source, path is not None, path, *about, place.supply)
 
 
 def _folders() -> list[KnownDataset]:

@@ -101,7 +101,13 @@ def _source(name: str, image_size: int | None, settings: FolderSettings) -> RawD
         from petlsparse.data.files.folder import image_folder
 
         return image_folder(name.removeprefix(FOLDER_PREFIX), image_size, settings)
-    loaded: RawDataset = resolve(DATASETS, name, "data set")()
+    loaded: RawDataset = resolve({each: known.reader for each, known in DATASETS.items()}, name, "data set")()
+    known = DATASETS[name]
+    found = *loaded.train.images.shape[1:], loaded.classes
+    if found != (*known.shape, known.classes):
+        raise UserError(
+            Problem(f"has images and classes {found}, but DATASETS says {(*known.shape, known.classes)}", where=name)
+        )
     problems = [
         Problem("is for folders of images, not for this data set", where=f"data.{key}", value=str(value))
         for key, value in asdict(settings).items()

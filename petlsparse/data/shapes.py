@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from petlsparse.data import DATASETS
 from petlsparse.data.files.tree import FOLDER_PREFIX, locate, scan
 
 FOLDER_SIZE = 224
@@ -21,35 +22,16 @@ class Shape(NamedTuple):
     classes: int
 
 
-SHAPES = {
-    "fashion-mnist-10k": Shape(1, 28, 28, 10),
-    "digits": Shape(1, 8, 8, 10),
-    "sprites-location": Shape(1, 64, 64, 16),
-    "sprites-orientation": Shape(1, 64, 64, 16),
-    "shapes-count": Shape(3, 64, 64, 8),
-    "fashion-mnist": Shape(1, 28, 28, 10),
-    "cifar10": Shape(3, 32, 32, 10),
-    "cifar100": Shape(3, 32, 32, 100),
-}
-"""Data set name -> its shape; one that is not here is loaded."""
-
-
 def shape_of(name: str, image_size: int | None = None) -> Shape:
     """The shape of a data set as `load_data` gives it, of images resized to `image_size` if that is given.
 
-    Of a folder the names of its files are read. Raises UserError where that, or loading the data, fails.
+    Of a folder the names of its files are read. Raises UserError where that fails.
     """
     if name.startswith(FOLDER_PREFIX):
         folder = locate(name.removeprefix(FOLDER_PREFIX)).absolute()
         shape = Shape(3, FOLDER_SIZE, FOLDER_SIZE, _classes(folder))
-    elif name in SHAPES:
-        shape = SHAPES[name]
     else:
-        from petlsparse.data.loading import load_data
-
-        data = load_data(name, image_size=image_size)
-        channels, height, width = data.train.images.shape[1:]
-        shape = Shape(channels, height, width, data.classes)
+        shape = Shape(*DATASETS[name].shape, DATASETS[name].classes)
     return shape if image_size is None else shape._replace(height=image_size, width=image_size)
 
 

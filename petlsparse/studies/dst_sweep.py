@@ -19,7 +19,7 @@ from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
 from petlsparse.recipe.schema import Run, SparseRun
-from petlsparse.registry import resolve
+from petlsparse.registry import calling, resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.backends import choose_backends
 from petlsparse.sparsity.criteria import as_criterion
@@ -58,7 +58,8 @@ def assemble(
     inactive = sum(math.prod(shapes[name]) - count for name, count in active.items())
     updates = topology_updates(run.method, steps, stream(run.seed, "growth")) if isinstance(run.method, Dst) else None
     share = updates.count / steps if updates is not None and updates.rules.growth.reads_gradient else 0.0
-    flops = flops_per_example(network, shape, active, dense_gradient_share=share)
+    with calling(run.network.name, "network.name"):
+        flops = flops_per_example(network, shape, active, dense_gradient_share=share)
     network.to(device)
     backends = _backends(run, network, active, shape, device, execution, resumed_from.get("backends"))
     method = _method(run, network, active, updates, backends)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from petlsparse.tracking.fingerprints import FINGERPRINTS
@@ -20,7 +20,7 @@ from petlsparse.training.loaders import Loader
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
-from petlsparse.training.seeding import seeded, stream
+from petlsparse.training.seeding import global_generator, seeded, stream
 from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 from petlsparse.training.state import TrainState
 from petlsparse.training.task import Task, classification
@@ -50,6 +50,7 @@ class Member:
         report: told after every evaluation, and of the first member after every step.
 
     Attributes:
+        draws: whether a step draws from the global generator, as dropout does; None until the first one has told.
         loss_sum, correct: float64 and int64 scalars over the `seen` examples trained on since the last evaluation.
             They stay on the device: reading them at every step would make it wait.
         best_tensors: what training changed of the model, at the best evaluation; empty before the first.
@@ -86,7 +87,7 @@ class Member:
         self.examples = len(train.labels)
         self.epoch_steps = steps_per_epoch(self.examples, settings.batch_size)
         self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
-        self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
+        self.draws: bool | None = None
         self.state = TrainState()
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -116,8 +117,16 @@ class Member:
         return nullcontext()
 
     def dropout(self, step: int) -> AbstractContextManager[None]:
-        """What a step is computed in, so that what it drops out follows from seed and step alone."""
-        return seeded(self.seed, "dropout", step, device=self.device) if self.has_dropout else nullcontext()
+        """What a step is computed in, so that what it drops out, or draws else, follows from seed and step alone."""
+        return nullcontext() if self.draws is False else self._drawing(step)
+
+    @contextmanager
+    def _drawing(self, step: int) -> Iterator[None]:
+        with seeded(self.seed, "dropout", step, device=self.device):
+            before = None if self.draws else global_generator(self.device).get_state()
+            yield
+            if before is not None:
+                self.draws = not torch.equal(before, global_generator(self.device).get_state())
 
     # -- evaluation ----------------------------------------------------------------------------------------------------
 

@@ -109,6 +109,12 @@ def assert_close(one: Sequence[Tensor], other: Sequence[Tensor]) -> None:
 
 # -- the result it has alone -------------------------------------------------------------------------------------------
 
+
+class Noise(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "linear": {},
     "convolutional": {"network": convolutional},
@@ -313,8 +319,11 @@ def test_members_at_different_steps_are_refused() -> None:
 
 
 def test_dropout_and_layers_of_width_one_are_refused() -> None:
-    with pytest.raises(Incompatible, match="dropout"):
-        StackedModels([toy_network(dropout=0.5)])
+    for drops in (toy_network(dropout=0.5), nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout2d(0.5))):
+        with pytest.raises(Incompatible, match="dropout"):
+            StackedModels([drops])
+    with pytest.raises(Incompatible, match="dropout"):  # seen when it draws
+        StackedModels([nn.Sequential(nn.Linear(4, 3), Noise())])(torch.ones(1, 2, 4), torch.tensor([0]))
     for narrow in (nn.Linear(16, 1), nn.Linear(1, 16)):
         with pytest.raises(Incompatible, match="one row or column"):
             StackedModels([nn.Sequential(nn.Flatten(), narrow)])

@@ -36,6 +36,56 @@ def test_layers_carry_the_names_of_the_study():
     assert list(maskable(build_network("small-conv", CIFAR, 10))) == ["conv1", "conv2", "conv3", "fc"]
 
 
+OWN = """
+import torch
+from torch import nn
+def lazy(input_shape, classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+class Net(nn.Module):
+    def __init__(self, input_shape, classes, *, width: int = 4):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, classes))
+    def forward(self, x): return self.layers(x)
+def fixed(input_shape, classes): return nn.Sequential(nn.Flatten(), nn.Linear(100, classes))
+def headless(input_shape, classes): return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+def pair(input_shape, classes): return type("Pair", (nn.Linear,), {"forward": lambda self, x: (x, x)})(2, 2)
+def number(input_shape, classes): return 3
+def frozen(input_shape, classes): return nn.Sequential(nn.Flatten(), nn.Linear(64, classes)).requires_grad_(False)
+def broken(input_shape, classes):
+    raise KeyError("side")
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    return lambda name, **settings: build_network(f"{tmp_path}/mine.py:{name}", (1, 8, 8), 10, **settings)
+
+
+def test_a_network_of_ones_own_is_in_training_mode_and_its_lazy_layers_have_weights(own):
+    network = own("lazy")
+    assert network.training
+    assert list(maskable(network)) == ["1"]
+    assert own("Net", width=5)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("fixed", 'fixed" cannot take images of 1x8x8: mat1 and mat2 shapes cannot be multiplied'),
+        ("headless", 'headless" makes (1, 3) of one image, not logits (1, 10)'),
+        ("pair", 'pair" makes tuple of one image, not logits (1, 10)'),
+        ("number", 'number" is a int, not a module of torch'),
+        ("frozen", 'frozen" has nothing to train'),
+        ("broken", "broken\" fails in line 16: KeyError: 'side'"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_told(own, name, says):
+    with pytest.raises(UserError) as caught:
+        own(name)
+    assert says in str(caught.value)
+    assert caught.value.problems[0].where == "network.name"
+
+
 def mlp_by_hand(x, p):
     x = F.relu(F.linear(x.flatten(1), *p["fc1"]))
     return F.linear(F.relu(F.linear(x, *p["fc2"])), *p["fc3"])

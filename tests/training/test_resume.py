@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, save_checkpoint
@@ -48,6 +49,30 @@ def test_a_run_stopped_anywhere_ends_bit_identically(
     assert result.rows == expected.rows
     for ours, theirs in zip(weights, undisturbed.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+class Noise(nn.Module):
+    """Draws in training, without being a dropout by its class."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.1 * torch.randn_like(x) if self.training else x
+
+
+@pytest.mark.parametrize("layer", [Noise, lambda: nn.AlphaDropout(0.3)], ids=["noise", "alpha dropout"])
+def test_whatever_draws_in_training_draws_the_same_after_any_interruption(
+    tmp_path: Path, layer: Callable[[], nn.Module]
+) -> None:
+    def network() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), layer(), nn.Linear(12, 3))
+
+    expected = train(toy_training(steps=6, network=network()))
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    for stop in (2, 5, 10**9):
+        torch.manual_seed(stop)  # what happened before in the process does not matter
+        training = toy_training(steps=6, network=network(), checkpoint=checkpoint)
+        result = train(training, should_stop=lambda training=training, stop=stop: training.state.step >= stop)
+    assert result.history == expected.history
 
 
 def test_a_killed_run_repeats_only_what_came_after_its_last_checkpoint(tmp_path: Path) -> None:
