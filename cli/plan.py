@@ -225,8 +225,8 @@ def _columns(arms: "Sequence[PlannedArm]") -> "list[Column]":
     def time(arm: "PlannedArm") -> str:
         return "" if arm.seconds_left == 0 else "unknown" if arm.seconds is None else duration(arm.seconds)
 
-    def drawn(arm: "PlannedArm") -> str:
-        return edge_names(arm.edges) if arm.drawn else ""
+    def edges(arm: "PlannedArm") -> str:
+        return edge_names(arm.edges) if arm.unsaid else ""
 
     return [
         *(Column(heading(name), tuple(arm.settings[name] for arm in arms), numeric=False) for name in arms[0].settings),
@@ -236,7 +236,11 @@ def _columns(arms: "Sequence[PlannedArm]") -> "list[Column]":
             if any(arm.role for arm in arms)
             else []
         ),
-        *([Column("edges", tuple(map(drawn, arms)), numeric=False, spare=1)] if any(arm.drawn for arm in arms) else []),
+        *(
+            [Column("edges", tuple(map(edges, arms)), numeric=False, spare=1)]
+            if any(arm.unsaid for arm in arms)
+            else []
+        ),
         *(
             Column(state, tuple(str(arm.counts[state] or "") for arm in arms))
             for state in STATES

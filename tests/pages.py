@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 PARTS = {"petlsparse": "petlsparse", "cli": "petlsparse/_cli", "recipes": "petlsparse/_recipes"}
 """Folder of the repository -> where it is in an installed package."""
 
+PRINTED = "printed.txt"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PLACE = re.compile(r"# (\S+\.\w+)(?:, in (\w+))?\n")
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["timm", "pandas", "pyarrow.parquet", "scipy.stats"])  # which take most of a page's time
+Step = tuple[list[str], str]
+"""Arguments of petlsparse, or code."""
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -27,22 +34,31 @@ def follow(page: Path, folder: Path) -> str:
     """Do all that a page says, in its order, in a folder; returns what its commands print.
 
     A block whose first line is a comment with a path is that file; with `path, in NAME` its lines are added to the
-    literal dict `NAME` there. What stands behind `$` in a block of the language `console` is a command. Other blocks
-    of Python are run. Raises AssertionError where anything of it fails.
+    literal dict `NAME` there. What stands behind `$` in a block of the language `console` is a command of petlsparse.
+    Other blocks of Python are run. Raises AssertionError where anything of it fails.
+
+    Commands and code that follow each other share a process, which trains, too.
     """
-    for part, place in PARTS.items():
-        ignore = shutil.ignore_patterns("__pycache__", "_cli", "_recipes")
-        shutil.copytree(REPOSITORY / part, folder / place, ignore=ignore, dirs_exist_ok=True)
-    printed = []
+    _copy(folder)
+    printed, steps = [], list[Step]()
     for language, code in blocks(page.read_text()):
         place = _PLACE.match(code)
         if place:
+            printed.append(_do(steps, folder))
+            steps = []
             _write(folder / place[1], place[2], code[place.end() :])
         elif language == "python":
-            printed.append(_run([sys.executable, "-c", code], folder))
+            steps.append(([], code))
         elif language == "console":
-            printed += [_run(shlex.split(line), folder) for line in re.findall(r"^\$ (.*)$", code, re.MULTILINE)]
-    return "".join(printed)
+            steps += [(shlex.split(line), "") for line in re.findall(r"^\$ petlsparse (.*)$", code, re.MULTILINE)]
+    return "".join([*printed, _do(steps, folder)])
+
+
+def _copy(folder: Path) -> None:
+    """The code by links, with what Python made of it: nothing is copied and compiled but what a page changes."""
+    for part, place in PARTS.items():
+        ignore = shutil.ignore_patterns("_cli", "_recipes")
+        shutil.copytree(REPOSITORY / part, folder / place, copy_function=os.symlink, ignore=ignore, dirs_exist_ok=True)
 
 
 def _write(path: Path, name: str | None, code: str) -> None:
@@ -54,13 +70,42 @@ def _write(path: Path, name: str | None, code: str) -> None:
     before, start, rest = path.read_text().partition(f"\n{name}")
     assert start, f"there is no {name} in {path}"
     opening, brace, entries = rest.partition("{\n")
+    path.unlink()  # a link to the repository's
     path.write_text(before + start + opening + brace + code + entries)
 
 
-def _run(words: list[str], folder: Path) -> str:
-    if words[0] == "petlsparse":
-        words = [sys.executable, "-c", "from petlsparse._cli import main; main()", *words[1:]]
-    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
-    return done.stdout
+def _do(steps: Sequence[Step], folder: Path) -> str:
+    if not steps:
+        return ""
+    process = FORKS.Process(target=_execute, args=(steps, folder, dict(os.environ)))
+    process.start()
+    process.join()
+    printed = (folder / PRINTED).read_text()
+    assert process.exitcode == 0, f"{steps}\n{printed}"
+    return printed
+
+
+def _execute(steps: Sequence[Step], folder: Path, environment: dict[str, str]) -> None:
+    """Do these in this process, which has no petlsparse yet, with the code in the folder."""
+    with (folder / PRINTED).open("w") as printed:
+        for stream in (1, 2):
+            os.dup2(printed.fileno(), stream)
+    os.environ.update(environment | {"COLUMNS": "200"})
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    from petlsparse._cli import main
+    from petlsparse.launch import plan
+    from petlsparse.launch.in_process import InProcessLauncher
+
+    # A worker would import anew what this process has.
+    plan.LocalLauncher = lambda slots: InProcessLauncher(slots[0].device, lambda *_: None)
+    for arguments, code in steps:
+        if code:
+            exec(code, {"__name__": "__main__"})
+            continue
+        sys.argv = ["petlsparse", *arguments]
+        try:
+            main()
+        except SystemExit as end:
+            if end.code:
+                raise

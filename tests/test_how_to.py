@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -38,3 +39,62 @@ def test_a_search_is_one_file_and_one_line(tmp_path: Path) -> None:
     assert {run["role"] for run in tried} == {"candidate"}
     best = max(tried, key=lambda run: run["val_accuracy_best"])
     assert (final["role"], final["seed"], final["optimizer_lr"]) == ("final", 2, best["optimizer_lr"])
+
+
+def runs_of(folder: Path) -> pd.DataFrame:
+    """The runs of the page's recipe, all done."""
+    runs = pd.read_parquet(folder / "results" / "mine" / "runs.parquet")
+    assert set(runs["status"]) == {"done"}
+    return runs
+
+
+def test_a_growth_rule_is_one_function_and_one_line(tmp_path: Path) -> None:
+    printed = follow(PAGES / "add-a-growth-rule.md", tmp_path)
+    assert re.search(r"dst magnitude/sampled d=0.1 growth_power=2 ", printed)
+    runs = runs_of(tmp_path)
+    sampled = runs[runs["method_growth"] == "sampled"]
+    assert list(sampled["method_growth_power"]) == [0.0, 2.0]
+    assert sampled["training_flops"].nunique() == 1
+    assert set(runs["training_flops"]) == set(sampled["training_flops"])  # "gradient" reads it as well
+    topology = pd.read_parquet(tmp_path / "results" / "mine" / "topology.parquet")
+    grown = topology[topology["step"] > 0].groupby("run_id")["grown"].sum()
+    assert (grown == grown.iloc[0]).all()
+    assert grown.iloc[0] > 0
+
+
+def test_a_placement_is_one_function_and_one_line(tmp_path: Path) -> None:
+    printed = follow(PAGES / "add-a-placement.md", tmp_path)
+    assert re.search(r"strided r=8 placement_stride=4 +1→2 5→6 9→10 ", printed)
+    runs = runs_of(tmp_path).set_index("method_placement_stride", drop=False)
+    edges = {4: [[1, 2], [5, 6], [9, 10]], 6: [[1, 2], [7, 8]]}
+    assert {stride: json.loads(runs.loc[stride, "edges"]) for stride in edges} == edges
+    per_adapter = 2 * 96 * 8 + 2 * 96 + 1  # down and up, the norm, the scale
+    head = 96 * 10 + 10
+    assert {stride: runs.loc[stride, "trainable_parameters"] for stride in edges} == {
+        stride: len(each) * per_adapter + head for stride, each in edges.items()
+    }
+
+
+def test_a_network_is_one_function_and_one_line(tmp_path: Path) -> None:
+    printed = follow(PAGES / "add-a-network.md", tmp_path)
+    assert "dst magnitude/gradient d=0.2" in printed
+    runs = runs_of(tmp_path)
+    weights = 8 * 9 + 16 * 8 * 9 + 10 * 16 * 4
+    biases, norms = 8 + 16 + 10, 2 * (8 + 16)
+    dense = runs[runs["method_kind"] == "dense"].set_index("network_norm")
+    assert dense["total_parameters"].to_dict() == {True: weights + biases + norms, False: weights + biases}
+    sparse = runs[runs["method_kind"] == "dst"].iloc[0]
+    assert sparse["active_parameters"] - biases - norms == pytest.approx(0.2 * weights, abs=2)
+    assert dense["inference_flops"].to_dict() == dict.fromkeys(
+        [True, False], 2 * (8 * 9 * 16 + 16 * 8 * 9 * 4 + 10 * 16 * 4)
+    )
+
+
+def test_a_data_set_is_one_function_and_one_line(tmp_path: Path) -> None:
+    printed = follow(PAGES / "add-a-data-set.md", tmp_path)
+    assert re.search(r"stripes +generated +200 +80 +200 +4 +1×12×12", printed)
+    assert "stripes: 200 training, 80 validation and 200 test images, 4 classes" in printed
+    runs = runs_of(tmp_path)
+    assert set(runs["data_name"]) == {"stripes"}
+    assert runs["data_fingerprint"].nunique() == runs["test_fingerprint"].nunique() == 1
+    assert (runs["classes"] == 4).all()

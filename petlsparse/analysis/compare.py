@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from petlsparse.analysis.arms import Arm, group
 from petlsparse.analysis.comparison import COSTS, ArmResult, Comparison, scores_of
-from petlsparse.analysis.labels import is_drawn
+from petlsparse.analysis.labels import edges_unsaid
 from petlsparse.analysis.notes import notes_on
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import Present, stale_runs
@@ -46,6 +46,6 @@ def _row(arm: Arm, present: Present, metric: str) -> ArmResult:
         costs={name: mean(done[name]) for name in COSTS},
         selected=any(value is not None for value in done["val_accuracy_best"]) or not done,
         content=arm.content,
-        drawn=next(filter(None, arm.runs["edges"]), None) if is_drawn(arm.runs) else None,
+        unsaid_edges=next(filter(None, arm.runs["edges"]), None) if edges_unsaid(arm.runs) else None,
         stale=tuple(stale) if looked_at else None,
     )

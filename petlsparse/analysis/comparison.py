@@ -48,8 +48,8 @@ class ArmResult:
     """Whether the weights were selected on validation; False means last weights."""
     content: dict[str, str]
     """Known fingerprints of what the runs rest on, by column name."""
-    drawn: str | None
-    """The edges that a random placement drew, as JSON."""
+    unsaid_edges: str | None
+    """The adapters' edges, as JSON, where the method's name does not tell them."""
     stale: tuple[str, ...] | None
     """Those that differ from what is there now; None where nobody looked."""
 

@@ -9,6 +9,7 @@ from petlsparse.analysis.runs import Runs
 
 Fields = Mapping[str, object]
 EDGES_SHOWN = 3
+_SAYS_EDGES = ("explicit", "all-parallel", "all-sequential", "first-k", "last-k")
 
 
 def method_label(fields: Fields, varying: Collection[str] = ()) -> str:
@@ -84,14 +85,14 @@ def _dst(fields: Fields) -> tuple[str, tuple[str, ...]]:
 
 def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
     placement = str(fields["placement"])
-    said = ["placement", "rank", *(f"placement_{name}" for name in ("edges", "count", "edge_kind"))]
+    said = ["placement", "rank", *(f"placement_{name}" for name in ("edges", "count"))]
+    label = edge_names(fields["placement_edges"]) if placement == "explicit" else placement
+    if known(fields.get("placement_count")) is not None:
+        label = f"{placement.removesuffix('-k')}-{setting(fields['placement_count'])}"
     if placement == "random":
+        said.append("placement_edge_kind")
         kind = fields.get("placement_edge_kind") or "any"
-        label = f"random-{setting(fields['placement_count'])}" + ("" if kind == "any" else f" {kind}")
-    else:
-        label = edge_names(fields["placement_edges"]) if placement == "explicit" else placement
-        if known(fields.get("placement_count")) is not None:
-            label = f"{placement.removesuffix('-k')}-{setting(fields['placement_count'])}"
+        label += "" if kind == "any" else f" {kind}"
     return f"{label} r={setting(fields['rank'])}", tuple(said)
 
 
@@ -103,9 +104,9 @@ def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:
     return f"lora {targets} r={setting(fields['rank'])}", ("targets", "rank")
 
 
-def is_drawn(runs: Runs) -> bool:
-    """Whether the edges of the runs of an arm are drawn rather than named by its placement."""
-    return bool(runs["method_placement"][0] == "random")
+def edges_unsaid(runs: Runs) -> bool:
+    """Whether the label of an arm does not tell its edges: they are drawn, or what a function comes to."""
+    return runs["method_placement"][0] not in (None, *_SAYS_EDGES)
 
 
 def edge_names(text: object, most: int = EDGES_SHOWN) -> str:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from petlsparse.analysis.arms import group
-from petlsparse.analysis.labels import is_drawn
+from petlsparse.analysis.labels import edges_unsaid
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import stale_runs
 from petlsparse.recipe.schema import Run, flat
@@ -38,8 +38,8 @@ class PlannedArm:
     """Parameters and FLOPs of one run."""
     edges: str | None
     """The adapters' edges, as JSON."""
-    drawn: bool
-    """Whether these were drawn rather than named."""
+    unsaid: bool
+    """Whether the method's name does not tell them."""
     seconds: float | None
     """Expected for one run; None: unknown."""
 
@@ -114,9 +114,9 @@ def plan_summary(
         states |= dict.fromkeys(stale, STALE)
         left = [run_id for run_id in ids if states[run_id] != "done"]
         expected = seconds(by_id[left[0]]) if left else None
-        edges, drawn = described.facts.get("edges"), is_drawn(arm.runs)
+        edges, unsaid = described.facts.get("edges"), edges_unsaid(arm.runs)
         arms.append(
-            PlannedArm(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, drawn, expected)
+            PlannedArm(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, unsaid, expected)
         )
     return arms
 

@@ -69,8 +69,10 @@ def columns_of(comparison: Comparison) -> list[Column]:
             column("n", lambda row: str(row.scores[test].n)),
             column(f"val. {name}", lambda row: shown(row.scores[val].mean), spare=4),
         ]
-    if any(row.drawn for row in rows):
-        columns.append(column("edges", lambda row: edge_names(row.drawn) if row.drawn else "", False, spare=1))
+    if any(row.unsaid_edges for row in rows):
+        columns.append(
+            column("edges", lambda row: edge_names(row.unsaid_edges) if row.unsaid_edges else "", False, spare=1)
+        )
     if any(row.stale for row in rows):
         columns.append(column("stale", _stale, numeric=False))
     if any(_lost(row) for row in rows):
@@ -90,8 +92,8 @@ def records_of(comparison: Comparison) -> list[dict[str, Any]]:
         for name, summary in row.scores.items():
             record |= {f"{name}_{part}": getattr(summary, part) for part in ("mean", "sd", "low", "high")}
         record |= {name: row.content.get(name) for name in comparison.contents}
-        if any(each.drawn for each in comparison.rows):
-            record["edges"] = row.drawn
+        if any(each.unsaid_edges for each in comparison.rows):
+            record["edges"] = row.unsaid_edges
         record["stale"] = None if row.stale is None else list(row.stale)
         record["n"] = row.scores[f"test_{comparison.metric}"].n
         record |= {status: row.statuses.get(status, 0) for status in STATUSES}

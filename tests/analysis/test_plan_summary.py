@@ -124,4 +124,4 @@ def test_drawn_edges_are_told_apart_from_named_ones(tmp_path: Path) -> None:
     facts = {"edges": "[[0, 1], [1, 2]]"}
     runs = load_recipe(tmp_path / "adapters.toml").runs
     arms = plan_summary(runs, Runs.of([]), lambda run: Description({}, {}, facts), lambda run: None)
-    assert [(arm.edges, arm.drawn) for arm in arms] == [(facts["edges"], True), (facts["edges"], False)]
+    assert [(arm.edges, arm.unsaid) for arm in arms] == [(facts["edges"], True), (facts["edges"], False)]
