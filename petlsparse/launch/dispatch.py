@@ -78,12 +78,12 @@ class Dispatch:
         except UserError:  # the store cannot be written: no run can go on
             raise
         except WorkerDied as error:
-            outcomes = self._on_worker_death(task, str(error), passing=error.passing)
+            outcomes = self._on_worker_death(task, str(error), transient=error.transient)
         except Exception:  # noqa: BLE001 - an error in the launcher must not end the other runs
-            outcomes = self._on_worker_death(task, traceback.format_exc(), passing=False)
+            outcomes = self._on_worker_death(task, traceback.format_exc(), transient=False)
         self._account(task, outcomes)
 
-    def _on_worker_death(self, task: _Task, reason: str, *, passing: bool) -> Outcomes:
+    def _on_worker_death(self, task: _Task, reason: str, *, transient: bool) -> Outcomes:
         """Outcomes in place of those that a worker did not hand over."""
         _forget_progress(task)
         outcomes = {}
@@ -96,7 +96,7 @@ class Dispatch:
             else:
                 with self.store.run_lock(job.run_id):
                     self.store.write_record(failure(job, reason))
-                outcomes[job.run_id] = Outcome("failed", reason, passing)
+                outcomes[job.run_id] = Outcome("failed", reason, transient)
         return outcomes
 
     def _account(self, task: _Task, outcomes: Outcomes) -> None:
@@ -110,7 +110,7 @@ class Dispatch:
             self.statuses[job.run_id] = outcome.status
             if outcome.status != "failed":
                 self.tell(Finished(job.run_id, outcome.status, outcome.metrics, outcome.seconds))
-            elif outcome.passing and self._retried[job.run_id] < self.retry and not self.interruption.requested:
+            elif outcome.transient and self._retried[job.run_id] < self.retry and not self.interruption.requested:
                 self._retried[job.run_id] += 1
                 self._pending.appendleft([replace(job, attempt=job.attempt + 1)])
                 self.tell(Retried(job.run_id, outcome.error or ""))

@@ -79,7 +79,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an execution ended. `passing`: the reason of a failure may not come back (memory, files).
+    """How an execution ended. `transient`: the reason of a failure may not come back (memory, files).
 
     "pending" is the status of a run that came to no result because of its company or of an interruption; no record
     tells of such an execution.
@@ -87,7 +87,7 @@ class Outcome:
 
     status: str
     error: str | None = None
-    passing: bool = False
+    transient: bool = False
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     seconds: float = 0.0
 

@@ -12,9 +12,9 @@ from petlsparse.launch.job import Job, Outcomes
 class WorkerDied(Exception):
     """A worker ended before its jobs did, or could not begin them; the message says why."""
 
-    def __init__(self, reason: str, *, passing: bool = True) -> None:
+    def __init__(self, reason: str, *, transient: bool = True) -> None:
         super().__init__(reason)
-        self.passing = passing
+        self.transient = transient
         """Whether trying again may help."""
 
 

@@ -49,12 +49,12 @@ def dump_answer(execute: Callable[[], Outcomes]) -> bytes:
 
 
 def load_answer(line: bytes) -> Outcomes:
-    """The outcomes of a line. Raises UserError, or WorkerDied for an error that will not pass."""
+    """The outcomes of a line. Raises UserError, or WorkerDied for an error that is not transient."""
     answer = ANSWER.validate_python(json.loads(line))
     if answer.problems:
         raise UserError(*answer.problems)
     if answer.outcomes is None:
-        raise WorkerDied(answer.error, passing=False)
+        raise WorkerDied(answer.error, transient=False)
     return answer.outcomes
 
 

@@ -80,7 +80,7 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda *_: None) -> Outco
             pending = Outcome(PENDING, reason)
             if len(jobs) == 1 and not outcomes:  # a result that is recorded stays
                 store.write_record(failure(first, reason, _about(first, started)))
-                outcomes[first.run_id] = Outcome("failed", reason[-ERROR_CHARACTERS:], passing=_may_pass(error))
+                outcomes[first.run_id] = Outcome("failed", reason[-ERROR_CHARACTERS:], transient=_is_transient(error))
     return {job.run_id: outcomes.get(job.run_id, pending) for job in jobs}
 
 
@@ -156,7 +156,7 @@ def _reason(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """Whether trying again may help: out of memory, files, a GPU in trouble. An error in the code stays."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"MemoryError", "OSError", "OutOfMemoryError", "AcceleratorError"})

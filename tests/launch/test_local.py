@@ -92,7 +92,7 @@ def test_a_death_is_known_by_its_end_and_told_as_the_system_tells_it(
 ) -> None:
     error = launcher.submit([job(trouble)]).exception(timeout=60)
     assert isinstance(error, WorkerDied)
-    assert (str(error), error.passing) == (reason, True)
+    assert (str(error), error.transient) == (reason, True)
 
 
 def test_what_a_worker_said_before_it_could_begin_is_told() -> None:

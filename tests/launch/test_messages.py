@@ -47,7 +47,7 @@ def test_settings_that_are_not_utf8_arrive() -> None:
 def test_outcomes_arrive_nan_included() -> None:
     sent = {
         "a": Outcome("diverged", metrics={"loss": math.nan, "steps": 3.0, "best": None, "high": math.inf}, seconds=0.1),
-        "b": Outcome("failed", f"no {NOT_UTF8}\nTraceback", passing=True),
+        "b": Outcome("failed", f"no {NOT_UTF8}\nTraceback", transient=True),
     }
     got = load_answer(dump_answer(lambda: sent))
     assert math.isnan(got["a"].metrics["loss"] or 0)
@@ -71,4 +71,4 @@ def test_an_error_of_the_program_arrives_with_its_traceback_and_will_not_pass() 
 
     with pytest.raises(WorkerDied, match="ZeroDivisionError: on purpose") as caught:
         load_answer(dump_answer(fail))
-    assert not caught.value.passing
+    assert not caught.value.transient
