@@ -24,7 +24,7 @@ def fitting(
     *,
     measured: Callable[[int], int],
     weights: Callable[[], int],
-    sharers: int,
+    workers_per_device: int,
 ) -> int:
     """How many of `count` runs fit into memory at once; no measurement is trusted below what is known to be held.
 
@@ -34,14 +34,14 @@ def fitting(
         measured: runs trained as one -> bytes at the highest point.
         weights: bytes of one run's trained parameters: it holds them, gradients, best weights, masks and one
             optimizer state.
-        sharers: processes that share the memory.
+        workers_per_device: processes that share the memory.
     """
     if count < 3:
         return count
     before = used_memory_bytes(device)
     one, two = (measured(members) - before for members in (1, 2))
     fixed_and_one, each = max(one, 0), max(two - one, 5 * weights())
-    room = SHARE_OF_MEMORY * free_memory_bytes(device) / sharers - fixed_and_one
+    room = SHARE_OF_MEMORY * free_memory_bytes(device) / workers_per_device - fixed_and_one
     return max(1, min(count, 1 + int(room / each)))
 
 

@@ -13,7 +13,7 @@ from petlsparse.launch.worker import Listener, run_jobs
 class InProcessLauncher:
     """For debugging. `listener` is told which runs are in training and how far, as nobody can look meanwhile."""
 
-    capacity = sharers = 1
+    capacity = workers_per_device = 1
 
     def __init__(self, device: str, listener: Listener) -> None:
         self.device, self.listener = device, listener

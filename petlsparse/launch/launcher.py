@@ -29,7 +29,7 @@ class Launcher(Protocol):
         """How many submissions are executed at a time; no more than these are handed over before one has ended."""
 
     @property
-    def sharers(self) -> int:
+    def workers_per_device(self) -> int:
         """How many of these share the memory of a device."""
 
     def submit(self, jobs: Sequence[Job]) -> Future[Outcomes]:

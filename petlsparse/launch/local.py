@@ -33,7 +33,7 @@ class LocalLauncher:
 
     def __init__(self, slots: Sequence[DeviceSlot]) -> None:
         self.capacity = len(slots)
-        self.sharers = max(Counter(slot.environment.get("CUDA_VISIBLE_DEVICES") for slot in slots).values())
+        self.workers_per_device = max(Counter(slot.environment.get("CUDA_VISIBLE_DEVICES") for slot in slots).values())
         self._workers = [LocalWorker(slot) for slot in slots]
         self._idle: LifoQueue[LocalWorker] = LifoQueue()
         for worker in reversed(self._workers):

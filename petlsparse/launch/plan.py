@@ -94,7 +94,7 @@ def execute_plan(
                 cache_memory=cache_size,
                 cache_folder=cache_folder,
                 cohort=launch.cohort or "auto",
-                sharers=launcher.sharers,
+                workers_per_device=launcher.workers_per_device,
             ),
             retry=RETRY if launch.retry is None else launch.retry,
             interruption=Interruption(store.stop_file),

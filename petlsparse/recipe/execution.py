@@ -25,7 +25,7 @@ class Execution:
     """Bytes that cached values of frozen networks may take, all runs of the command together; 0 caches nothing."""
     cache_folder: Path | None = None
     """Where they are kept for all workers of the command; None caches nothing."""
-    sharers: int = 1
+    workers_per_device: int = 1
     """Workers that share the memory of a device, this one included."""
     cohort: CohortSize = "off"
     """How many runs may be trained as one; auto: where that is faster, as many as fit into memory."""

@@ -162,7 +162,7 @@ def cohort_size(study: Study, runs: Sequence[Run], device: torch.device, executi
         (assembly,) = study.assemble(runs[:1], device, execution, [{}])
         return sum(parameter.nbytes for parameter in assembly.method.parameters())
 
-    return fitting(len(runs), device, measured=measured, weights=held, sharers=execution.sharers)
+    return fitting(len(runs), device, measured=measured, weights=held, workers_per_device=execution.workers_per_device)
 
 
 def concluded(one: Prepared, result: RunResult, *, keep: str) -> RunResult:

@@ -46,14 +46,14 @@ def test_on_cuda_workers_are_dealt_out_device_by_device(two_gpus: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sharers"),
+    ("arguments", "workers_per_device"),
     [(("cpu", 3), 3), (("cuda",), 1), (("cuda", None, 3), 3), (("cuda", 3, 2), 2), (("cuda:1", 1, 2), 1)],
 )
 def test_the_memory_of_a_device_is_shared_by_its_workers(
-    two_gpus: pytest.MonkeyPatch, arguments: tuple[Any, ...], sharers: int
+    two_gpus: pytest.MonkeyPatch, arguments: tuple[Any, ...], workers_per_device: int
 ) -> None:
     launcher = LocalLauncher(device_slots(*arguments))
-    assert launcher.sharers == sharers
+    assert launcher.workers_per_device == workers_per_device
     launcher.close()
 
 

@@ -212,7 +212,7 @@ def test_size_comes_from_what_cohorts_of_one_and_two_take(
     monkeypatch.setattr(execution, "peak_bytes", lambda members, **_: 5_000_000 + takes[len(members) - 1])
     assert cohort_size(dst_sweep.STUDY, RUNS, CPU, AUTO) == expected
     monkeypatch.setattr(size, "free_memory_bytes", lambda device: 3 * free)
-    assert cohort_size(dst_sweep.STUDY, RUNS, CPU, replace(AUTO, sharers=3)) == expected
+    assert cohort_size(dst_sweep.STUDY, RUNS, CPU, replace(AUTO, workers_per_device=3)) == expected
 
 
 def test_size_is_measured_by_real_steps_and_never_below_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
