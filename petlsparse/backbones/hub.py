@@ -14,7 +14,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 from petlsparse.errors import Problem, UserError
 
 WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 
 
 def cached_weights(pretrained_cfg: Mapping[str, Any]) -> Path | None:
@@ -41,7 +41,7 @@ def ensure_reachable(name: str, repo: str) -> None:
     if constants.HF_HUB_OFFLINE:
         raise UserError(not_available(name, repo, "HF_HUB_OFFLINE is set"))
     try:
-        with urlopen(Request(f"{constants.ENDPOINT}/{repo}", method="HEAD"), timeout=PATIENCE_SECONDS):
+        with urlopen(Request(f"{constants.ENDPOINT}/{repo}", method="HEAD"), timeout=TIMEOUT_SECONDS):
             return
     except HTTPError:
         return

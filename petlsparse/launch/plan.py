@@ -37,7 +37,7 @@ def execute_plan(
     device: str = "auto",
     launcher: Launcher | None = None,
     limit: int | None = None,
-    patience: float | None = None,
+    lock_timeout: float | None = None,
     cohort_key: Callable[[Run, str, Execution], Hashable | None] = cohort_key,
     estimate: Callable[[Run], float] | None = None,
     accepted: Collection[str] | None = None,
@@ -61,7 +61,7 @@ def execute_plan(
         device: "auto", "cpu", "cuda" or "cuda:N".
         launcher: what executes the runs, and is closed at the end; see `launcher_for` for what does unless given.
         limit: execute at most this many runs, the first that are asked for.
-        patience: seconds to wait for a store that another command holds; None waits for ever.
+        lock_timeout: seconds to wait for a store that another command holds; None waits for ever.
         cohort_key: runs of equal key, given the device, may be trained as one; those of key None are trained alone.
         estimate: expected cost of a run, in any unit; the costliest start first. Without it the recipe's order stays.
         accepted: ids of runs whose results stand as they are; all unless given. Others may have come to a result since
@@ -81,7 +81,7 @@ def execute_plan(
     launch, device = recipe.launch, resolve_device(device)
     launcher = launcher or launcher_for(device, launch, on_event)
     with (
-        store.lock(wait=patience, on_wait=lambda holder: on_event(Waiting(holder))),
+        store.lock(wait=lock_timeout, on_wait=lambda holder: on_event(Waiting(holder))),
         shared_cache(store.path, launch.cache_memory) as (cache_folder, cache_size),
     ):
         session = Session(

@@ -102,7 +102,7 @@ def test_a_damaged_record_costs_its_own_run_only(tmp_path: Path) -> None:
 def test_a_held_store_is_reported_and_left_alone(tmp_path: Path) -> None:
     told: list[object] = []
     with Store.create(tmp_path / "store").lock(), pytest.raises(UserError, match="in use by process"):
-        Executed([fake_run(1)], tmp_path / "store", workers=0, patience=0, on_event=told.append)
+        Executed([fake_run(1)], tmp_path / "store", workers=0, lock_timeout=0, on_event=told.append)
     assert [type(event) for event in told] == [Waiting]
     assert not (tmp_path / "store" / "plan.json").exists()
 
