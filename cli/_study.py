@@ -156,7 +156,7 @@ def train(
         return stale is StaleResults.redo and bool(stale_runs(run, present))
 
     if fresh:
-        set_aside(folder)
+        start_fresh(folder)
     store = Store.create(folder)
     kept_otherwise(recipe, store, finished)
     with shown(progress, labels) as listener:
@@ -234,7 +234,7 @@ def exit_code(summary: "Summary") -> int:
     return int(summary.counts["failed"] > 0)
 
 
-def set_aside(folder: Path) -> None:
+def start_fresh(folder: Path) -> None:
     """Rename a store, so that the command starts anew and nothing is lost.
 
     Of a link the folder it leads to is renamed, and the link leads to an empty one.

@@ -88,7 +88,7 @@ class Dispatch:
         _forget_progress(task)
         outcomes = {}
         for job in task.jobs:
-            record = self.store.record(job.run_id, self.store.set_aside)
+            record = self.store.record(job.run_id, self.store.rename_corrupt)
             if record is not None and record.final:  # it had just finished
                 outcomes[job.run_id] = Outcome(record.status, metrics=record.metrics)
             elif len(task.jobs) > 1 or self.interruption.requested:

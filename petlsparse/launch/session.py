@@ -53,13 +53,13 @@ class Session:
         self.on_batch(batch)
         run_ids = tuple(run.run_id for run in batch.runs)
         if self.accepted is not None:
-            set_results_aside(self.store, [run_id for run_id in run_ids if run_id not in self.accepted], self.redo)
+            archive_results(self.store, [run_id for run_id in run_ids if run_id not in self.accepted], self.redo)
         roles = dict.fromkeys(run_ids, batch.role) if batch.role else {}
         self.store.write_plan(
             Plan(self.recipe.name, run_ids, self.recipe.text, self.recipe.resolved, roles, batch.then)
         )
         self.then = batch.then
-        recorded = standings(self.store, self.store.set_aside)
+        recorded = standings(self.store, self.store.rename_corrupt)
         self.statuses |= {each: recorded[each].status if each in recorded else PENDING for each in run_ids}
         finished = [run_id for run_id in run_ids if self.statuses[run_id] in FINAL]
         todo = [run for run in batch.runs if self.statuses[run.run_id] not in FINAL][: self.limit]
@@ -126,9 +126,9 @@ def ending(session: Session) -> Iterator[None]:
             compact(session.store)
 
 
-def set_results_aside(store: Store, run_ids: Iterable[str], chosen: Callable[[Record], bool]) -> None:
+def archive_results(store: Store, run_ids: Iterable[str], chosen: Callable[[Record], bool]) -> None:
     """Set aside those results of these runs that are chosen, so that their runs are to do again."""
     for run_id in run_ids:
-        record = store.record(run_id, store.set_aside)
+        record = store.record(run_id, store.rename_corrupt)
         if record is not None and record.final and chosen(record):
-            store.set_result_aside(run_id)
+            store.archive_result(run_id)

@@ -19,7 +19,7 @@ from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import arithmetic_of
 from petlsparse.studies.members import Prepared, build_members, checkpoint_in
-from petlsparse.tracking.atomic import rename_aside, write_bytes
+from petlsparse.tracking.atomic import rename_with_suffix, write_bytes
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, runtime_choices_of, save_tensors
 from petlsparse.training.loop import Loop
@@ -132,7 +132,7 @@ def _resumed(build: Callable[[], list[Prepared]]) -> list[Prepared]:
             one.member.resume()
         except BrokenCheckpoint as error:
             assert one.member.checkpoint is not None
-            aside, again = rename_aside(one.member.checkpoint, "set-aside"), True
+            aside, again = rename_with_suffix(one.member.checkpoint, "set-aside"), True
             one.warnings.append(f"started again, its checkpoint cannot be continued: {error}; it is now {aside.name}")
     if not again:
         return prepared

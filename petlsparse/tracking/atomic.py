@@ -46,12 +46,12 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes(path, text.encode(errors="backslashreplace"), durable=durable)
 
 
-def rename_aside(path: Path, mark: str) -> Path:
-    """Rename a file to `<name>.<mark>`, or `<name>.<mark>-2` and on where that is taken; returns its new path."""
-    aside, number = path.with_name(f"{path.name}.{mark}"), 1
+def rename_with_suffix(path: Path, suffix: str) -> Path:
+    """Rename a file to `<name>.<suffix>`, or `<name>.<suffix>-2` and on where that is taken; returns its new path."""
+    aside, number = path.with_name(f"{path.name}.{suffix}"), 1
     while aside.exists():
         number += 1
-        aside = path.with_name(f"{path.name}.{mark}-{number}")
+        aside = path.with_name(f"{path.name}.{suffix}-{number}")
     return path.replace(aside)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from petlsparse.errors import Problem, UserError, unknown_name
 from petlsparse.recipe.schema import columns_of
-from petlsparse.tracking.atomic import rename_aside
+from petlsparse.tracking.atomic import rename_with_suffix
 from petlsparse.tracking.columns import DOCUMENTED, SETTINGS, recorded_dtype
 from petlsparse.tracking.parts import (
     columns_to_arrow,
@@ -23,7 +23,7 @@ from petlsparse.tracking.parts import (
     write_parquet,
 )
 from petlsparse.tracking.record import FINAL, SCHEMA_VERSION, Record, refuse_other
-from petlsparse.tracking.store import Damaged, Stamp, Store
+from petlsparse.tracking.store import OnCorrupt, Stamp, Store
 from petlsparse.tracking.tables import (
     COST,
     HISTORY,
@@ -61,11 +61,11 @@ def compact(store: Store) -> None:
         return
     _keep_tables_without_records(store, stamps)
 
-    def damaged(run_id: str, reason: str) -> None:
-        store.set_aside(run_id, reason)
+    def on_corrupt(run_id: str, reason: str) -> None:
+        store.rename_corrupt(run_id, reason)
         del stamps[run_id]
 
-    tables = build(store, list(stamps), damaged=damaged)
+    tables = build(store, list(stamps), on_corrupt=on_corrupt)
     store.tidy(_finished(tables[RUNS.name]))
     try:
         for name, table in tables.items():
@@ -86,7 +86,7 @@ def _keep_tables_without_records(store: Store, run_ids: Collection[str]) -> None
         return
     for name in TABLES:
         if store.table(name).exists():
-            rename_aside(store.table(name), "without-records")
+            rename_with_suffix(store.table(name), "without-records")
 
 
 def read_table(store: Store | Path | str, name: str) -> pd.DataFrame:
@@ -142,8 +142,8 @@ class Standing(NamedTuple):
     finished: str | None
 
 
-def standings(store: Store, damaged: Damaged | None = None) -> dict[str, Standing]:
-    """How every run with a record stands, by run id, in the order of `Store.run_ids`; `damaged` as in `Store.record`.
+def standings(store: Store, on_corrupt: OnCorrupt | None = None) -> dict[str, Standing]:
+    """How every run with a record stands, by run id, in the order of `Store.run_ids`; `on_corrupt` as in `Store.record`.
 
     A table that is up to date spares reading the records one by one.
     """
@@ -154,7 +154,7 @@ def standings(store: Store, damaged: Damaged | None = None) -> dict[str, Standin
         return {run_id: Standing(*standing) for run_id, *standing in zip(*columns, strict=True)}
     return {
         record.run_id: Standing(record.status, record.attempts, record.provenance.get("finished"))
-        for record in store.records(damaged)
+        for record in store.records(on_corrupt)
     }
 
 
@@ -184,17 +184,17 @@ def _written(store: Store, name: str, stamps: Mapping[str, Stamp], wanted: Calla
 
 
 def build(
-    store: Store, run_ids: Sequence[str], names: Collection[str] = tuple(TABLES), damaged: Damaged | None = None
+    store: Store, run_ids: Sequence[str], names: Collection[str] = tuple(TABLES), on_corrupt: OnCorrupt | None = None
 ) -> dict[str, pa.Table]:
     """Tables in memory, runs in the given order, the rows of a run in the order of recording.
 
-    `damaged` is told of records that are left out, as in `Store.record`.
+    `on_corrupt` is told of records that are left out, as in `Store.record`.
     """
     pieces: dict[str, list[pa.Table]] = {name: [] for name in names}
     for start in range(0, len(run_ids), RECORDS_AT_A_TIME):
         records: list[Record] = []
         for run_id in run_ids[start : start + RECORDS_AT_A_TIME]:
-            if (read := _read(store, run_id, pieces, damaged or store.pass_over)) is not None:
+            if (read := _read(store, run_id, pieces, on_corrupt or store.warn_corrupt)) is not None:
                 records.append(read[0])
                 for name, part in read[1].items():
                     pieces[name].append(part)
@@ -208,17 +208,17 @@ def build(
 
 
 def _read(
-    store: Store, run_id: str, names: Collection[str], damaged: Damaged
+    store: Store, run_id: str, names: Collection[str], on_corrupt: OnCorrupt
 ) -> tuple[Record, dict[str, pa.Table]] | None:
     """The record with its rows of those tables; None when there is none, or when it is damaged."""
     stamp = None
-    while (record := store.record(run_id, damaged)) is not None:
+    while (record := store.record(run_id, on_corrupt)) is not None:
         parts = {name: store.rows(record, name) for name in record.rows if name in names}
         if all(part is not None for part in parts.values()):
             return record, parts
         stamp, before = store.stamp(run_id), stamp
         if stamp == before:  # otherwise a worker may have written both in between
-            damaged(run_id, "its rows are damaged")
+            on_corrupt(run_id, "its rows are damaged")
             break
     return None
 

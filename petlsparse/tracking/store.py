@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.identity import RUN_ID
-from petlsparse.tracking.atomic import TEMPORARY, rename_aside, write_json
+from petlsparse.tracking.atomic import TEMPORARY, rename_with_suffix, write_json
 from petlsparse.tracking.document import check
 from petlsparse.tracking.lock import Holder, acquire, hold
 from petlsparse.tracking.plan import Plan, Plans
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Stamp = tuple[int, int]
 """Size in bytes and time of the last change, in ns, of a record: what it is recognised by without being read."""
 
-Damaged = Callable[[str, str], None]
+OnCorrupt = Callable[[str, str], None]
 """Told of a record that cannot be used: its run id, and the reason."""
 
 
@@ -125,7 +125,7 @@ class Store:
             except FileNotFoundError:
                 plans = Plans()
             except ValueError as error:
-                _rename_damaged(path, str(error))
+                _rename_corrupt(path, str(error))
                 plans = Plans()
             if (grown := plans.then(plan)) != plans:
                 write_json(path, grown.to_json())
@@ -144,34 +144,34 @@ class Store:
 
     # -- records -----------------------------------------------------------------------------------------------------
 
-    def record(self, run_id: str, damaged: Damaged | None = None) -> Record | None:
+    def record(self, run_id: str, on_corrupt: OnCorrupt | None = None) -> Record | None:
         """The run's record, or None when there is none.
 
-        A record that is not whole, is that of another run, or whose rows are missing counts as none, and `damaged` is
-        told: by default that is `pass_over`; the holder of the lock may `set_aside`. Raises UserError for a record of
-        a newer schema, and for one that cannot be read: that it is damaged is not known then.
+        A record that is not whole, is that of another run, or whose rows are missing counts as none, and `on_corrupt`
+        is told: by default that is `warn_corrupt`; the holder of the lock may `rename_corrupt`. Raises UserError for a
+        record of a newer schema, and for one that cannot be read: that it is damaged is not known then.
         """
-        path, damaged = self.run_dir(run_id) / "record.json", damaged or self.pass_over
+        path, on_corrupt = self.run_dir(run_id) / "record.json", on_corrupt or self.warn_corrupt
         with self._reading(path):
             try:
                 record = Record.from_json(path.read_bytes(), where=str(path))
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except CorruptRecord as error:
-                damaged(run_id, str(error))
+                on_corrupt(run_id, str(error))
                 return None
         if record.run_id != run_id:
-            damaged(run_id, f"is the record of run {record.run_id}")
+            on_corrupt(run_id, f"is the record of run {record.run_id}")
             return None
         if missing := [name for name in record.rows if not self.part(run_id, name).exists()]:
-            damaged(run_id, f"{missing[0]}.parquet is missing")
+            on_corrupt(run_id, f"{missing[0]}.parquet is missing")
             return None
         return record
 
-    def records(self, damaged: Damaged | None = None) -> Iterator[Record]:
-        """All records: those of the plans in their order, then the others by run id; `damaged` as in `record`."""
+    def records(self, on_corrupt: OnCorrupt | None = None) -> Iterator[Record]:
+        """All records: those of the plans in their order, then the others by run id; `on_corrupt` as in `record`."""
         for run_id in self.run_ids():
-            if (record := self.record(run_id, damaged)) is not None:
+            if (record := self.record(run_id, on_corrupt)) is not None:
                 yield record
 
     def run_ids(self) -> list[str]:
@@ -235,16 +235,16 @@ class Store:
                     write_part(self.part(record.run_id, name), PARTS[name], record.run_id, content)
             write_json(self.run_dir(record.run_id) / "record.json", document)
 
-    def pass_over(self, run_id: str, reason: str) -> None:
+    def warn_corrupt(self, run_id: str, reason: str) -> None:
         """Warn of a damaged record; it stays as it is."""
         warnings.warn(f"{self.run_dir(run_id) / 'record.json'}: {reason}; passed over", stacklevel=3)
 
-    def set_aside(self, run_id: str, reason: str) -> None:
+    def rename_corrupt(self, run_id: str, reason: str) -> None:
         """Rename a damaged record, so that nothing of it is lost and its run is to do. For the holder of the lock."""
         with self._writing():
-            _rename_damaged(self.run_dir(run_id) / "record.json", f"{reason}; the run is to do again")
+            _rename_corrupt(self.run_dir(run_id) / "record.json", f"{reason}; the run is to do again")
 
-    def set_result_aside(self, run_id: str) -> Path:
+    def archive_result(self, run_id: str) -> Path:
         """Move all that is in a run's folder into a folder `stale-N` there, so that the run is to do again.
 
         Returns the new folder. The record goes last: whenever this is interrupted, nothing is lost, and a record
@@ -295,6 +295,6 @@ def _remove(folder: str, names: Collection[str]) -> None:
                 Path(entry.path).unlink(missing_ok=True)
 
 
-def _rename_damaged(path: Path, reason: str) -> None:
-    aside = rename_aside(path, "corrupt")
+def _rename_corrupt(path: Path, reason: str) -> None:
+    aside = rename_with_suffix(path, "corrupt")
     warnings.warn(f"{path}: {reason}; set aside as {aside.name}", stacklevel=3)

@@ -28,7 +28,7 @@ def test_a_damaged_record_is_set_aside_and_its_run_is_to_do(store: Store, conten
     path = store.run_dir(A) / "record.json"
     path.write_text(content)
     with pytest.warns(UserWarning, match="the run is to do again; set aside as record.json.corrupt"):
-        assert store.record(A, store.set_aside) is None
+        assert store.record(A, store.rename_corrupt) is None
     assert (store.run_dir(A) / "record.json.corrupt").read_text() == content
     assert [r.run_id for r in store.records()] == [B]
 
@@ -37,7 +37,7 @@ def test_what_was_set_aside_earlier_stays(store: Store) -> None:
     for content in ("one", "two"):
         (store.run_dir(A) / "record.json").write_text(content)
         with pytest.warns(UserWarning, match="set aside"):
-            store.record(A, store.set_aside)
+            store.record(A, store.rename_corrupt)
     assert (store.run_dir(A) / "record.json.corrupt").read_text() == "one"
     assert (store.run_dir(A) / "record.json.corrupt-2").read_text() == "two"
 
@@ -55,12 +55,12 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_result_that_is_set_aside_is_whole_and_its_run_is_to_do(store: Store) -> None:
     before = content(store.run_dir(B))
     assert {"record.json", "topology.parquet"} <= before.keys()
-    assert store.set_result_aside(B) == store.run_dir(B) / "stale-1"
+    assert store.archive_result(B) == store.run_dir(B) / "stale-1"
     assert content(store.run_dir(B) / "stale-1") == before
     assert store.run_ids() == [A]
     store.write_record(record(B, metrics={"test_accuracy": 1.0}))
     again = content(store.run_dir(B))
-    assert content(store.set_result_aside(B)) == again
+    assert content(store.archive_result(B)) == again
     assert content(store.run_dir(B) / "stale-1") == before
     assert store.record(B) is None
 
@@ -78,7 +78,7 @@ def test_a_result_half_set_aside_is_no_result_and_nothing_of_it_is_lost(
 
     monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(KeyboardInterrupt):
-        store.set_result_aside(B)
+        store.archive_result(B)
     assert content(store.run_dir(B)) | content(store.run_dir(B) / "stale-1") == before
     with pytest.warns(UserWarning, match="topology.parquet is missing"):
         assert store.record(B) is None
