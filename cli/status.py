@@ -48,10 +48,10 @@ def status(
         _console.out.print(f"no results in {folder}", soft_wrap=True)
 
 
-def _document(standing: "FolderStatus") -> dict[str, Any]:
+def _document(found: "FolderStatus") -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(standing) | {"left": standing.left}
+    return asdict(found) | {"left": found.left}
 
 
 def _print(found: "Sequence[FolderStatus]") -> None:
@@ -82,7 +82,7 @@ def _far(work: "AtWork") -> str:
     return f"step {at.step} of {at.total_steps}, epoch {at.epoch}" if at.total_steps else "starting"
 
 
-def _now(standing: "FolderStatus") -> str:
-    if standing.holder is not None:
+def _now(found: "FolderStatus") -> str:
+    if found.holder is not None:
         return "running"
-    return "stopped" if standing.left or standing.then else "complete"
+    return "stopped" if found.left or found.then else "complete"

@@ -9,7 +9,7 @@ from pathlib import Path
 from petlsparse.analysis.arms import run_labels
 from petlsparse.errors import UserError
 from petlsparse.recipe.loading import runs_of
-from petlsparse.tracking.compaction import Standing, standings
+from petlsparse.tracking.compaction import RunStatus, run_statuses
 from petlsparse.tracking.lock import Holder, holder_of
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.progress import Progress, read_heartbeat
@@ -76,7 +76,7 @@ def folder_status(folder: Path, now: datetime) -> FolderStatus:
     """How one results folder stands. Raises UserError for one that cannot be read or is too new."""
     store = Store.open(folder)
     plans = store.read_plans()
-    recorded = standings(store)
+    recorded = run_statuses(store)
     statuses = dict.fromkeys([*plans.run_ids, *recorded], TO_DO)
     statuses |= {run_id: run.status for run_id, run in recorded.items()}
     latest = plans.commands[-1] if plans.commands else Plan("")
@@ -89,7 +89,7 @@ def folder_status(folder: Path, now: datetime) -> FolderStatus:
     return FolderStatus(folder, dict(Counter(statuses.values())), holder, at_work, latest.then, left)
 
 
-def _at_work(store: Store, plan: Plan, recorded: Mapping[str, Standing], holder: Holder) -> Iterator[AtWork]:
+def _at_work(store: Store, plan: Plan, recorded: Mapping[str, RunStatus], holder: Holder) -> Iterator[AtWork]:
     """The unfinished runs of the plan that workers report of, each in the file of the first it was handed over with."""
     files = (store.run_dir(run_id) / "progress.json" for run_id in plan.run_ids)
     heartbeats = [heartbeat for file in files if (heartbeat := read_heartbeat(file))]
@@ -111,7 +111,7 @@ def _labels(plan: Plan) -> dict[str, str]:
 
 
 def _seconds_left(
-    plan: Plan, recorded: Mapping[str, Standing], at_work: tuple[AtWork, ...], holder: Holder, now: datetime
+    plan: Plan, recorded: Mapping[str, RunStatus], at_work: tuple[AtWork, ...], holder: Holder, now: datetime
 ) -> float | None:
     since = _time(holder.since, now)
     ended = [recorded[run_id] for run_id in plan.run_ids if run_id in recorded]

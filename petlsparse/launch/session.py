@@ -17,7 +17,7 @@ from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.schema import Run
 from petlsparse.searches.search import Batch, Result, results_of
 from petlsparse.tracking import provenance
-from petlsparse.tracking.compaction import Standing, compact, standings
+from petlsparse.tracking.compaction import RunStatus, compact, run_statuses
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.record import FINAL, Record
 from petlsparse.tracking.store import Store
@@ -59,7 +59,7 @@ class Session:
             Plan(self.recipe.name, run_ids, self.recipe.text, self.recipe.resolved, roles, batch.then)
         )
         self.then = batch.then
-        recorded = standings(self.store, self.store.rename_corrupt)
+        recorded = run_statuses(self.store, self.store.rename_corrupt)
         self.statuses |= {each: recorded[each].status if each in recorded else PENDING for each in run_ids}
         finished = [run_id for run_id in run_ids if self.statuses[run_id] in FINAL]
         todo = [run for run in batch.runs if self.statuses[run.run_id] not in FINAL][: self.limit]
@@ -92,7 +92,7 @@ class Session:
         untouched = self.statuses[run.run_id] == PENDING and not checkpoint.exists()
         return self.cohort_key(run, self.device, self.execution) if untouched else None
 
-    def _jobs(self, runs: Iterable[Run], recorded: Mapping[str, Standing]) -> Iterator[Job]:
+    def _jobs(self, runs: Iterable[Run], recorded: Mapping[str, RunStatus]) -> Iterator[Job]:
         common = provenance.of_command()
         for run in runs:
             yield Job(

@@ -134,26 +134,26 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
     return [None if at is None else texts[at] for at in words.indices.to_pylist()]
 
 
-class Standing(NamedTuple):
-    """How a run stands: its status, how many executions came to an end, and when the last one did, in ISO 8601."""
+class RunStatus(NamedTuple):
+    """A run's status, how many executions came to an end, and when the last one did, in ISO 8601."""
 
     status: str
     attempts: int
     finished: str | None
 
 
-def standings(store: Store, on_corrupt: OnCorrupt | None = None) -> dict[str, Standing]:
-    """How every run with a record stands, by run id, in the order of `Store.run_ids`; `on_corrupt` as in `Store.record`.
+def run_statuses(store: Store, on_corrupt: OnCorrupt | None = None) -> dict[str, RunStatus]:
+    """The status of every run with a record, by run id, in the order of `Store.run_ids`.
 
-    A table that is up to date spares reading the records one by one.
+    A table that is up to date spares reading the records one by one; `on_corrupt` as in `Store.record`.
     """
     stamps = store.stamps()
-    table = _written(store, RUNS.name, stamps, {"run_id", *Standing._fields}.__contains__)
+    table = _written(store, RUNS.name, stamps, {"run_id", *RunStatus._fields}.__contains__)
     if table is not None and stamps:
-        columns = (table[name].to_pylist() for name in ("run_id", *Standing._fields))
-        return {run_id: Standing(*standing) for run_id, *standing in zip(*columns, strict=True)}
+        columns = (table[name].to_pylist() for name in ("run_id", *RunStatus._fields))
+        return {run_id: RunStatus(*status) for run_id, *status in zip(*columns, strict=True)}
     return {
-        record.run_id: Standing(record.status, record.attempts, record.provenance.get("finished"))
+        record.run_id: RunStatus(record.status, record.attempts, record.provenance.get("finished"))
         for record in store.records(on_corrupt)
     }
 

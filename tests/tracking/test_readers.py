@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from petlsparse.errors import UserError
-from petlsparse.tracking.compaction import compact, read_table, standings
+from petlsparse.tracking.compaction import compact, read_table, run_statuses
 from petlsparse.tracking.store import Store
 from petlsparse.tracking.tables import TABLES
 from tests.tracking.made import A, B, C, record, topology
@@ -35,7 +35,9 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "use", [lambda store: read_table(store, "topology"), compact, standings], ids=["reader", "compact", "standings"]
+    "use",
+    [lambda store: read_table(store, "topology"), compact, run_statuses],
+    ids=["reader", "compact", "run_statuses"],
 )
 def test_a_record_that_cannot_be_read_once_is_not_damaged(
     store: Store, use: Callable[[Store], Any], monkeypatch: pytest.MonkeyPatch
@@ -45,7 +47,7 @@ def test_a_record_that_cannot_be_read_once_is_not_damaged(
     with pytest.raises(UserError, match=r"record\.json: cannot be read: Input/output error"):
         use(store)
     assert content(store.path) == before
-    assert set(standings(store)) == {A, B}
+    assert set(run_statuses(store)) == {A, B}
 
 
 @pytest.mark.parametrize("use", [lambda store: read_table(store, "topology"), compact], ids=["reader", "compact"])
@@ -113,7 +115,7 @@ def test_a_record_changed_in_place_is_noticed(store: Store) -> None:
     compact(store)
     path = store.run_dir(A) / "record.json"
     path.write_text(path.read_text().replace('"done"', '"failed"'))
-    assert standings(store)[A].status == "failed"
+    assert run_statuses(store)[A].status == "failed"
     assert list(read_table(store, "runs")["status"]) == ["done", "failed"]
 
 
@@ -121,7 +123,7 @@ def test_how_runs_stand_is_read_from_a_table_that_is_up_to_date(store: Store, mo
     ended = "2026-01-01T12:00:00.000+00:00"
     store.write_record(record(C, status="failed", attempts=3, provenance={"finished": ended}))
     expected = {B: ("done", 1, None), A: ("done", 1, None), C: ("failed", 3, ended)}
-    assert standings(store) == expected
+    assert run_statuses(store) == expected
     compact(store)
     monkeypatch.setattr(Store, "record", lambda *_: pytest.fail("a record was read"))
-    assert standings(store) == expected
+    assert run_statuses(store) == expected
