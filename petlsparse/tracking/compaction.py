@@ -45,7 +45,7 @@ RECORDS_AT_A_TIME = 1000
 """Records that are in memory at a time while tables are made of them."""
 
 MADE_FROM = b"records"
-"""Key of a table's file metadata: the fingerprint of the records it was made from."""
+"""Key of a table's file metadata: the digest of the records it was made from."""
 
 
 def compact(store: Store) -> None:
@@ -56,7 +56,7 @@ def compact(store: Store) -> None:
     """
     stamps = store.stamps()
     roles = store.read_plans().roles
-    made_from = fingerprint(stamps, roles)
+    made_from = records_digest(stamps, roles)
     if all(read_metadata(store.table(name)).get(MADE_FROM) == made_from for name in TABLES):
         return
     _keep_tables_without_records(store, stamps)
@@ -65,11 +65,11 @@ def compact(store: Store) -> None:
         store.rename_corrupt(run_id, reason)
         del stamps[run_id]
 
-    tables = build(store, list(stamps), on_corrupt=on_corrupt)
+    tables = build_tables(store, list(stamps), on_corrupt=on_corrupt)
     store.tidy(_finished(tables[RUNS.name]))
     try:
         for name, table in tables.items():
-            write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: fingerprint(stamps, roles)})
+            write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: records_digest(stamps, roles)})
     except OSError as error:
         raise UserError(Problem(f"cannot write the tables: {error.strerror}", where=str(store.path))) from error
 
@@ -110,7 +110,7 @@ def _table(store: Store | Path | str, name: str, wanted: Callable[[str], bool] =
             problem = "damaged" if store.table(name).exists() else "missing"
             message = f"{problem}, and there are no records to make it from"
             raise UserError(Problem(message, where=str(store.table(name))))
-        table = build(store, list(stamps), [name])[name]
+        table = build_tables(store, list(stamps), [name])[name]
     return table
 
 
@@ -158,7 +158,7 @@ def run_statuses(store: Store, on_corrupt: OnCorrupt | None = None) -> dict[str,
     }
 
 
-def fingerprint(stamps: Mapping[str, Stamp], roles: Mapping[str, str] = MappingProxyType({})) -> bytes:
+def records_digest(stamps: Mapping[str, Stamp], roles: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """What tables are made from: the records in their order, their roles, and the columns that are made of them."""
     state = hashlib.sha256(repr((SCHEMA_VERSION, *TABLES.values(), SETTINGS)).encode())
     for run_id, (size, changed) in stamps.items():
@@ -175,7 +175,7 @@ def _written(store: Store, name: str, stamps: Mapping[str, Stamp], wanted: Calla
     if version:
         refuse_other(version, str(store.table(name)))
     if stamps:
-        made_from = fingerprint(stamps, store.read_plans().roles)
+        made_from = records_digest(stamps, store.read_plans().roles)
         return table if (table.schema.metadata or {}).get(MADE_FROM) == made_from else None
     try:
         return concatenate(TABLES[name], [table]) if version else None
@@ -183,7 +183,7 @@ def _written(store: Store, name: str, stamps: Mapping[str, Stamp], wanted: Calla
         return None
 
 
-def build(
+def build_tables(
     store: Store, run_ids: Sequence[str], names: Collection[str] = tuple(TABLES), on_corrupt: OnCorrupt | None = None
 ) -> dict[str, pa.Table]:
     """Tables in memory, runs in the given order, the rows of a run in the order of recording.

@@ -11,7 +11,7 @@ import pytest
 from petlsparse.errors import UserError
 from petlsparse.recipe.schema import SparseRun, setting_types
 from petlsparse.tracking import compaction
-from petlsparse.tracking.compaction import compact, fingerprint, read_table
+from petlsparse.tracking.compaction import compact, read_table, records_digest
 from petlsparse.tracking.parts import write_part
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.store import Store
@@ -168,17 +168,17 @@ def test_a_table_older_than_the_records_is_made_again(store: Store) -> None:
 def test_the_fingerprint_changes_with_records_order_and_columns_only(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = fingerprint(store.stamps())
+    before = records_digest(store.stamps())
     (store.run_dir(A) / "log.txt").write_text("nothing of interest")
-    assert fingerprint(store.stamps()) == before
+    assert records_digest(store.stamps()) == before
     (store.path / "plan.json").unlink()
-    reordered = fingerprint(store.stamps())
+    reordered = records_digest(store.stamps())
     assert reordered != before
     store.write_record(record(A, attempts=2))
-    changed = fingerprint(store.stamps())
+    changed = records_digest(store.stamps())
     assert changed not in (before, reordered)
     monkeypatch.setattr("petlsparse.tracking.compaction.SETTINGS", {})
-    assert fingerprint(store.stamps()) != changed
+    assert records_digest(store.stamps()) != changed
 
 
 def test_tables_that_are_up_to_date_are_left_alone(store: Store) -> None:
