@@ -40,7 +40,7 @@ from .plan import default_out, recorded_runs, show_plan, slots_of
 if TYPE_CHECKING:
     from petlsparse.analysis.runs import Runs
     from petlsparse.analysis.staleness import Present
-    from petlsparse.launch.events import Summary
+    from petlsparse.launch.events import CommandSummary
     from petlsparse.recipe import Recipe as LoadedRecipe
     from petlsparse.tracking.record import Record as RunRecord
     from petlsparse.tracking.store import Store
@@ -107,7 +107,7 @@ class Ended(NamedTuple):
     """What a command brought its recipe to."""
 
     folder: Path
-    summary: "Summary"
+    summary: "CommandSummary"
     present: "Present"
     """What the recipe's runs would rest on, as it was when the command began."""
 
@@ -227,7 +227,7 @@ def recorded(ended: Ended, leave_out: "Collection[str]" = ()) -> "Runs":
     return load_runs([ended.folder], leave_out).where("run_id", ended.summary.statuses)
 
 
-def exit_code(summary: "Summary") -> int:
+def exit_code(summary: "CommandSummary") -> int:
     """0 all done, 1 some run failed, 128 + the number of the signal that stopped the command."""
     if summary.signal is not None:
         return 128 + summary.signal

@@ -88,7 +88,7 @@ Event = Waiting | Planned | Started | Progressed | Finished | Failed | Retried |
 
 
 @dataclass(frozen=True)
-class Summary:
+class CommandSummary:
     """How every run of the plan stands after the command; "pending" where nothing is recorded."""
 
     statuses: Mapping[str, str]

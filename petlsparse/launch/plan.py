@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.launch.cache import shared_cache
 from petlsparse.launch.devices import device_slots, resolve_device
-from petlsparse.launch.events import Event, Progressed, Summary, Waiting
+from petlsparse.launch.events import CommandSummary, Event, Progressed, Waiting
 from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.launcher import Launcher
 from petlsparse.launch.local import LocalLauncher
-from petlsparse.launch.session import Session, ending
+from petlsparse.launch.session import Session, closing
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
 from petlsparse.recipe.outline import Launch
@@ -44,7 +44,7 @@ def execute_plan(
     redo: Callable[[Record], bool] = lambda _: False,
     on_batch: Callable[[Batch], None] = lambda _: None,
     on_event: Callable[[Event], None] = lambda _: None,
-) -> Summary:
+) -> CommandSummary:
     """Bring what the search of `recipe` asks for to a result in `store`, and compact its tables whatever happens.
 
     Args:
@@ -107,7 +107,7 @@ def execute_plan(
             on_event=on_event,
             limit=limit,
         )
-        with ending(session):
+        with closing(session):
             drive(search_of(recipe), session.execute)
     return session.summary
 

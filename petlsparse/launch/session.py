@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from petlsparse.cohorts.grouping import cohorts
 from petlsparse.launch.dispatch import Dispatch
-from petlsparse.launch.events import PENDING, Event, Planned, Summary
+from petlsparse.launch.events import PENDING, CommandSummary, Event, Planned
 from petlsparse.launch.interruption import Interrupted, Interruption
 from petlsparse.launch.job import Job
 from petlsparse.launch.launcher import Launcher
@@ -82,9 +82,9 @@ class Session:
         return None if self.interruption.requested else results_of(batch, self.store)
 
     @property
-    def summary(self) -> Summary:
+    def summary(self) -> CommandSummary:
         """How the runs stand, and what stopped the session if something did."""
-        return Summary(self.statuses, self.interruption.number, self.then)
+        return CommandSummary(self.statuses, self.interruption.number, self.then)
 
     def _cohort_key(self, run: Run) -> Hashable | None:
         # What was stopped is not in step with the others any more; what has failed might take them with it.
@@ -109,7 +109,7 @@ class Session:
 
 
 @contextmanager
-def ending(session: Session) -> Iterator[None]:
+def closing(session: Session) -> Iterator[None]:
     """Ends the session's workers and compacts its tables, whatever happens inside.
 
     The first signal lets workers stop, see `Interruption`; a second one ends what is inside, and is not raised.

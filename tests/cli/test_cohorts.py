@@ -21,7 +21,7 @@ def test_the_flag_reaches_the_launcher(
 ) -> None:
     told: list[Recipe] = []
 
-    def execute(recipe: Recipe, *arguments: Any, **options: Any) -> events.Summary:
+    def execute(recipe: Recipe, *arguments: Any, **options: Any) -> events.CommandSummary:
         told.append(recipe)
         return execute_plan(recipe, *arguments, **options | {"limit": 0})
 

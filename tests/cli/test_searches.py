@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from petlsparse.launch.events import Summary
+from petlsparse.launch.events import CommandSummary
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import Recipe
 from petlsparse.tracking.store import Store
@@ -31,7 +31,7 @@ THEN = "the 2 best on validation, with 2 fresh seeds: 4 runs"
 
 @pytest.fixture
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    def in_this_process(recipe: Recipe, *arguments: Any, **options: Any) -> Summary:
+    def in_this_process(recipe: Recipe, *arguments: Any, **options: Any) -> CommandSummary:
         recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0}))
         return execute_plan(recipe, *arguments, **options)
 

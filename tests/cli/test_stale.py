@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from petlsparse.analysis.runs import Runs
-from petlsparse.launch.events import Summary
+from petlsparse.launch.events import CommandSummary
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import Recipe
 
@@ -65,7 +65,7 @@ def save_vit(folder: Path, seed: int) -> None:
     timm.models.save_for_hf(vit, str(folder), safe_serialization=True)
 
 
-def in_this_process(recipe: Recipe, *arguments: Any, **options: Any) -> Summary:
+def in_this_process(recipe: Recipe, *arguments: Any, **options: Any) -> CommandSummary:
     recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0}))
     return execute_plan(recipe, *arguments, **options)
 

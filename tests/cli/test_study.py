@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from petlsparse._cli._study import exit_code
-from petlsparse.launch.events import Summary
+from petlsparse.launch.events import CommandSummary
 from petlsparse.recipe import Run
 from petlsparse.tracking.store import Store
 
@@ -234,5 +234,5 @@ def test_a_damaged_checkpoint_costs_only_time(trained: Path, cli: Cli) -> None:
     ],
 )
 def test_exit_code(statuses: list[str], number: int | None, code: int) -> None:
-    summary = Summary(statuses=dict(zip("abc", statuses, strict=False)), signal=number)
+    summary = CommandSummary(statuses=dict(zip("abc", statuses, strict=False)), signal=number)
     assert exit_code(summary) == code

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from petlsparse.launch.events import Event, Summary
+from petlsparse.launch.events import CommandSummary, Event
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
@@ -60,7 +60,7 @@ class Executed:
         launch = options.pop("launch", {})
         recipe = flagged(fake_recipe(runs, **launch), {"workers": 2} | options)
         options = {"on_event": self.events.append} | {k: v for k, v in options.items() if k not in Launch.model_fields}
-        self.summary: Summary = execute_plan(recipe, self.store, **FAKE | options)
+        self.summary: CommandSummary = execute_plan(recipe, self.store, **FAKE | options)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]

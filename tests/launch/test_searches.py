@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petlsparse.launch.events import Event, Failed, Finished, Planned, Started, Summary
+from petlsparse.launch.events import CommandSummary, Event, Failed, Finished, Planned, Started
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.loading import Recipe
@@ -41,7 +41,7 @@ def searched(lrs: list[float]) -> Recipe:
 
 def execute(
     recipe: Recipe, store: Path, on_event: Callable[[Event], None] = lambda _: None, **options: object
-) -> Summary:
+) -> CommandSummary:
     recipe = flagged(recipe, {"workers": 0} | options)
     options = {name: value for name, value in options.items() if name not in Launch.model_fields}
     return execute_plan(recipe, Store.create(store), on_event=on_event, **FAKE | options)
