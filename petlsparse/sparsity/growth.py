@@ -1,6 +1,6 @@
 """Growth rules: which inactive weights of a layer become active at a topology update.
 
-A rule is a function from all weights of a layer to the urgency of growing each, (N,), the largest first; the update
+A rule is a function from all weights of a layer to a score of each, (N,), the largest grown first; the update
 passes over those that are active. Those just pruned are candidates like any other. Its keyword arguments are its
 settings in a recipe, which is read without torch (see `criteria`).
 """
@@ -33,8 +33,8 @@ class Growth:
     """Which weights grow.
 
     Attributes:
-        function: (all weights, settings as keyword arguments) -> urgency of growing each, (N,); None for any,
-            uniformly without replacement.
+        function: (all weights, settings as keyword arguments) -> score of each, (N,), of which the largest grow; None
+            for any, uniformly without replacement.
         reads_gradient: it does, so that the gradient must be computed where weights are inactive, too.
         draws: the function draws from the generator. One that does not is elementwise, and computed for many runs at
             once.
@@ -53,7 +53,7 @@ class Growth:
         return replace(self, settings=tuple(settings.items()))
 
     def score(self, weights: AllWeights) -> Tensor:
-        """Urgency of growing each weight, (N,). Raises ValueError if the function returns another shape."""
+        """The score of every weight, (N,): the largest grow first. Raises ValueError if the function returns another shape."""
         assert self.function is not None
         urgency = self.function(weights, **dict(self.settings))
         if urgency.shape != weights.gradient.shape:

@@ -169,21 +169,21 @@ def _updated(layer: LayerView, chosen: Tensor, growth: Growth, generators: Seque
         free = [random_inactive(*each) for each in zip(now.view(rows, size), missing, generators, strict=True)]
         grown = torch.cat([row + i * size for i, row in enumerate(free)])
     else:
-        grow_cost = _urgency(growth, layer, generators).neg_().index_fill_(0, kept, torch.inf)
+        grow_cost = _growth_scores(growth, layer, generators).neg_().index_fill_(0, kept, torch.inf)
         grown = indices_of(lowest(grow_cost, missing, [size] * rows))
     now.index_fill_(0, grown, True)
     return TopologyUpdate(indices_of(now), pruned, grown, pruned[indices_of(now[pruned])])
 
 
-def _urgency(growth: Growth, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
+def _growth_scores(growth: Growth, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
     """The growth rule's scores, (M * N,), a new tensor: row by row where it draws, else of all at once."""
-    slopes = (
+    gradients = (
         layer.dense_gradient() if growth.reads_gradient else layer.gradients.new_zeros(len(generators) * layer.size)
     )
     if not growth.draws:
-        urgency = growth.score(AllWeights(slopes, generators[0]))
-        return urgency.clone() if urgency.data_ptr() == slopes.data_ptr() else urgency  # the gradient itself is a rule
-    rows = zip(slopes.view(len(generators), -1), generators, strict=True)
+        score = growth.score(AllWeights(gradients, generators[0]))
+        return score.clone() if score.data_ptr() == gradients.data_ptr() else score  # the gradient itself is a rule
+    rows = zip(gradients.view(len(generators), -1), generators, strict=True)
     return torch.cat([growth.score(AllWeights(*each)) for each in rows])
 
 
