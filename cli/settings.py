@@ -51,13 +51,13 @@ def settings(
 
 def _listed(entries: "list[Entry]", *, alone: bool) -> Table:
     """The key of each setting beside what is to be known about it; `alone`: all of one study."""
-    from petlsparse.recipe.reference import REQUIRED, owners
+    from petlsparse.recipe.reference import REQUIRED, applies_to
 
     table = Table.grid(padding=(0, 2, 1, 0))
     table.add_column(no_wrap=True)
     table.add_column()
     for entry in entries:
-        of = "" if alone and not entry.kinds else owners(entry)
+        of = "" if alone and not entry.kinds else applies_to(entry)
         default = entry.default if entry.default in ("", REQUIRED) else f"default {entry.default}"
         facts = [of and f"of {of}", entry.type, entry.unit, default, ", ".join(entry.valid)]
         said = Text("; ".join(filter(None, facts)), style="dim")

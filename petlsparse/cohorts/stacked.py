@@ -57,7 +57,7 @@ class Stacked:
         optimizers = [member.optimizer for member in self.members]
         self._optimizer = StackedOptimizer(optimizers, self._groups, self.stack.parameters, captured=on_cuda)
         self.captured = CapturedStep() if on_cuda else None
-        self._owned = _owned(self.stack, len(self.members))
+        self._parameters_of = _parameters_of(self.stack, len(self.members))
 
     def context(self) -> AbstractContextManager[Any]:
         """On CUDA, a stream that can be recorded."""
@@ -112,14 +112,14 @@ class Stacked:
     def lend_gradients(self, to: Sequence[int]) -> None:
         """Let members' parameters hold their gradients."""
         for i in to:
-            for parameter, stacked, k in self._owned[i]:
+            for parameter, stacked, k in self._parameters_of[i]:
                 gradient = stacked.gradient()
                 parameter.grad = None if gradient is None else gradient[k]
 
     def take_gradients(self, back: Sequence[int]) -> None:
         """The inverse: they would be memory held for nothing."""
         for i in back:
-            for parameter, _, _ in self._owned[i]:
+            for parameter, _, _ in self._parameters_of[i]:
                 parameter.grad = None
 
     def warnings(self) -> list[str]:
@@ -128,7 +128,7 @@ class Stacked:
         return [f"steps were not recorded as a CUDA graph: {failure}"] if failure else []
 
 
-def _owned(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, StackedParameter, int]]]:
+def _parameters_of(stack: Stack, members: int) -> list[list[tuple[nn.Parameter, StackedParameter, int]]]:
     """For every member: its parameters, each with its stacked parameter and its row in it."""
     found: list[list[tuple[nn.Parameter, StackedParameter, int]]] = [[] for _ in range(members)]
     for stacked in stack.parameters:

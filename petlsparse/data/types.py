@@ -63,7 +63,7 @@ class HeldOut(NamedTuple):
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A data set as its owner ships it: native size and channels, official (or declared) splits."""
+    """A data set as it is published: native size and channels, official (or declared) splits."""
 
     classes: int
     train: Split

@@ -1,6 +1,6 @@
 """vit-micro: a plain pre-norm vision transformer small enough to train, and to adapt, on a CPU.
 
-The architecture has one owner: networks train it from scratch, backbones load its weights.
+The architecture is defined once: networks train it from scratch, backbones load its weights.
 """
 
 from timm.models.vision_transformer import VisionTransformer

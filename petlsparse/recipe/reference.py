@@ -100,7 +100,7 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def owners(entry: Entry) -> str:
+def applies_to(entry: Entry) -> str:
     """The kinds, or else the one study, that a setting belongs to; empty for what all recipes may say."""
     return ", ".join(entry.kinds or entry.studies * (len(entry.studies) < len(RUN_TYPES)))
 
@@ -108,7 +108,7 @@ def owners(entry: Entry) -> str:
 def _pipes(entry: Entry) -> str:
     default = entry.default if entry.default in ("", REQUIRED) else f"`{entry.default}`"
     measure = ", ".join(filter(None, (entry.type, entry.unit)))
-    cells = (f"`{entry.key}`", owners(entry), measure, default, ", ".join(entry.valid), entry.meaning)
+    cells = (f"`{entry.key}`", applies_to(entry), measure, default, ", ".join(entry.valid), entry.meaning)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

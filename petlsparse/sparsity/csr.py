@@ -1,7 +1,7 @@
 """A sparse layer that computes with its active weights only: puts a `CsrLayer` in the place of an ordinary one.
 
 Gradients and optimizer state are those of the parameter `values`, so all of them are as few as the active weights. At
-an update they move with their owners.
+an update they move with their weights.
 """
 
 import math
@@ -70,7 +70,7 @@ class Csr:
 
     @torch.no_grad()
     def replace(self, update: TopologyUpdate, *, keep_regrown: bool) -> None:
-        """Move values and optimizer state to where their owners are now."""
+        """Move values and optimizer state to where their weights are now."""
         source, target = surviving(self.layer.active(), update, self.size, keep_regrown=keep_regrown)
         for tensor in (self.layer.values, *self._state()):
             tensor.copy_(torch.zeros_like(tensor).index_copy_(0, target, tensor.index_select(0, source)))
@@ -109,16 +109,16 @@ def convertible(model: nn.Module) -> list[str]:
 
     Linear layers, and convolutions of images padded with zeros or not at all, without groups and dilation.
     """
-    owners = Counter(parameter for module in model.modules() for parameter in module.parameters(recurse=False))
+    uses = Counter(parameter for module in model.modules() for parameter in module.parameters(recurse=False))
     return [
         name
         for name, module in model.named_modules()
-        if name and _has_counterpart(module) and module.weight.is_cpu and owners[module.get_parameter("weight")] == 1
+        if name and _has_counterpart(module) and module.weight.is_cpu and uses[module.get_parameter("weight")] == 1
     ]
 
 
 def _has_counterpart(module: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
-    # A subclass may be used by its owner in another way than by calling it (as in torch's own attention).
+    # A subclass may be used by the module around it in another way than by calling it (as in torch's own attention).
     if type(module) is nn.Conv2d:
         plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
         return plain and not isinstance(module.padding, str)

@@ -42,7 +42,7 @@ class SparseLayer(Protocol):
         ...
 
     def replace(self, update: TopologyUpdate, *, keep_regrown: bool) -> None:
-        """Take on a new topology. Values and optimizer state follow their owners; grown weights start from zero."""
+        """Take on a new topology. Surviving weights keep value and optimizer state, grown ones start from zero."""
         ...
 
     def recompute_gradients(self) -> None:

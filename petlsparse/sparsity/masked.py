@@ -66,7 +66,7 @@ class Masked:
             _fill(factors, update.pruned, 0)
             _fill(factors, update.grown, 1)
         gone = update.pruned[indices_of(~mask[update.pruned])] if keep_regrown else update.pruned
-        for tensor in self._owned():
+        for tensor in self._masked_tensors():
             _fill(tensor, gone, 0)
 
     def recompute_gradients(self) -> None:
@@ -76,7 +76,7 @@ class Masked:
     def after_step(self) -> None:
         """Multiply weight and optimizer state by the mask."""
         if self.count < self.size:
-            for tensor in self._owned():
+            for tensor in self._masked_tensors():
                 tensor.mul_(self._factor)
 
     def free(self) -> None:
@@ -104,7 +104,7 @@ class Masked:
         # Multiplying by floats is several times faster than by booleans, and this happens at every step.
         self._factor = torch.empty_like(self.weight, requires_grad=False).copy_(self._mask)
 
-    def _owned(self) -> Iterator[Tensor]:
+    def _masked_tensors(self) -> Iterator[Tensor]:
         """The weight, and the optimizer state that is zero where the weight is inactive."""
         yield self.weight
         yield from self.state_buffers()

@@ -1,1 +1,1 @@
-"""Data sets read from the user's disks in the formats in which their owners publish them."""
+"""Data sets read from the user's disks in the formats in which they are published."""
