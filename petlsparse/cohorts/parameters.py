@@ -22,7 +22,7 @@ class StackedParameter:
     rows: nn.Parameter
     """(K, P), a leaf; the k-th row begins with the k-th member's parameter, and what follows is zero and stays so."""
     members: tuple[int, ...]
-    """Indices of the models, ascending; a model may own several rows."""
+    """Indices of the models, ascending; a model may have several rows."""
     parameters: tuple[nn.Parameter, ...]
     """Theirs, in the same order, of one shape."""
 

@@ -90,7 +90,7 @@ class CsrConv2d(CsrLayer):
     def dense_gradient(self) -> Tensor:
         """Shape (out, in, kh, kw)."""
         total = torch.zeros(self.shape, dtype=self.values.dtype)
-        for dy, x, size in self._passes:
+        for dy, x, size in self._backward_passes:
             images = x.t().reshape(-1, self.shape[1], *size)
             slopes = dy.t().reshape(-1, self.shape[0], *self.output_size(*size))
             total += conv2d_weight(images, self.shape, slopes, self.stride, self.padding)  # type: ignore[no-untyped-call]

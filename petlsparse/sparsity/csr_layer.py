@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from petlsparse.sparsity.compressed import CsrPattern, compressed
 
 
-class Pass(NamedTuple):
+class BackwardPass(NamedTuple):
     """What a backward pass leaves behind."""
 
     dy: Tensor
@@ -58,7 +58,7 @@ class CsrLayer(nn.Module, ABC):
         self.register_buffer("rows", rows)
         self.register_buffer("columns", columns)
         self.records = False
-        self._passes: list[Pass] = []
+        self._backward_passes: list[BackwardPass] = []
         self._patterns: dict[tuple[int, ...], CsrPattern] = {}
         self._pattern_of: tuple[Tensor, int] | None = None
 
@@ -113,22 +113,22 @@ class CsrLayer(nn.Module, ABC):
         """Gradient of the active weights, (n,), summed over the recorded backward passes."""
         values = self.values.detach()
         total = torch.zeros_like(values)
-        for dy, x, size in self._passes:
+        for dy, x, size in self._backward_passes:
             total += self.pattern(*size).gradient(values, dy, x)
         return total
 
     def free(self) -> None:
         """Drop the records."""
-        self._passes.clear()
+        self._backward_passes.clear()
 
     def record(self, dy: Tensor, x: Tensor, size: tuple[int, ...]) -> None:
         """Remember a backward pass, if asked to."""
         if self.records:
-            self._passes.append(Pass(dy, x, size))
+            self._backward_passes.append(BackwardPass(dy, x, size))
 
     def __getstate__(self) -> dict[str, Any]:
         # Versions count from zero again in a copy: a pattern taken along could pass for that of another topology.
-        return {**self.__dict__, "_patterns": {}, "_pattern_of": None, "_passes": []}
+        return {**self.__dict__, "_patterns": {}, "_pattern_of": None, "_backward_passes": []}
 
 
 class _Product(torch.autograd.Function):

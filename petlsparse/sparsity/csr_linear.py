@@ -27,6 +27,6 @@ class CsrLinear(CsrLayer):
     def dense_gradient(self) -> Tensor:
         """Shape (out, in)."""
         total = torch.zeros(self.shape, dtype=self.values.dtype)
-        for dy, x, _ in self._passes:
+        for dy, x, _ in self._backward_passes:
             total.addmm_(dy, x.t())
         return total

@@ -102,7 +102,7 @@ def holder_of(folder: Path) -> Holder | None:
 def _held(folder: Path, holder: Holder | None) -> Problem:
     message = f"the results folder is in use by {holder or 'another process'}"
     if holder is None or holder.gone:
-        # Possible only where locks outlive their owners: file systems without locks, on which filelock falls back
+        # Possible only where locks outlive their holders: file systems without locks, on which filelock falls back
         # to a marker file, or a network file system that has not noticed a client's death.
         message += f"; if nothing uses it any more, delete {folder / '.lock'}"
     return Problem(message, where=str(folder))
