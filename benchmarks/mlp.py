@@ -19,7 +19,7 @@ from petlsparse.sparsity import CRITERIA, GROWTHS
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import Rules
+from petlsparse.sparsity.topology import UpdateRules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.loaders import Augmentation, Images
 from petlsparse.training.member import Member
@@ -89,7 +89,7 @@ def method_of(model: nn.Module, arm: Arm, seed: int = 0) -> Method:
     updates = None
     if arm.update_period is not None:
         updates = TopologyUpdates(
-            Rules(resolve(CRITERIA, arm.criterion, "criterion"), resolve(GROWTHS, arm.growth, "growth rule")),
+            UpdateRules(resolve(CRITERIA, arm.criterion, "criterion"), resolve(GROWTHS, arm.growth, "growth rule")),
             generator=stream(seed, "growth"),
             total_steps=NEVER,
             update_period=arm.update_period,

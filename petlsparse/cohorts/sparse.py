@@ -11,7 +11,7 @@ from petlsparse.cohorts.parameters import StackedParameter, as_rows, unpadded
 from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import LayerView, Rules, update_topology
+from petlsparse.sparsity.topology import LayerView, UpdateRules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 
 CHUNK = 2**27
@@ -103,7 +103,7 @@ class SparseCohort:
 
     def _update(self, step: int, members: Sequence[int], gradients: Sequence[Tensor]) -> None:
         """Of members with these gradients, (len(members), N) for every layer: those with the same rules together."""
-        alike: dict[tuple[Rules, frozenset[str]], list[int]] = {}
+        alike: dict[tuple[UpdateRules, frozenset[str]], list[int]] = {}
         for index, member in enumerate(members):
             alike.setdefault((self._updates(member).rules, frozenset(self._members[member].exempt)), []).append(index)
         at_once = max(1, CHUNK // max(layer.size for layer in self._layers))
@@ -113,7 +113,12 @@ class SparseCohort:
                 self._update_alike(step, some, rules, exempt, [of_layer[part] for of_layer in gradients])
 
     def _update_alike(
-        self, step: int, members: Sequence[int], rules: Rules, exempt: Collection[str], gradients: Sequence[Tensor]
+        self,
+        step: int,
+        members: Sequence[int],
+        rules: UpdateRules,
+        exempt: Collection[str],
+        gradients: Sequence[Tensor],
     ) -> None:
         settings = [self._updates(member) for member in members]
         fractions = [updates.fraction(step) for updates in settings]

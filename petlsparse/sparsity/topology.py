@@ -73,7 +73,7 @@ class LayerView(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rules:
+class UpdateRules:
     """By what a topology is updated.
 
     Attributes:
@@ -90,7 +90,11 @@ class Rules:
 
 
 def update_topology(
-    layers: Sequence[LayerView], fractions: Sequence[float], *, rules: Rules, generators: Sequence[torch.Generator]
+    layers: Sequence[LayerView],
+    fractions: Sequence[float],
+    *,
+    rules: UpdateRules,
+    generators: Sequence[torch.Generator],
 ) -> Iterator[TopologyUpdate]:
     """Prune a share of the active weights of every row of the layers, and grow as many inactive ones: layer by layer.
 

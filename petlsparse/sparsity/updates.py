@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from petlsparse.sparsity.schedules import cosine
-from petlsparse.sparsity.topology import Rules
+from petlsparse.sparsity.topology import UpdateRules
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TopologyUpdates:
             "keep" (value and optimizer state, as in the released code).
     """
 
-    rules: Rules
+    rules: UpdateRules
     generator: torch.Generator
     total_steps: int
     update_period: int = 800

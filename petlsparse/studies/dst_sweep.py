@@ -30,7 +30,7 @@ from petlsparse.sparsity.geometry import geometries
 from petlsparse.sparsity.growth import as_growth
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import Rules
+from petlsparse.sparsity.topology import UpdateRules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data, source_fingerprints, total_steps
 from petlsparse.studies.crossovers import crossover
@@ -149,7 +149,7 @@ def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> T
     criterion = as_criterion(resolve(CRITERIA, settings.criterion.name, "criterion"))
     growth = as_growth(resolve(GROWTHS, settings.growth.name, "growth rule"))
     return TopologyUpdates(
-        rules=Rules(
+        rules=UpdateRules(
             criterion.configured(**settings.criterion.arguments()),
             growth.configured(**settings.growth.arguments()),
             settings.scope,

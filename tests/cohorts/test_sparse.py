@@ -26,7 +26,7 @@ from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import LayerView, Rules, TopologyUpdate, update_topology
+from petlsparse.sparsity.topology import LayerView, TopologyUpdate, UpdateRules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.method import Method, Plain
 from petlsparse.training.optimizers import adam, sgd
@@ -62,7 +62,7 @@ def member(
     if density is None:
         return Plain(model)
     dynamic = rules and TopologyUpdates(
-        Rules(criterion_named(rules[0], mest_lambda), resolve(GROWTHS, rules[1], "growth rule"), scope),
+        UpdateRules(criterion_named(rules[0], mest_lambda), resolve(GROWTHS, rules[1], "growth rule"), scope),
         torch.Generator().manual_seed(100 + seed),
         STEPS,
         **{"update_period": 3, **updates},
@@ -285,7 +285,7 @@ def test_an_update_of_rows_is_that_of_each_alone(
     first = data.draw(layers())
     second = data.draw(layers(len(first[0])))
     fractions = first[3]
-    rules = Rules(criterion_named(criterion, mest_lambda), resolve(GROWTHS, growth, "growth rule"), scope)
+    rules = UpdateRules(criterion_named(criterion, mest_lambda), resolve(GROWTHS, growth, "growth rule"), scope)
 
     def updated(rows: slice) -> list[list[TopologyUpdate]]:
         views = []

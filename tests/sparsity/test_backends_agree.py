@@ -15,7 +15,7 @@ from petlsparse.sparsity.csr import dense_tensors
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import Rules
+from petlsparse.sparsity.topology import UpdateRules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.checkpoint import learned_tensors
 from petlsparse.training.optimizers import adam, sgd
@@ -60,7 +60,7 @@ def method(
         model = nn.Sequential(*chosen.layers()).double()
     shapes = {name: tuple(weight.shape) for name, weight in maskable(model).items()}
     updates = TopologyUpdates(
-        Rules(resolve(CRITERIA, criterion, "criterion"), resolve(GROWTHS, growth, "growth rule"), scope),
+        UpdateRules(resolve(CRITERIA, criterion, "criterion"), resolve(GROWTHS, growth, "growth rule"), scope),
         torch.Generator().manual_seed(7),
         STEPS,
         update_period=PERIOD,

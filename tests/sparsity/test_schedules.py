@@ -8,12 +8,12 @@ from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.criteria import Criterion, magnitude, snip
 from petlsparse.sparsity.growth import Growth, random
 from petlsparse.sparsity.schedules import constant, cosine, linear
-from petlsparse.sparsity.topology import Rules
+from petlsparse.sparsity.topology import UpdateRules
 from petlsparse.sparsity.updates import TopologyUpdates
 
 
 def updates(total_steps: int, update_period: int = 800, criterion: Criterion = magnitude, **options) -> TopologyUpdates:
-    return TopologyUpdates(Rules(criterion, random), torch.Generator(), total_steps, update_period, **options)
+    return TopologyUpdates(UpdateRules(criterion, random), torch.Generator(), total_steps, update_period, **options)
 
 
 @pytest.mark.parametrize(

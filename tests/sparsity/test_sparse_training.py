@@ -16,7 +16,7 @@ from petlsparse.sparsity.criteria import Criterion
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import Rules
+from petlsparse.sparsity.topology import UpdateRules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.method import Plain
 
@@ -40,7 +40,7 @@ def batch(step: int) -> tuple[Tensor, Tensor]:
 
 
 def updates(criterion: str = "magnitude", growth: str = "gradient", **options) -> TopologyUpdates:
-    rules = Rules(resolve(CRITERIA, criterion, "criterion"), resolve(GROWTHS, growth, "growth rule"))
+    rules = UpdateRules(resolve(CRITERIA, criterion, "criterion"), resolve(GROWTHS, growth, "growth rule"))
     return TopologyUpdates(rules, seeded(7), STEPS, **{"update_period": PERIOD, **options})
 
 
@@ -226,7 +226,7 @@ def spy(name: str) -> tuple[Criterion, list[tuple[Tensor, Tensor]]]:
 ])  # fmt: skip
 def test_criteria_score_the_weights_on_their_side_of_the_step_and_this_steps_gradient(criterion, point, before_step):
     watched, seen = spy(criterion)
-    rules = Rules(watched, resolve(GROWTHS, "gradient", ""))
+    rules = UpdateRules(watched, resolve(GROWTHS, "gradient", ""))
     updates = TopologyUpdates(rules, seeded(7), STEPS, PERIOD, update_point=point)
     method = sparse(updates=updates)
     optimizer = sgd(method)

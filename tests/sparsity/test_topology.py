@@ -25,7 +25,7 @@ from petlsparse.sparsity.criteria import (
 )
 from petlsparse.sparsity.growth import Growth, as_growth, steepest
 from petlsparse.sparsity.growth import random as random_growth
-from petlsparse.sparsity.topology import LayerView, Rules, drop_count, initial_mask, update_topology
+from petlsparse.sparsity.topology import LayerView, UpdateRules, drop_count, initial_mask, update_topology
 
 ALL_CRITERIA = {name: resolve(CRITERIA, name, "criterion") for name in CRITERIA}
 ALL_GROWTHS = {name: resolve(GROWTHS, name, "growth rule") for name in GROWTHS}
@@ -54,7 +54,10 @@ def view(weight: Tensor, mask: Tensor, gradient: Tensor) -> LayerView:
 
 def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0, scope="layer") -> Outcome:
     (result,) = update_topology(
-        [view(weight, mask, gradient)], [fraction], rules=Rules(criterion, growth, scope), generators=[seeded(seed)]
+        [view(weight, mask, gradient)],
+        [fraction],
+        rules=UpdateRules(criterion, growth, scope),
+        generators=[seeded(seed)],
     )
     kept, now = mask.flatten().clone(), torch.zeros(mask.numel(), dtype=torch.bool)
     kept[result.pruned] = False
@@ -153,7 +156,7 @@ def test_the_least_important_of_all_layers_go_and_each_grows_what_it_lost():
     first, second = torch.tensor([[1.0, 2.0, 9.0, 0.0]]), torch.tensor([[3.0, 8.0, 0.0], [7.0, 0.0, 0.0]])
     layers = [view(weight, weight != 0, -weight.abs()) for weight in (first, second)]
     # Half of 3 and half of 3, rounded up, are 4 in all.
-    rules = Rules(magnitude, random_growth, "global")
+    rules = UpdateRules(magnitude, random_growth, "global")
     one, other = update_topology(layers, [0.5], rules=rules, generators=[seeded()])
     assert (one.pruned.tolist(), other.pruned.tolist()) == ([0, 1], [0, 3])
     assert (len(one.grown), len(other.grown)) == (2, 2)
