@@ -75,7 +75,7 @@ class Lora(TunedModel):
             layer.lora_dropout.train(mode)
         return self
 
-    def peft_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def to_peft_state_dict(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Trained tensors by the names of this model, A, B and head, by those of peft's `adapter_model.safetensors`."""
         inside = next(name for name, module in self.named_modules() if module is self.stream.model)
         return {

@@ -140,7 +140,7 @@ def convert(model: nn.Module, name: str, mask: Tensor) -> CsrLayer:
     return sparse
 
 
-def dense_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+def to_dense_state_dict(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
     """Tensors of a model with `CsrLayer` layers as those of the ordinary network.
 
     Args:

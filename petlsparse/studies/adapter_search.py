@@ -89,7 +89,7 @@ def assemble_together(
             runtime_choices={"frozen_values": cache_note},
             facts=tuner.facts(run.method, backbone),
             loaders=loaders,
-            portable=partial(tuner.exported, model),
+            export=partial(tuner.export, model),
             files=tuner.files(model),
             final_rows=partial(tuner.rows, model),
             warnings=warnings,

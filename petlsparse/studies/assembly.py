@@ -48,7 +48,7 @@ class Assembly:
     """What follows from the settings without standing there, by column of the `runs` table: edges that were drawn."""
     loaders: tuple[Loader, Loader] | None = None
     """Of training and validation, in place of the images: what a frozen network makes of them, or what is shared."""
-    portable: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
+    export: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     """From trained tensors as the model holds them to those of the ordinary network, for weights that are kept."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Name -> text of files that belong to weights that are kept."""

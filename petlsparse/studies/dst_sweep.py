@@ -23,7 +23,7 @@ from petlsparse.registry import calling, resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
 from petlsparse.sparsity.backends import choose_backends
 from petlsparse.sparsity.criteria import as_criterion
-from petlsparse.sparsity.csr import convertible, dense_tensors
+from petlsparse.sparsity.csr import convertible, to_dense_state_dict
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.geometry import geometries
@@ -76,7 +76,7 @@ def assemble(
         roles=roles(method.parameters(), weights={m.values for m in network.modules() if isinstance(m, CsrLayer)}),
         provenance=source_fingerprints(run),
         runtime_choices={"backends": json.dumps(backends)} if backends else {},
-        portable=partial(dense_tensors, shapes=shapes),
+        export=partial(to_dense_state_dict, shapes=shapes),
     )
 
 

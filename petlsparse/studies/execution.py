@@ -176,7 +176,7 @@ def concluded(one: Prepared, result: RunResult, *, keep: str) -> RunResult:
         if "best" in kept and not member.best_tensors:
             one.warnings.append("there is no validation to select by: best.safetensors holds the last weights")
         for name in kept:
-            tensors = assembly.portable(of[name])
+            tensors = assembly.export(of[name])
             save_tensors(one.folder / f"{name}.safetensors", tensors, {"run_id": one.run.run_id})
     data = assembly.dataset
     extra: dict[str, Any] = {

@@ -54,7 +54,7 @@ class Tuner(ABC):
         """Rows to record of the trained model, by table."""
         return {}
 
-    def exported(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def export(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Trained tensors by the names that they have in files of kept weights."""
         return dict(tensors)
 
@@ -129,9 +129,9 @@ class LowRank(Tuner):
         """The layers are there."""
         target_layers(backbone, settings.targets)
 
-    def exported(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def export(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As peft names them."""
-        return cast("Lora", model).peft_tensors(tensors)
+        return cast("Lora", model).to_peft_state_dict(tensors)
 
     def files(self, model: TunedModel) -> dict[str, str]:
         """Its configuration, as peft reads it."""

@@ -42,7 +42,7 @@ def stir(model: Lora) -> Lora:
 
 def products(model: Lora) -> dict[str, tuple[Tensor, Tensor]]:
     """Layer -> (A, B)."""
-    tensors = model.peft_tensors(dict(model.named_parameters()))
+    tensors = model.to_peft_state_dict(dict(model.named_parameters()))
     layers = [name.removesuffix(".lora_A.weight") for name in tensors if name.endswith(".lora_A.weight")]
     return {
         layer.removeprefix("base_model.model."): (tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"])
@@ -159,7 +159,7 @@ def test_peft_loads_what_was_trained_into_timms_own_model_and_merges_it(tmp_path
 
     model = stir(lora())
     (tmp_path / "adapter_config.json").write_text(model.peft_config())
-    tensors = model.peft_tensors({name: p.detach() for name, p in model.named_parameters() if p.requires_grad})
+    tensors = model.to_peft_state_dict({name: p.detach() for name, p in model.named_parameters() if p.requires_grad})
     vit = tiny_stream().model
     vit.reset_classifier(CLASSES)
     loaded = get_peft_model(vit.double(), LoraConfig.from_pretrained(tmp_path)).eval()
@@ -177,7 +177,7 @@ def test_peft_loads_a_folder_of_it_too(tmp_path: Path) -> None:
     model = stir(lora(None, "blocks.2.attn.qkv"))
     (tmp_path / "adapter_config.json").write_text(model.peft_config())
     tensors = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    save_file(model.peft_tensors(tensors), tmp_path / "adapter_model.safetensors")
+    save_file(model.to_peft_state_dict(tensors), tmp_path / "adapter_model.safetensors")
     vit = tiny_stream().model
     vit.reset_classifier(CLASSES)
     loaded = PeftModel.from_pretrained(vit.double(), str(tmp_path)).eval()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, GROWTHS
-from petlsparse.sparsity.csr import dense_tensors
+from petlsparse.sparsity.csr import to_dense_state_dict
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
@@ -117,7 +117,7 @@ def test_masks_are_equal_at_every_step_and_weights_within_rounding(
         masked, csr = (twin.masks for twin in twins)
         assert all(torch.equal(masked[name], csr[name]) for name in shapes), step
     expected = learned_tensors(twins[0].model)
-    found = dense_tensors(learned_tensors(twins[1].model), shapes)
+    found = to_dense_state_dict(learned_tensors(twins[1].model), shapes)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-7, atol=1e-9)

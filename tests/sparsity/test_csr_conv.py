@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlsparse.sparsity.csr import Csr, convert, convertible, dense_tensors
+from petlsparse.sparsity.csr import Csr, convert, convertible, to_dense_state_dict
 from petlsparse.sparsity.csr_conv import CsrConv2d
 from petlsparse.sparsity.indices import indices_of
 
@@ -162,6 +162,6 @@ def test_a_converted_convolution_computes_the_same_and_is_exported_as_it_was() -
     layer = Csr(convert(model, "0", mask), updates=False)
     torch.testing.assert_close(model(x), y)
     assert torch.equal(layer.mask(), mask)
-    exported = dense_tensors(model.state_dict(), {"0": (4, 2, 3, 3)})
+    exported = to_dense_state_dict(model.state_dict(), {"0": (4, 2, 3, 3)})
     assert exported.keys() == expected.keys()
     assert all(torch.equal(exported[name], expected[name]) for name in expected)
