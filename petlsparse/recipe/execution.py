@@ -31,5 +31,5 @@ class Execution:
     """How many runs may be trained as one; auto: where that is faster, as many as fit into memory."""
 
 
-PLAIN = Execution(backend="masked")
+INSPECT_ONLY = Execution(backend="masked")
 """Nothing is measured, cached or converted: for looking at runs rather than executing them."""

@@ -42,9 +42,9 @@ def describe(run: Run) -> Description:
     """
     import torch
 
-    from petlsparse.recipe.execution import PLAIN
+    from petlsparse.recipe.execution import INSPECT_ONLY
 
-    (assembly,) = _study(run).assemble([run], torch.device("cpu"), PLAIN, [{}])
+    (assembly,) = _study(run).assemble([run], torch.device("cpu"), INSPECT_ONLY, [{}])
     return Description(assembly.cost, assembly.fingerprints, assembly.facts)
 
 
@@ -101,7 +101,7 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
     import torch
 
     from petlsparse.data.about import remarks, summary
-    from petlsparse.recipe.execution import PLAIN
+    from petlsparse.recipe.execution import INSPECT_ONLY
     from petlsparse.studies.assembly import source_fingerprints
     from petlsparse.studies.lengths import length_problems
     from petlsparse.studies.optimizers import optimizer_problems
@@ -116,7 +116,7 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
     study = _study(first)
     try:
         shown = first if weights else study.without_weights(first)
-        (assembly,) = study.assemble([shown], torch.device("cpu"), PLAIN, [{}])
+        (assembly,) = study.assemble([shown], torch.device("cpu"), INSPECT_ONLY, [{}])
     except UserError as error:
         return Findings({}, {run_id: [*of_settings(run), *error.problems] for run_id, run in runs.items()})
 

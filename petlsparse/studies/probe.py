@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from petlsparse.recipe.durations import Duration
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import total_steps
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def extrapolated_seconds(
-    study: Study, run: Run, device: torch.device, execution: Execution = PLAIN, steps: int = 5
+    study: Study, run: Run, device: torch.device, execution: Execution = INSPECT_ONLY, steps: int = 5
 ) -> float:
     """The run's `wall_seconds`, extrapolated from its start, a few real steps and one validation pass."""
     clock = time.perf_counter()

@@ -20,7 +20,7 @@ from petlsparse.launch.events import Event, Failed, Finished, Planned, Progresse
 from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.job import Job, Outcome, Outcomes
-from petlsparse.recipe.execution import PLAIN
+from petlsparse.recipe.execution import INSPECT_ONLY
 from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.equality import differences
@@ -272,7 +272,9 @@ def test_what_ends_without_a_result_after_an_interruption_is_left_alone(tmp_path
     launcher = Interrupted("cpu", lambda *_: None)
     dispatch = Dispatch(Store.create(tmp_path), launcher, 1, interruption, told.append)
     runs = fake_runs([T.NONE] * 2)
-    dispatch.execute([[Job(run.run_id, run.settings(), "", {}, str(tmp_path), 1, PLAIN, Output()) for run in runs]])
+    dispatch.execute(
+        [[Job(run.run_id, run.settings(), "", {}, str(tmp_path), 1, INSPECT_ONLY, Output()) for run in runs]]
+    )
     assert [type(event) for event in told] == [Started, Started]
     assert dispatch.statuses == {}
 

@@ -16,7 +16,7 @@ from petlsparse.launch.launcher import WorkerDied
 from petlsparse.launch.local import LocalLauncher, describe_death
 from petlsparse.launch.messages import dump_jobs, load_answer
 from petlsparse.launch.serve import COMMAND
-from petlsparse.recipe.execution import PLAIN
+from petlsparse.recipe.execution import INSPECT_ONLY
 from petlsparse.recipe.outline import Output
 from petlsparse.tracking.store import Store
 from tests.launch.fake_studies import Trouble
@@ -37,7 +37,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
 
     def make(trouble: Trouble = Trouble.NONE) -> Job:
         run, store = fake_run(1, trouble), Store.create(tmp_path / "store")
-        return Job(run.run_id, run.settings(), "fake", STUDIES, str(store.path), 1, PLAIN, Output())
+        return Job(run.run_id, run.settings(), "fake", STUDIES, str(store.path), 1, INSPECT_ONLY, Output())
 
     return make
 

@@ -10,14 +10,14 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.launch.job import Job, Outcome
 from petlsparse.launch.launcher import WorkerDied
 from petlsparse.launch.messages import dump_answer, dump_jobs, load_answer, load_jobs
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.outline import Output
 from tests.launch.fakes import STUDIES, fake_run
 
 NOT_UTF8 = "caf\udce9"
 
 
-def make(execution: Execution = PLAIN, **given: Any) -> Job:
+def make(execution: Execution = INSPECT_ONLY, **given: Any) -> Job:
     run, output = fake_run(1), Output(save_weights="best", checkpoint_every="3 steps", checkpoint_seconds=0.5)
     return Job(run.run_id, run.settings(), "fake", STUDIES, "/store", 2, execution, output, **given)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run, validate_run
 from petlsparse.registry import resolve
@@ -52,7 +52,7 @@ def execute(
     stop: Callable[[], bool] = lambda: False,
     keep: str = "none",
     every: str = "1 epoch",
-    execution: Execution = PLAIN,
+    execution: Execution = INSPECT_ONLY,
     device: str = "cpu",
 ) -> RunResult:
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.studies import adapter_search, cached_features, check
 from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, execute, lasting, make
@@ -140,7 +140,7 @@ def test_where_a_cache_would_change_the_result_or_not_pay_there_is_none_and_the_
     result = execute(run, tmp_path / "asked", execution=cached(tmp_path / "cache", size))
     assert said(result) == reason
     assert not list((tmp_path / "cache").glob("*-train-*"))
-    assert lasting(result) == lasting(execute(run, tmp_path / "not", execution=PLAIN))
+    assert lasting(result) == lasting(execute(run, tmp_path / "not", execution=INSPECT_ONLY))
 
 
 def test_a_second_run_computes_only_the_nodes_the_first_did_not(
@@ -237,7 +237,7 @@ def test_on_cuda_values_lie_on_the_device_and_cached_runs_agree_with_runs_on_ima
     def result(name: str, execution: Execution) -> RunResult:
         return execute(make(ADAPTED), tmp_path / name, execution=execution, device="cuda")
 
-    on_images, on_values = result("images", PLAIN), result("values", cached(tmp_path / "cache"))
+    on_images, on_values = result("images", INSPECT_ONLY), result("values", cached(tmp_path / "cache"))
     assert said(on_values) == "float32"
     assert on_values.metrics["test_loss"] == pytest.approx(on_images.metrics["test_loss"], rel=1e-3)
     run, cuda = make(ADAPTED), torch.device("cuda")

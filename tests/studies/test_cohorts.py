@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from petlsparse.cohorts import keys, size
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.cohorts.size import even_parts
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies import adapter_search, dst_sweep, execution, members
@@ -85,7 +85,7 @@ def test_a_run_has_the_same_result_alone_and_in_company(by_themselves: list[Any]
 
 def test_it_is_the_result_of_ordinary_training_up_to_rounding(by_themselves: list[Any], tmp_path: Path) -> None:
     for run, expected in zip(RUNS, by_themselves, strict=True):
-        found = lasting(execute(run, tmp_path / run.run_id, execution=PLAIN))
+        found = lasting(execute(run, tmp_path / run.run_id, execution=INSPECT_ONLY))
         assert found["cost"] == expected["cost"]
         assert found["rows"] == expected["rows"]
         for (*where, value), (*its_place, its_value) in zip(found["history"], expected["history"], strict=True):
@@ -106,7 +106,7 @@ def test_interrupted_in_company_they_go_on_alone_bit_identically(
     choices = [runtime_choices_of(tmp_path / run.run_id / "checkpoint.safetensors", run.run_id) for run in RUNS]
     assert {chosen and chosen["cohort"] for chosen in choices} == {"7"}
     # Even under an execution that trains nothing as one: a run goes on as it began.
-    results = [execute(run, tmp_path / run.run_id, execution=PLAIN) for run in RUNS]
+    results = [execute(run, tmp_path / run.run_id, execution=INSPECT_ONLY) for run in RUNS]
     assert lasting_of(results) == by_themselves
     assert {result.provenance_extra["cohort"] for result in results} == {1}
 
@@ -127,15 +127,15 @@ def test_who_diverges_in_company_has_the_rows_it_has_alone_and_no_more(tmp_path:
     results = execute_all(runs, tmp_path / "together")
     assert [result and result.status for result in results] == ["done", "diverged", "diverged"]
     for run, result in zip(runs[1:], results[1:], strict=True):
-        alone = execute(run, tmp_path / run.run_id, execution=PLAIN)
+        alone = execute(run, tmp_path / run.run_id, execution=INSPECT_ONLY)
         assert result is not None
         assert result.rows == alone.rows
 
 
 def test_begun_by_itself_a_run_goes_on_so(tmp_path: Path) -> None:
-    expected = execute(RUNS[3], tmp_path / "whole", execution=PLAIN)
+    expected = execute(RUNS[3], tmp_path / "whole", execution=INSPECT_ONLY)
     calls = iter([False, False, True])
-    execute(RUNS[3], tmp_path / "cut", stop=lambda: next(calls), execution=PLAIN)
+    execute(RUNS[3], tmp_path / "cut", stop=lambda: next(calls), execution=INSPECT_ONLY)
     result = execute(RUNS[3], tmp_path / "cut", execution=AUTO)
     assert lasting(result) == lasting(expected)
     assert "cohort" not in result.provenance_extra
@@ -254,7 +254,7 @@ BIG = {"name": "mlp", "widths": [1024, 512]}
     [
         ({}, "cpu", AUTO, True),
         ({}, "cpu", Execution(cohort=4), True),
-        ({}, "cpu", PLAIN, False),
+        ({}, "cpu", INSPECT_ONLY, False),
         ({}, "cpu", Execution(cohort="auto", backend="csr"), False),
         ({"network": BIG}, "cpu", AUTO, False),
         ({"network": BIG}, "cpu", Execution(cohort=4), True),
@@ -276,7 +276,7 @@ def test_the_size_of_a_network_is_its_parameters_times_the_batch(
     widths: list[int] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make(SPARSE, network={"name": "mlp"} | ({} if widths is None else {"widths": widths}))
-    model = dst_sweep.assemble(run, CPU, PLAIN).method.model
+    model = dst_sweep.assemble(run, CPU, INSPECT_ONLY).method.model
     size = sum(parameter.numel() for parameter in model.parameters()) * run.training.batch_size
     for limit, small in ((size, True), (size - 1, False)):
         monkeypatch.setattr(keys, "SMALL", limit)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.studies import check
 from tests.backbones.test_eva import save_folder, small
@@ -38,7 +38,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_a_stopped_run_ends_where_a_whole_one_does_on_images_or_cached_values(runs: list[Run], tmp_path: Path) -> None:
     on_values = Execution(cache_memory=2**30, cache_folder=tmp_path / "cache")
     losses = []
-    for name, execution in {"images": PLAIN, "values": on_values}.items():
+    for name, execution in {"images": INSPECT_ONLY, "values": on_values}.items():
         whole = execute(runs[0], tmp_path / name / "whole", execution=execution)
         calls = iter([False] * 4 + [True])
         cut = execute(runs[0], tmp_path / name / "cut", execution=execution, stop=lambda calls=calls: next(calls))

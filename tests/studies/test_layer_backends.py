@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from petlsparse.errors import UserError
-from petlsparse.recipe.execution import PLAIN, Backend, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Backend, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.sparsity.csr_layer import CsrLayer
 from petlsparse.sparsity.geometry import LayerGeometry
@@ -65,7 +65,7 @@ def test_a_backend_that_is_asked_for_is_used_without_measuring(backend: Backend,
 
 def test_looking_at_a_run_measures_nothing(measured: Callable[[float], None]) -> None:
     measured(1.0)
-    assert csr_layers(make(SPARSE, network=WIDE), PLAIN) == set()
+    assert csr_layers(make(SPARSE, network=WIDE), INSPECT_ONLY) == set()
 
 
 def test_the_row_says_what_every_layer_was(measured: Callable[[float], None], tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_row_says_what_every_layer_was(measured: Callable[[float], None], tm
         return execute(make(SPARSE, training=brief, **tables), folder, execution=execution).provenance_extra
 
     assert json.loads(row(AUTO, network=WIDE)["backends"]) == MASKED | {"fc1": "csr"}
-    assert json.loads(row(PLAIN, network=WIDE)["backends"]) == MASKED
+    assert json.loads(row(INSPECT_ONLY, network=WIDE)["backends"]) == MASKED
     assert "backends" not in row(AUTO, network=WIDE, method={"kind": "dense"})
 
 

@@ -14,7 +14,7 @@ from petlsparse.backbones import load_backbone
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.data.loading import load_data
 from petlsparse.errors import UserError
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.studies import adapter_search, check, describe
 from petlsparse.studies.optimizers import build_optimizer
@@ -86,7 +86,7 @@ def _backbone_of(run: Run) -> dict[str, torch.Tensor]:
 def test_it_is_trained_alone_and_on_images(tmp_path: Path) -> None:
     for device in ("cpu", "cuda"):
         assert cohort_key(run(), device, Execution(cohort=4)) is None
-    execution = replace(PLAIN, cache_memory=2**30, cache_folder=tmp_path / "cache")
+    execution = replace(INSPECT_ONLY, cache_memory=2**30, cache_folder=tmp_path / "cache")
     result = execute(run(), tmp_path / "run", execution=execution)
     assert result.provenance_extra["frozen_values"] == "none: lora changes the backbone"
     assert result.rows.get("edges") is None
@@ -94,7 +94,7 @@ def test_it_is_trained_alone_and_on_images(tmp_path: Path) -> None:
 
 def test_the_head_may_have_its_own_learning_rate() -> None:
     own = make(ADAPTED, method=LORA, optimizer={"name": "adamw", "lr": 3e-3, "head_lr": 0.1})
-    optimizer = build_optimizer(own, adapter_search.assemble(own, torch.device("cpu"), PLAIN))
+    optimizer = build_optimizer(own, adapter_search.assemble(own, torch.device("cpu"), INSPECT_ONLY))
     sizes = {group["lr"]: sum(p.numel() for p in group["params"]) for group in optimizer.param_groups}
     assert sizes == {3e-3: A_AND_B, 0.1: HEAD}
 

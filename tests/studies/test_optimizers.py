@@ -14,7 +14,7 @@ from torch import nn
 
 from petlsparse.backbones.timm_streams import as_stream
 from petlsparse.errors import UserError
-from petlsparse.recipe.execution import PLAIN, Execution
+from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.schema import Run
 from petlsparse.studies import adapter_search, check, dst_sweep
 from petlsparse.studies.optimizers import build_optimizer
@@ -59,7 +59,7 @@ def test_layer_decay_and_weight_decay_are_those_of_timm_by_name(name: str) -> No
 
 
 def by_name(run: Run, model_of: Any) -> dict[str, tuple[float, float]]:
-    assembly = model_of.assemble(run, CPU, PLAIN)
+    assembly = model_of.assemble(run, CPU, INSPECT_ONLY)
     names = {parameter: name for name, parameter in assembly.method.model.named_parameters()}
     optimizer = build_optimizer(run, assembly)
     return {
@@ -94,7 +94,7 @@ def test_the_head_of_adapters_has_its_own_rate_and_their_norms_no_decay() -> Non
 
 def test_without_these_settings_there_is_one_group_in_the_order_of_the_model() -> None:
     for run, study in ((make(ADAPTED, method=FULL), adapter_search), (make(SPARSE), dst_sweep)):
-        assembly = study.assemble(run, CPU, PLAIN)
+        assembly = study.assemble(run, CPU, INSPECT_ONLY)
         (group,) = build_optimizer(run, assembly).param_groups
         assert [*map(id, group["params"])] == [*map(id, assembly.method.parameters())]
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from petlsparse.recipe.execution import PLAIN
+from petlsparse.recipe.execution import INSPECT_ONLY
 from petlsparse.recipe.outline import Output
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, tables_of, validate_run
 from petlsparse.studies import STUDIES, adapter_search, dst_sweep
@@ -185,7 +185,7 @@ def put_together(run: Run) -> Any:
     study = {"dst-sweep": dst_sweep, "adapter-search": adapter_search}[run.study]
     with arithmetic_of(run, CPU):
         arithmetic = torch.are_deterministic_algorithms_enabled()
-        assembly = study.assemble(run, CPU, PLAIN)
+        assembly = study.assemble(run, CPU, INSPECT_ONLY)
         training = prepare(run, assembly, CPU, output=Output())
     training.run_id = ""
     factors = [training.schedule(step) for step in range(1, training.settings.total_steps + 1)]
