@@ -23,7 +23,7 @@ from petlsparse.sparsity.topology import UpdateRules
 from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.loaders import Augmentation, Images
 from petlsparse.training.member import Member
-from petlsparse.training.method import Method, Plain
+from petlsparse.training.method import Method, StandardTraining
 from petlsparse.training.optimizers import sgd
 from petlsparse.training.seeding import seeded, stream
 
@@ -85,7 +85,7 @@ def method(arm: Arm, widths: tuple[int, ...]) -> Method:
 def method_of(model: nn.Module, arm: Arm, seed: int = 0) -> Method:
     """A fresh method of any network."""
     if arm.density is None:
-        return Plain(model)
+        return StandardTraining(model)
     updates = None
     if arm.update_period is not None:
         updates = TopologyUpdates(

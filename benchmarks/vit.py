@@ -22,7 +22,7 @@ from petlsparse.cohorts.placements import StackedPlacements
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.member import Member
-from petlsparse.training.method import Plain
+from petlsparse.training.method import StandardTraining
 from petlsparse.training.optimizers import adam
 
 BATCHES = 8
@@ -151,7 +151,7 @@ class Bench:
 
     def training(self, model: PlacedAdapters, loader: Loader) -> Member:
         """As the study trains it."""
-        method = Plain(model)
+        method = StandardTraining(model)
         optimizer = adam(
             method.parameters(), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, kind=torch.optim.AdamW
         )

@@ -25,7 +25,7 @@ from petlsparse.studies.cached_features import feature_loaders
 from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.study import Study
 from petlsparse.studies.tuners import METHODS, Tuner
-from petlsparse.training.method import Plain
+from petlsparse.training.method import StandardTraining
 from petlsparse.training.parameter_groups import roles
 from petlsparse.training.seeding import stream
 
@@ -75,7 +75,7 @@ def assemble_together(
     )
     return [
         Assembly(
-            Plain(model),
+            StandardTraining(model),
             dataset,
             cost=_cost(run, model, dataset),
             roles=roles(

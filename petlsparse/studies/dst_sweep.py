@@ -37,7 +37,7 @@ from petlsparse.studies.crossovers import crossover
 from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.study import Study
 from petlsparse.training.hooks import Hooks
-from petlsparse.training.method import Method, Plain
+from petlsparse.training.method import Method, StandardTraining
 from petlsparse.training.parameter_groups import roles
 from petlsparse.training.seeding import seeded, stream
 
@@ -131,9 +131,9 @@ def _method(
     active: Mapping[str, int],
     updates: TopologyUpdates | None,
     backends: Mapping[str, str],
-) -> Plain | SparseTraining:
+) -> StandardTraining | SparseTraining:
     if isinstance(run.method, Dense):
-        return Plain(network)
+        return StandardTraining(network)
     return SparseTraining(
         network,
         active,

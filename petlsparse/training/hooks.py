@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from petlsparse.training.method import Method, Plain
+from petlsparse.training.method import Method, StandardTraining
 
 
 class Hooks(Protocol):
@@ -41,7 +41,7 @@ class OneByOne:
 
     def __init__(self, methods: Sequence[Method]) -> None:
         self._methods = methods
-        self._due = [i for i, method in enumerate(methods) if not isinstance(method, Plain)]
+        self._due = [i for i, method in enumerate(methods) if not isinstance(method, StandardTraining)]
 
     def due(self, step: int) -> Sequence[int]:
         """All whose hooks do anything."""

@@ -57,7 +57,7 @@ class Method(Protocol):
         ...
 
 
-class Plain:
+class StandardTraining:
     """The method without a method: trains whatever of a model is trainable, by the optimizer alone.
 
     Dense training, adapters in a frozen backbone, linear probe and full fine-tuning are all of this kind.

@@ -7,18 +7,18 @@ import torch
 
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.tuned import FullFineTuning
-from petlsparse.training.method import Plain
+from petlsparse.training.method import StandardTraining
 
 from .toys import CLASSES, generator, images, placed, stir, tiny_stream
 
 
 def test_the_optimizer_gets_what_is_trainable_and_nothing_frozen() -> None:
     model = placed([(0, 1), (6, 2)])
-    parameters = Plain(model).parameters()
+    parameters = StandardTraining(model).parameters()
     expected = [*model.adapters.parameters(), *model.head.parameters()]
     assert [id(p) for p in parameters] == [id(p) for p in expected]
     everything = FullFineTuning(tiny_stream(), CLASSES, head_generator=generator())
-    assert len(Plain(everything).parameters()) == len(list(everything.parameters()))
+    assert len(StandardTraining(everything).parameters()) == len(list(everything.parameters()))
 
 
 def test_trainable_tensors_alone_restore_the_model() -> None:
@@ -58,7 +58,7 @@ def test_a_model_without_adapters_has_no_edge_rows() -> None:
 
 
 def test_the_method_needs_no_state_of_its_own() -> None:
-    method = Plain(placed([(0, 1)]))
+    method = StandardTraining(placed([(0, 1)]))
     assert method.state() == {}
     method.load_state({})
     assert method.rows() == {}

@@ -28,7 +28,7 @@ from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import LayerView, TopologyUpdate, UpdateRules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
-from petlsparse.training.method import Method, Plain
+from petlsparse.training.method import Method, StandardTraining
 from petlsparse.training.optimizers import adam, sgd
 
 STEPS = 40
@@ -60,7 +60,7 @@ def member(
         torch.manual_seed(seed)
         model = network().double()
     if density is None:
-        return Plain(model)
+        return StandardTraining(model)
     dynamic = rules and TopologyUpdates(
         UpdateRules(criterion_named(rules[0], mest_lambda), resolve(GROWTHS, rules[1], "growth rule"), scope),
         torch.Generator().manual_seed(100 + seed),

@@ -24,7 +24,7 @@ from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import load_checkpoint
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
-from petlsparse.training.method import Plain
+from petlsparse.training.method import StandardTraining
 from petlsparse.training.optimizers import adam, sgd
 from petlsparse.training.result import RunResult
 from petlsparse.training.timer import Timer
@@ -80,7 +80,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 def member(*, network_seed: int = 0, network: Callable[[int], nn.Module] | None = None, **options: Any) -> Member:
     made = toy_network(seed=network_seed) if network is None else network(network_seed)
-    return toy_training(**{"schedule": decay, "method": Plain} | options, network=made)
+    return toy_training(**{"schedule": decay, "method": StandardTraining} | options, network=made)
 
 
 def train_together(trainings: Sequence[Member], **options: Any) -> list[RunResult]:
@@ -423,7 +423,7 @@ def test_models_are_views_of_the_stack() -> None:
 
 
 def test_members_that_prune_are_evaluated_before_and_the_others_after_the_step_as_they_are_alone() -> None:
-    methods = (Pruned, Plain, Pruned)
+    methods = (Pruned, StandardTraining, Pruned)
     alone = [train(member(seed=seed, method=method)) for seed, method in enumerate(methods)]
     results = train_together([member(seed=seed, method=method) for seed, method in enumerate(methods)])
     for ours, theirs in zip(results, alone, strict=True):

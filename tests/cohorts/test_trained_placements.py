@@ -19,7 +19,7 @@ from petlsparse.data.types import Split
 from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
-from petlsparse.training.method import Plain
+from petlsparse.training.method import StandardTraining
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import cosine, with_warmup
@@ -105,7 +105,7 @@ def training(
     lr: float,
     **settings: Any,
 ) -> Member:
-    method = Plain(model)
+    method = StandardTraining(model)
     lengths = {"batch_size": 16, "total_steps": STEPS, "evaluate_every": 2, "checkpoint_every": 100}
     return Member(
         method,

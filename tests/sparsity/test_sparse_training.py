@@ -18,7 +18,7 @@ from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import UpdateRules
 from petlsparse.sparsity.updates import TopologyUpdates
-from petlsparse.training.method import Plain
+from petlsparse.training.method import StandardTraining
 
 STEPS, PERIOD = 12, 3
 
@@ -50,19 +50,19 @@ def sparse(density=0.4, distribution="uniform", seed=5, dtype=torch.float32, **o
     return SparseTraining(model, counts, mask_generator=seeded(seed), **options)
 
 
-def sgd(method: SparseTraining | Plain) -> torch.optim.Optimizer:
+def sgd(method: SparseTraining | StandardTraining) -> torch.optim.Optimizer:
     optimizer = torch.optim.SGD(method.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     method.bind(optimizer)
     return optimizer
 
 
-def adamw(method: SparseTraining | Plain) -> torch.optim.Optimizer:
+def adamw(method: SparseTraining | StandardTraining) -> torch.optim.Optimizer:
     optimizer = torch.optim.AdamW(method.parameters(), lr=0.01, weight_decay=0.1)
     method.bind(optimizer)
     return optimizer
 
 
-def train_step(method: SparseTraining | Plain, optimizer: torch.optim.Optimizer, step: int) -> None:
+def train_step(method: SparseTraining | StandardTraining, optimizer: torch.optim.Optimizer, step: int) -> None:
     images, labels = batch(step)
     optimizer.zero_grad()
     F.cross_entropy(method.model(images.to(next(method.model.parameters()).dtype)), labels).backward()
@@ -71,7 +71,7 @@ def train_step(method: SparseTraining | Plain, optimizer: torch.optim.Optimizer,
     method.after_step(step)
 
 
-def snapshot(method: SparseTraining | Plain) -> dict[str, Tensor]:
+def snapshot(method: SparseTraining | StandardTraining) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in method.model.state_dict().items()}
 
 
@@ -330,7 +330,7 @@ def test_dense_state_keeps_integrating_where_weights_are_inactive():
 @pytest.mark.parametrize("growth", GROWTHS)
 def test_keep_at_density_one_is_dense_training_step_by_step(criterion, growth):
     method = sparse(1.0, updates=updates(criterion, growth, regrown="keep"))
-    dense = Plain(small_model())
+    dense = StandardTraining(small_model())
     optimizers = sgd(method), sgd(dense)
     for step in range(1, STEPS + 1):
         train_step(method, optimizers[0], step)

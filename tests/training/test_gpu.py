@@ -15,7 +15,7 @@ from petlsparse.cohorts.stacked import Stacked
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
-from petlsparse.training.method import Plain
+from petlsparse.training.method import StandardTraining
 from tests.cohorts.test_stacked import adamw, convolutional, grouped_adamw, grouped_sgd, member, slow_sgd
 from tests.training.toys import Pruned, toy_training, train
 
@@ -61,7 +61,7 @@ def test_products_are_rounded_to_tf32_only_where_asked_for() -> None:
 
 @pytest.mark.parametrize("optimizer", [slow_sgd, adamw, grouped_sgd, grouped_adamw])
 @pytest.mark.parametrize("network", [None, convolutional], ids=["linear", "convolutional"])
-@pytest.mark.parametrize("method", [Plain, Pruned])
+@pytest.mark.parametrize("method", [StandardTraining, Pruned])
 def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone(
     optimizer: Callable[..., Optimizer], network: Callable[[int], nn.Module] | None, method: Callable[..., Any]
 ) -> None:

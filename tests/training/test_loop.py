@@ -19,8 +19,8 @@ from tests.training.toys import (
     MEAN,
     STD,
     CountingTest,
-    Plain,
     Pruned,
+    ToyMethod,
     looped,
     toy_dataset,
     toy_network,
@@ -64,7 +64,7 @@ def test_the_loop_trains_like_a_naive_twin_with_partial_last_batches() -> None:
 def test_hooks_come_in_order_around_every_step_and_after_every_epoch() -> None:
     training = toy_training(steps=5, batch=25)
     train(training)
-    assert isinstance(training.method, Plain)
+    assert isinstance(training.method, ToyMethod)
     assert training.method.calls == [
         ("backward", 1), ("step", 1), ("backward", 2), ("step", 2), ("epoch", 1),
         ("backward", 3), ("step", 3), ("backward", 4), ("step", 4), ("epoch", 2),

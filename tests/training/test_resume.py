@@ -17,7 +17,7 @@ from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
 from petlsparse.training.settings import examples_seen
 from petlsparse.training.timer import Timer
-from tests.training.toys import Plain, Pruned, toy_dataset, toy_training, train
+from tests.training.toys import Pruned, ToyMethod, toy_dataset, toy_training, train
 
 TIMES = {"wall_seconds", "train_seconds", "examples_per_second"}
 
@@ -36,9 +36,9 @@ def run_with_interruptions(
 
 
 @pytest.mark.parametrize("stops", [[1], [3], [4], [5], [11], [2, 4, 7, 8]], ids=str)
-@pytest.mark.parametrize(("dropout", "method"), [(0.0, Plain), (0.3, Plain), (0.0, Pruned)])
+@pytest.mark.parametrize(("dropout", "method"), [(0.0, ToyMethod), (0.3, ToyMethod), (0.0, Pruned)])
 def test_a_run_stopped_anywhere_ends_bit_identically(
-    tmp_path: Path, stops: list[int], dropout: float, method: type[Plain]
+    tmp_path: Path, stops: list[int], dropout: float, method: type[ToyMethod]
 ) -> None:
     settings = {"steps": 12, "batch": 16, "evaluate_every": 4, "dropout": dropout, "method": method}
     undisturbed = toy_training(**settings)  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def test_a_killed_run_repeats_only_what_came_after_its_last_checkpoint(tmp_path:
         train(toy_training(checkpoint=checkpoint, checkpoint_every=4, report=kill_at_nine))
     resumed = toy_training(checkpoint=checkpoint, checkpoint_every=4)
     result = train(resumed)
-    assert isinstance(resumed.method, Plain)
+    assert isinstance(resumed.method, ToyMethod)
     assert resumed.method.calls[0] == ("backward", 9)
     assert result.metrics == train(toy_training()).metrics
     assert [row["step"] for row in result.rows["topology"]] == list(range(1, 13))
@@ -100,7 +100,7 @@ def test_the_methods_own_state_travels_through_the_checkpoint(tmp_path: Path) ->
     train(toy_training(checkpoint=checkpoint), should_stop=lambda: True)
     training = toy_training(checkpoint=checkpoint)
     training.resume()
-    assert isinstance(training.method, Plain)
+    assert isinstance(training.method, ToyMethod)
     assert training.method.loaded["calls"].item() == 2
 
 

@@ -64,7 +64,7 @@ def toy_network(dropout: float = 0.0, seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Dropout(dropout), nn.Linear(12, 3))
 
 
-class Plain:
+class ToyMethod:
     """A method that only writes down when its hooks were called."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -103,7 +103,7 @@ class Plain:
         return {"topology": drained}
 
 
-class Pruned(Plain):
+class Pruned(ToyMethod):
     """At every fourth step, all but a few weights are lost."""
 
     def updates_topology(self, step: int) -> bool:
@@ -134,7 +134,7 @@ def toy_training(
     **extra: Any,
 ) -> Member:
     device = extra.pop("device", torch.device("cpu"))
-    method = extra.pop("method", Plain)((network or toy_network(dropout)).to(device))
+    method = extra.pop("method", ToyMethod)((network or toy_network(dropout)).to(device))
     precision = extra.pop("precision", "float32")
     dataset = dataset or toy_dataset()
     return Member(
