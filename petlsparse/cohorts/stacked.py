@@ -109,14 +109,14 @@ class Stacked:
         else:
             compute(inputs, labels)
 
-    def lend_gradients(self, to: Sequence[int]) -> None:
+    def attach_gradients(self, to: Sequence[int]) -> None:
         """Let members' parameters hold their gradients."""
         for i in to:
             for parameter, stacked, k in self._parameters_of[i]:
                 gradient = stacked.gradient()
                 parameter.grad = None if gradient is None else gradient[k]
 
-    def take_gradients(self, back: Sequence[int]) -> None:
+    def detach_gradients(self, back: Sequence[int]) -> None:
         """The inverse: they would be memory held for nothing."""
         for i in back:
             for parameter, _, _ in self._parameters_of[i]:

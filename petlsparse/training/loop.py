@@ -113,11 +113,11 @@ class Loop:
         with self.members[0].dropout(index):
             if due:
                 self.backward(inputs, labels)
-                self.strategy.lend_gradients(due)
+                self.strategy.attach_gradients(due)
                 self.hooks.after_backward(index, due)
                 self.update()
                 self.hooks.after_step(index, due)
-                self.strategy.take_gradients(due)
+                self.strategy.detach_gradients(due)
             else:
                 self.strategy.run(self.compute, inputs, labels)
         for i in self.working:

@@ -65,11 +65,11 @@ class Strategy(Protocol):
         """A step without hooks: call `compute`, or replay what an earlier call did."""
         ...
 
-    def lend_gradients(self, to: Sequence[int]) -> None:
+    def attach_gradients(self, to: Sequence[int]) -> None:
         """Let members' parameters hold their gradients."""
         ...
 
-    def take_gradients(self, back: Sequence[int]) -> None:
+    def detach_gradients(self, back: Sequence[int]) -> None:
         """The inverse."""
         ...
 
@@ -123,10 +123,10 @@ class Single:
         """Call it."""
         compute(inputs, labels)
 
-    def lend_gradients(self, to: Sequence[int]) -> None:
+    def attach_gradients(self, to: Sequence[int]) -> None:
         """Nothing to do: its parameters hold them anyway."""
 
-    def take_gradients(self, back: Sequence[int]) -> None:
+    def detach_gradients(self, back: Sequence[int]) -> None:
         """Nothing to do."""
 
     def warnings(self) -> list[str]:
