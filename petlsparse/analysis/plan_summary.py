@@ -74,8 +74,8 @@ class Described(Protocol):
         """Of what it would rest on, by column."""
 
     @property
-    def facts(self) -> Mapping[str, str]:
-        """What follows from the settings without standing there, by column."""
+    def derived(self) -> Mapping[str, str]:
+        """What follows from the settings, such as drawn edges, by column of the `runs` table."""
 
 
 def plan_summary(
@@ -114,7 +114,7 @@ def plan_summary(
         states |= dict.fromkeys(stale, STALE)
         left = [run_id for run_id in ids if states[run_id] != "done"]
         expected = seconds(by_id[left[0]]) if left else None
-        edges, unsaid = described.facts.get("edges"), edges_unsaid(arm.runs)
+        edges, unsaid = described.derived.get("edges"), edges_unsaid(arm.runs)
         arms.append(
             PlannedArm(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, unsaid, expected)
         )

@@ -31,8 +31,8 @@ class Description:
     """Parameters and FLOPs."""
     fingerprints: Mapping[str, str]
     """Of what it would rest on."""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """What follows from the settings without standing there: edges that are drawn."""
+    derived: Mapping[str, str] = field(default_factory=dict)
+    """What follows from the settings: edges that are drawn."""
 
 
 def describe(run: Run) -> Description:
@@ -45,7 +45,7 @@ def describe(run: Run) -> Description:
     from petlsparse.recipe.execution import INSPECT_ONLY
 
     (assembly,) = _study(run).assemble([run], torch.device("cpu"), INSPECT_ONLY, [{}])
-    return Description(assembly.cost, assembly.fingerprints, assembly.facts)
+    return Description(assembly.cost, assembly.fingerprints, assembly.derived)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def assemble_together(
             pixel_std=backbone.std,
             provenance=fingerprints | source_fingerprints(run),
             runtime_choices={"frozen_values": cache_note},
-            facts=tuner.facts(run.method, backbone),
+            derived=tuner.derived(run.method, backbone),
             loaders=loaders,
             export=partial(tuner.export, model),
             files=tuner.files(model),

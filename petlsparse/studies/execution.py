@@ -186,7 +186,7 @@ def concluded(one: Prepared, result: RunResult, *, keep: str) -> RunResult:
         "examples_test": data.test_examples,
         **assembly.fingerprints,
         **assembly.runtime_choices,
-        **assembly.facts,
+        **assembly.derived,
         "warnings": list(one.warnings),
     }
     cost = {**result.cost, **assembly.cost, "peak_memory_bytes": peak_memory_bytes(member.device)}

@@ -46,8 +46,8 @@ class Tuner(ABC):
     def check(self, settings: Any, backbone: ResidualStream) -> None:  # noqa: B027 - most kinds have nothing to check
         """Raises UserError if the method asks for what the backbone does not have."""
 
-    def facts(self, settings: Any, backbone: ResidualStream) -> dict[str, str]:
-        """What follows from the settings without standing there, by column of the `runs` table."""
+    def derived(self, settings: Any, backbone: ResidualStream) -> dict[str, str]:
+        """What follows from the settings, such as drawn edges, by column of the `runs` table."""
         return {}
 
     def rows(self, model: TunedModel) -> dict[str, list[Row]]:
@@ -101,7 +101,7 @@ class Adapters(Tuner):
         """The edges are there."""
         self.edges(settings, backbone)
 
-    def facts(self, settings: methods.Adapters, backbone: ResidualStream) -> dict[str, str]:
+    def derived(self, settings: methods.Adapters, backbone: ResidualStream) -> dict[str, str]:
         """The edges."""
         return {"edges": json.dumps(self.edges(settings, backbone))}
 
