@@ -38,12 +38,14 @@ def main() -> None:
     effort = Effort(rounds=2, quick=True) if arguments.quick else Effort(rounds=arguments.rounds)
     console = Console(width=None if sys.stdout.isatty() else 140)
     for name in names:
-        facts, comparisons = report.machine(), []
+        conditions, comparisons = report.conditions(), []
         command = f"python -m benchmarks {shlex.join(sys.argv[1:])}"
         for comparison in resolve(BENCHMARKS, name, "benchmark")(effort):
             console.print(report.table(comparison), "")
             comparisons.append(comparison)
-            path = report.write(arguments.out, name, command, facts, comparisons)  # one cut short keeps what it has
+            path = report.write(
+                arguments.out, name, command, conditions, comparisons
+            )  # one cut short keeps what it has
         console.print(f"written to {path}\n")
 
 
@@ -52,8 +54,8 @@ def print_markdown(folder: Path, names: list[str]) -> None:
     for name in names:
         path = folder / f"{name}.json"
         if path.is_file():
-            facts, comparisons = report.read(path)
-            print(f"## {name}\n\n{report.circumstances(facts)}")
+            conditions, comparisons = report.read(path)
+            print(f"## {name}\n\n{report.conditions_as_text(conditions)}")
             for comparison in comparisons:
                 print(report.markdown(comparison))
 

@@ -1,4 +1,4 @@
-"""Comparisons as a table in the terminal, as JSON beside its circumstances, and as Markdown."""
+"""Comparisons as a table in the terminal, as JSON with their conditions, and as Markdown."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SCALES = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")), "bytes": ((2**30, "GiB"
 UNIT_OF = {"cpu": "s", "wall": "s", "bytes": "bytes"}
 
 
-def machine() -> dict[str, Any]:
+def conditions() -> dict[str, Any]:
     """What the figures depend on: processor, versions, commit, date, and how busy the machine was when it began."""
-    facts = of_command()
+    of_package = of_command()
     kept = ("git_sha", "git_dirty", "platform", "cpu", "python", "torch_version", "timm_version", "peft_version")
     return {
         "date": utc_now(),
-        **{name: facts[name] for name in kept},
+        **{name: of_package[name] for name in kept},
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "load": os.getloadavg()[0],
@@ -91,11 +91,11 @@ def caption(comparison: Comparison) -> str:
     return f"{comparison.title}{clock}"
 
 
-def write(folder: Path, name: str, command: str, facts: dict[str, Any], comparisons: Sequence[Comparison]) -> Path:
+def write(folder: Path, name: str, command: str, conditions: dict[str, Any], comparisons: Sequence[Comparison]) -> Path:
     """One JSON file per benchmark, every sample included. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    answer = {"benchmark": name, "command": command, **facts, "comparisons": [record(one) for one in comparisons]}
+    answer = {"benchmark": name, "command": command, **conditions, "comparisons": [record(one) for one in comparisons]}
     path.write_text(json.dumps(answer, indent=1) + "\n")
     return path
 
@@ -112,20 +112,23 @@ def record(comparison: Comparison) -> dict[str, Any]:
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Comparison]]:
-    """The circumstances and the comparisons of a file that `write` made."""
+    """The conditions and the comparisons of a file that `write` made."""
     answer = json.loads(path.read_text())
     fields = Comparison.__dataclass_fields__
     found = [Comparison(**{key: one[key] for key in fields}) for one in answer.pop("comparisons")]
     return answer, found
 
 
-def circumstances(facts: dict[str, Any]) -> str:
+def conditions_as_text(conditions: dict[str, Any]) -> str:
     """One paragraph for the documentation: command, machine, versions, commit, date."""
     commit = (
-        f"commit {facts['git_sha'][:7]}{' with changes' if facts['git_dirty'] else ''}, " if facts["git_sha"] else ""
+        f"commit {conditions['git_sha'][:7]}{' with changes' if conditions['git_dirty'] else ''}, "
+        if conditions["git_sha"]
+        else ""
     )
-    versions = ", ".join(f"{name} {facts[f'{name}_version']}" for name in ("torch", "timm", "peft"))
+    versions = ", ".join(f"{name} {conditions[f'{name}_version']}" for name in ("torch", "timm", "peft"))
     return (
-        f"`{facts['command']}`: {facts['cpu']}, {facts['cores']} cores, one thread, load {facts['load']:.1f} at the "
-        f"start; Python {facts['python']}, {versions}; {commit}{facts['date'][:10]}.\n"
+        f"`{conditions['command']}`: {conditions['cpu']}, {conditions['cores']} cores, one thread, "
+        f"load {conditions['load']:.1f} at the start; Python {conditions['python']}, {versions}; "
+        f"{commit}{conditions['date'][:10]}.\n"
     )

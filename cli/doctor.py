@@ -39,10 +39,10 @@ def doctor(json: Json = False) -> None:
 def _software() -> Iterator[Finding]:
     from petlsparse.tracking.provenance import PACKAGES, of_command
 
-    facts = of_command()
+    versions = of_command()
     for package in PACKAGES:
-        yield Finding("software", package, str(facts[f"{package}_version"]))
-    yield Finding("software", "python", str(facts["python"]))
+        yield Finding("software", package, str(versions[f"{package}_version"]))
+    yield Finding("software", "python", str(versions["python"]))
 
 
 def _machine() -> Iterator[Finding]:

@@ -59,7 +59,7 @@ def _listed(entries: "list[Entry]", *, alone: bool) -> Table:
     for entry in entries:
         of = "" if alone and not entry.kinds else applies_to(entry)
         default = entry.default if entry.default in ("", REQUIRED) else f"default {entry.default}"
-        facts = [of and f"of {of}", entry.type, entry.unit, default, ", ".join(entry.valid)]
-        said = Text("; ".join(filter(None, facts)), style="dim")
+        details = [of and f"of {of}", entry.type, entry.unit, default, ", ".join(entry.valid)]
+        said = Text("; ".join(filter(None, details)), style="dim")
         table.add_row(Text(f"  {entry.key}"), Text.assemble(entry.meaning, "\n", said))
     return table

@@ -34,16 +34,16 @@ import json, platform, sys
 from importlib import metadata
 import torch
 names = ("torch", "timm", "peft", "numpy", "pandas", "pyarrow", "pydantic", "typer", "pytest", "hypothesis")
-facts = {"python": platform.python_version(), "cuda": torch.version.cuda, "device": "cpu"}
+environment = {"python": platform.python_version(), "cuda": torch.version.cuda, "device": "cpu"}
 for name in names:
     try:
-        facts[name] = metadata.version(name)
+        environment[name] = metadata.version(name)
     except metadata.PackageNotFoundError:
-        facts[name] = None
+        environment[name] = None
 if torch.cuda.is_available():
     device = torch.cuda.get_device_properties(0)
-    facts |= {"device": device.name, "memory_gib": round(device.total_memory / 2**30, 1)}
-print(json.dumps(facts))
+    environment |= {"device": device.name, "memory_gib": round(device.total_memory / 2**30, 1)}
+print(json.dumps(environment))
 """
 
 
@@ -203,8 +203,8 @@ def summary(found: Mapping[str, Any]) -> list[str]:
     """At most twenty lines for a person."""
     answer = {name: part["answer"] for name, part in found.items() if part["answer"] is not None}
     lines = [", ".join(f"{name} {part['status']} {part['seconds']:.0f} s" for name, part in found.items())]
-    if facts := answer.get("environment"):
-        lines.append(", ".join(f"{name} {value}" for name, value in facts.items()))
+    if environment := answer.get("environment"):
+        lines.append(", ".join(f"{name} {value}" for name, value in environment.items()))
     if tests := answer.get("tests"):
         passed, failed, skipped = tests["passed"], tests["failed"], tests["skipped"]
         lines.append(

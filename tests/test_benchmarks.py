@@ -159,10 +159,10 @@ def test_matmul_counts_a_multiplication_and_an_addition() -> None:
 
 def test_files_hold_all_that_the_tables_show(tmp_path: Path) -> None:
     measured = made(a=[0.002, 0.004, 0.003], b=[0.001, 0.001, 0.001])
-    path = report.write(tmp_path / "deep", "made", "python -m benchmarks made", report.machine(), [measured])
-    facts, (read,) = report.read(path)
+    path = report.write(tmp_path / "deep", "made", "python -m benchmarks made", report.conditions(), [measured])
+    conditions, (read,) = report.read(path)
     assert read == replace(measured, notes=[])
-    assert {"date", "cpu", "cores", "python", "torch_version", "git_sha", "command"} <= facts.keys()
+    assert {"date", "cpu", "cores", "python", "torch_version", "git_sha", "command"} <= conditions.keys()
     assert json.loads(path.read_text())["comparisons"][0]["ratio"]["b"]["median"] == pytest.approx(3)
     text = report.markdown(read)
     assert "| a | 3 ms | 2.5 ms .. 3.5 ms | 2 ms | 3 | 1.00 | 1.00 .. 1.00 |  |" in text

@@ -13,7 +13,7 @@ from timm.models.eva import Eva, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from petlsparse.backbones.forward import forward_facts
+from petlsparse.backbones.forward import forward_description
 from petlsparse.backbones.stream import Context, ResidualStream
 from petlsparse.errors import Problem, UserError
 
@@ -64,7 +64,7 @@ class TimmStream(ResidualStream):
     def forward_fingerprint(self) -> str:
         """12 hex digits of what the forward pass is besides the weights: modules, their settings, mean and std."""
         pixels = [self.image_size, *map(float, (*self.mean, *self.std))]
-        return hashlib.sha256(f"{pixels} {forward_facts(self.vit)}".encode()).hexdigest()[:12]
+        return hashlib.sha256(f"{pixels} {forward_description(self.vit)}".encode()).hexdigest()[:12]
 
     def layers_above(self) -> dict[nn.Parameter, int]:
         """As timm matches names: the final norm is with the last block, what its patterns do not name with the head."""

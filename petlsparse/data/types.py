@@ -1,4 +1,4 @@
-"""What a data set is once loaded: splits of uint8 images, and the facts needed to feed them to a network."""
+"""What a data set is once loaded: splits of uint8 images, and what a network needs to know of them."""
 
 from __future__ import annotations
 

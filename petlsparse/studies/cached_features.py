@@ -122,7 +122,7 @@ def _group(
     run: AdapterRun, model: TunedModel, dataset: Dataset, device: torch.device, backbone: Mapping[str, str]
 ) -> str:
     """A name for everything but the node that the values depend on. The data's fingerprint covers pixels and size."""
-    facts = [
+    identity = [
         dataset.fingerprint,
         dict(backbone),
         str(model.frozen_dtype),
@@ -130,7 +130,7 @@ def _group(
         run.training.deterministic,
         device.type,
     ]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _row_shapes(stream: ResidualStream, nodes: Sequence[int], *, pooled: bool) -> dict[int, tuple[int, ...]]:

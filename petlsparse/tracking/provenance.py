@@ -39,13 +39,13 @@ def of_command(folder: Path | None = None) -> dict[str, Any]:
 
 def of_worker(device: str, threads: int) -> dict[str, Any]:
     """What a worker adds. torch is asked only where the run has imported it."""
-    facts: dict[str, Any] = {"device": device, "threads": threads}
+    found: dict[str, Any] = {"device": device, "threads": threads}
     torch = sys.modules.get("torch")
     if torch is not None and device.startswith("cuda"):
-        facts |= {"cuda": torch.version.cuda, "driver": _driver()}
+        found |= {"cuda": torch.version.cuda, "driver": _driver()}
         with suppress(Exception):  # a GPU in trouble does not say its name; the record must tell of the trouble
-            facts["device_name"] = torch.cuda.get_device_name(device)
-    return facts
+            found["device_name"] = torch.cuda.get_device_name(device)
+    return found
 
 
 def _version(package: str) -> str | None:

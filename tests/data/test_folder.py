@@ -200,7 +200,7 @@ def test_a_damaged_cache_is_made_again(data_root: Path, tmp_path: Path) -> None:
     assert load_data("folder:pets", image_size=8).fingerprint == first.fingerprint
 
 
-@pytest.mark.parametrize("place", [0.02, 0.1, 0.5, 0.999])  # in the length of the table of contents, facts, pixels
+@pytest.mark.parametrize("place", [0.02, 0.1, 0.5, 0.999])  # in the length of the table of contents, statistics, pixels
 def test_a_flipped_byte_in_the_cache_is_noticed(
     data_root: Path, tmp_path: Path, opened: list[int], place: float
 ) -> None:

@@ -74,7 +74,7 @@ def decoded(files: tuple[Path, ...], settings: DecodeSettings) -> tuple[Tensor, 
     with contextlib.suppress(OSError, SafetensorError):  # a cache that cannot be written costs time, nothing else
         place.parent.mkdir(parents=True, exist_ok=True)
         partial = place.with_suffix(f".{os.getpid()}")
-        save_file({"images": images}, partial, metadata={"facts": told, "checksum": _checksum(images, told)})
+        save_file({"images": images}, partial, metadata={"statistics": told, "checksum": _checksum(images, told)})
         partial.replace(place)
     return images, stats
 
@@ -83,9 +83,9 @@ def _cached(place: Path) -> tuple[Tensor, FileStatistics] | None:
     try:
         with safe_open(place, framework="pt") as file:
             about, images = file.metadata(), file.get_tensor("images")
-        if _checksum(images, about["facts"]) != about["checksum"]:
+        if _checksum(images, about["statistics"]) != about["checksum"]:
             return None
-        told = json.loads(about["facts"])
+        told = json.loads(about["statistics"])
         counts = {name: Counter(told[name]) for name in ("sizes", "modes", "done")}
         return images, FileStatistics(**counts, constant=told["constant"], contents=told["contents"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
