@@ -18,8 +18,8 @@ from torch.optim import Optimizer
 
 from petlsparse.tracking.atomic import write_bytes
 
-FORMAT = "2"
-FACTS = "facts"
+FORMAT = "3"
+METADATA = "metadata"
 """Name of the tensor that holds the JSON, compressed: headers of safetensors files have a size limit."""
 
 
@@ -27,10 +27,10 @@ class BrokenCheckpoint(Exception):
     """Why a checkpoint cannot be continued: it is damaged, or not this run's. The run has to start again."""
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write atomically, with a checksum: a reader finds the old file or the new one, and notices every other."""
-    compressed = zlib.compress(json.dumps(facts).encode(), level=1)
-    content = {**tensors, FACTS: torch.frombuffer(bytearray(compressed), dtype=torch.uint8)}
+    compressed = zlib.compress(json.dumps(metadata).encode(), level=1)
+    content = {**tensors, METADATA: torch.frombuffer(bytearray(compressed), dtype=torch.uint8)}
     plain = _separate(content)
     write_bytes(path, save(plain, metadata={"format": FORMAT, "checksum": _checksum(plain)}))
 
@@ -55,26 +55,28 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors, on the device, and facts of a file written by `save_checkpoint`. Raises BrokenCheckpoint."""
+    """Tensors, on the device, and metadata of a file written by `save_checkpoint`. Raises BrokenCheckpoint."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if (found := metadata.get("format")) != FORMAT:
-                raise BrokenCheckpoint(f"it has format {found!r}, this version of petlsparse writes {FORMAT!r}")
+            header = file.metadata() or {}
+            if (found := header.get("format")) != FORMAT:
+                raise BrokenCheckpoint(
+                    f"another version of petlsparse wrote it, in format {found}; this one reads format {FORMAT}"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if _checksum(tensors) != metadata.get("checksum"):
+        if _checksum(tensors) != header.get("checksum"):
             raise BrokenCheckpoint("it is damaged: its checksum is not that of its content")
-        facts = _facts(tensors.pop(FACTS))
+        metadata = _metadata(tensors.pop(METADATA))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise BrokenCheckpoint(f"it is damaged: {error}") from error
-    return {name: tensor.to(device) for name, tensor in tensors.items()}, facts
+    return {name: tensor.to(device) for name, tensor in tensors.items()}, metadata
 
 
-def _facts(compressed: Tensor) -> dict[str, Any]:
-    facts = json.loads(zlib.decompress(compressed.numpy().tobytes()))
-    if not isinstance(facts, dict):
-        raise TypeError("its facts are no table")
-    return facts
+def _metadata(compressed: Tensor) -> dict[str, Any]:
+    metadata = json.loads(zlib.decompress(compressed.numpy().tobytes()))
+    if not isinstance(metadata, dict):
+        raise TypeError("its metadata is no table")
+    return metadata
 
 
 def runtime_choices_of(path: Path, run_id: str) -> dict[str, str] | None:
@@ -83,8 +85,8 @@ def runtime_choices_of(path: Path, run_id: str) -> dict[str, str] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts = _facts(file.get_tensor(FACTS))
-        return dict(facts["manner"]) if facts["run_id"] == run_id else None
+            metadata = _metadata(file.get_tensor(METADATA))
+        return dict(metadata["runtime_choices"]) if metadata["run_id"] == run_id else None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, zlib.error):
         return None  # whoever continues from it will say what is wrong
 

@@ -216,33 +216,33 @@ class Member:
             "best": self.best_tensors,
             "sums": {"loss": self.loss_sum, "correct": self.correct},
         }
-        facts = {
+        metadata = {
             "run_id": self.run_id,
-            "journey": self.state.to_json(),
+            "train_state": self.state.to_json(),
             "seen": self.seen,
             "fingerprints": self.fingerprints,
-            "manner": self.runtime_choices,
+            "runtime_choices": self.runtime_choices,
         }
-        ckpt.save_checkpoint(self.checkpoint, ckpt.pack(groups), facts)
+        ckpt.save_checkpoint(self.checkpoint, ckpt.pack(groups), metadata)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one. Raises BrokenCheckpoint when it cannot be used."""
         if self.checkpoint is None or not self.checkpoint.exists():
             return
-        packed, facts = ckpt.load_checkpoint(self.checkpoint, self.device)
-        if facts.get("run_id") != self.run_id:
-            raise ckpt.BrokenCheckpoint(f"it is of another run, {facts.get('run_id')}")
-        made_with = facts.get("fingerprints", {})
+        packed, metadata = ckpt.load_checkpoint(self.checkpoint, self.device)
+        if metadata.get("run_id") != self.run_id:
+            raise ckpt.BrokenCheckpoint(f"it is of another run, {metadata.get('run_id')}")
+        made_with = metadata.get("fingerprints", {})
         others = [name for name, value in self.fingerprints.items() if made_with.get(name) != value]
         if others:
             words = ", ".join(FINGERPRINTS[name].words for name in others)
             raise ckpt.BrokenCheckpoint(f"it was made with others than there are now: {words}")
         try:
-            self._restore(ckpt.unpack(packed), facts)
+            self._restore(ckpt.unpack(packed), metadata)
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise ckpt.BrokenCheckpoint(f"its content does not fit the run: {error!r}") from error
 
-    def _restore(self, tensors: Mapping[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
+    def _restore(self, tensors: Mapping[str, dict[str, Tensor]], metadata: dict[str, Any]) -> None:
         """Put a checkpoint's content in place. May raise where it does not fit."""
         ckpt.load_learned_tensors(self.model, tensors["model"])
         ckpt.load_optimizer_tensors(self.optimizer, tensors["optimizer"])
@@ -253,8 +253,8 @@ class Member:
         self.best_tensors = tensors["best"]
         self.loss_sum.copy_(tensors["sums"]["loss"])
         self.correct.copy_(tensors["sums"]["correct"])
-        self.seen = int(facts["seen"])
-        state = TrainState.from_json(facts["journey"])
+        self.seen = int(metadata["seen"])
+        state = TrainState.from_json(metadata["train_state"])
         if not 0 < state.step < self.settings.total_steps:
             raise ValueError(f"step {state.step} of {self.settings.total_steps}")
         self.state = state

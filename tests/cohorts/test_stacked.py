@@ -254,11 +254,11 @@ def test_checkpoints_are_those_of_runs_alone_in_form(tmp_path: Path) -> None:
     company = [member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=4) for seed in (1, 2)]
     train(alone)
     train_together(company)
-    ours, facts = load_checkpoint(tmp_path / "1")
+    ours, metadata = load_checkpoint(tmp_path / "1")
     theirs, expected = load_checkpoint(tmp_path / "alone")
     assert {name: tensor.shape for name, tensor in ours.items()} == {n: t.shape for n, t in theirs.items()}
-    assert facts.keys() == expected.keys()
-    assert facts["journey"]["step"] == expected["journey"]["step"] == 8
+    assert metadata.keys() == expected.keys()
+    assert metadata["train_state"]["step"] == expected["train_state"]["step"] == 8
 
 
 # -- the rest of the bargain -----------------------------------------------------------------------------------------

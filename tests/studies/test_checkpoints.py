@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from petlsparse.recipe.execution import Execution
@@ -63,7 +65,7 @@ def test_a_flipped_bit_anywhere_is_noticed_or_changes_nothing(
     kind: str, stopped: Callable[[str], Path], tmp_path: Path
 ) -> None:
     whole = (stopped(kind) / "checkpoint.safetensors").read_bytes()
-    tensors, facts = load_checkpoint(stopped(kind) / "checkpoint.safetensors")
+    tensors, metadata = load_checkpoint(stopped(kind) / "checkpoint.safetensors")
     path, noticed = tmp_path / "checkpoint.safetensors", 0
     header = 8 + int.from_bytes(whole[:8], "little")
     positions = [*range(0, header, header // 40), *range(header, len(whole), len(whole) // 40), len(whole) - 1]
@@ -76,7 +78,7 @@ def test_a_flipped_bit_anywhere_is_noticed_or_changes_nothing(
         except BrokenCheckpoint:
             noticed += 1
             continue
-        assert said == facts
+        assert said == metadata
         assert found.keys() == tensors.keys()
         assert all(torch.equal(found[name], tensors[name]) for name in tensors)
     assert noticed > 0.9 * len(positions)  # some bits of a header mean nothing
@@ -115,12 +117,12 @@ def without_best(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
     tensors[key.replace("model/", "best/")] = tensors[key]
 
 
-def fact(name: str, value: object) -> Change:
-    return lambda _, facts: facts.update({name: value})
+def entry(name: str, value: object) -> Change:
+    return lambda _, metadata: metadata.update({name: value})
 
 
-def beyond_the_end(_: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    facts["journey"]["step"] = 10**6
+def beyond_the_end(_: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    metadata["train_state"]["step"] = 10**6
 
 
 CHANGES: list[tuple[str, Change, str]] = [
@@ -133,10 +135,10 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("dense", of_another_type, "torch.float64"),
     ("dst masked", of_another_shape, "optimizer state"),
     ("dense", without_best, "other tensors"),
-    ("adapters", fact("run_id", "0123456789ab"), "of another run, 0123456789ab"),
-    ("dst in a cohort", fact("run_id", "0123456789ab"), "of another run, 0123456789ab"),
-    ("dense", fact("fingerprints", {}), "the training or validation data, the test data"),
-    ("dense", fact("seen", None), "does not fit"),
+    ("adapters", entry("run_id", "0123456789ab"), "of another run, 0123456789ab"),
+    ("dst in a cohort", entry("run_id", "0123456789ab"), "of another run, 0123456789ab"),
+    ("dense", entry("fingerprints", {}), "the training or validation data, the test data"),
+    ("dense", entry("seen", None), "does not fit"),
     ("dense", beyond_the_end, "step 1000000"),
 ]
 
@@ -153,15 +155,32 @@ def test_what_does_not_fit_is_set_aside_with_its_reason_and_the_result_is_the_sa
     folder = tmp_path / "run"
     shutil.copytree(stopped(kind), folder)
     checkpoint = folder / "checkpoint.safetensors"
-    tensors, facts = load_checkpoint(checkpoint)
+    tensors, metadata = load_checkpoint(checkpoint)
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    change(tensors, facts)
-    save_checkpoint(checkpoint, tensors, facts)  # with a checksum of its own
+    change(tensors, metadata)
+    save_checkpoint(checkpoint, tensors, metadata)  # with a checksum of its own
     run, execution = KINDS[kind]
     result: RunResult = execute(run, folder, execution=execution)
     assert lasting(result) == undisturbed(kind)
     (warning,) = result.provenance_extra["warnings"]
     assert reason in warning
+    assert checkpoint.with_name("checkpoint.safetensors.set-aside").exists()
+
+
+def test_one_of_an_older_version_of_the_code_is_set_aside_with_its_reason_and_the_result_is_the_same(
+    stopped: Callable[[str], Path], undisturbed: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stopped("dense"), folder)
+    checkpoint = folder / "checkpoint.safetensors"
+    with safe_open(checkpoint, framework="pt") as file:
+        tensors, header = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    checkpoint.write_bytes(save(tensors, metadata={**header, "format": "2"}))
+    run, execution = KINDS["dense"]
+    result: RunResult = execute(run, folder, execution=execution)
+    assert lasting(result) == undisturbed("dense")
+    (warning,) = result.provenance_extra["warnings"]
+    assert "cannot be continued: another version of petlsparse wrote it, in format 2; this one reads" in warning
     assert checkpoint.with_name("checkpoint.safetensors.set-aside").exists()
 
 

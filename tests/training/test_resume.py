@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, save_checkpoint
+from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, runtime_choices_of, save_checkpoint
 from petlsparse.training.evaluation import evaluate
 from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
@@ -124,17 +125,32 @@ def test_a_damaged_checkpoint_is_recognised(tmp_path: Path, damage: str) -> None
             "truncated": whole[: len(whole) // 2],
             "garbage": b"\x00\xff" * 500,
             "empty": b"",
-            "other format": whole.replace(b'"format":"2"', b'"format":"9"'),
+            "other format": whole.replace(b'"format":"3"', b'"format":"9"'),
         }[damage]
     )
-    with pytest.raises(BrokenCheckpoint, match=r"it is damaged|format"):
+    with pytest.raises(BrokenCheckpoint, match=r"it is damaged|in format 9"):
         load_checkpoint(path)
+
+
+def test_a_checkpoint_of_an_older_version_of_the_code_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    content = {"facts": torch.zeros(3, dtype=torch.uint8), "model/0.weight": torch.zeros(2)}
+    path.write_bytes(save(content, metadata={"format": "2", "checksum": "0" * 32}))
+    sentence = "another version of petlsparse wrote it, in format 2; this one reads format 3"
+    with pytest.raises(BrokenCheckpoint, match=f"^{sentence}$"):
+        train(toy_training(checkpoint=path))
+    assert runtime_choices_of(path, "") is None
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    facts = {"run_id": "", "journey": {}, "seen": 0, "fingerprints": {"data_fingerprint": toy_dataset().fingerprint}}
-    save_checkpoint(path, {"model/0.weight": torch.zeros(2)}, facts)
+    metadata = {
+        "run_id": "",
+        "train_state": {},
+        "seen": 0,
+        "fingerprints": {"data_fingerprint": toy_dataset().fingerprint},
+    }
+    save_checkpoint(path, {"model/0.weight": torch.zeros(2)}, metadata)
     with pytest.raises(BrokenCheckpoint, match="other tensors"):
         train(toy_training(checkpoint=path))
 
@@ -143,10 +159,10 @@ def test_a_checkpoint_survives_shared_and_strided_tensors(tmp_path: Path) -> Non
     base = torch.arange(6.0).view(2, 3)
     path = tmp_path / "c.safetensors"
     save_checkpoint(path, {"a": base, "b": base.T, "c": base[0]}, {"n": [1, 2]})
-    tensors, facts = load_checkpoint(path)
+    tensors, metadata = load_checkpoint(path)
     assert torch.equal(tensors["b"], base.T)
     assert torch.equal(tensors["c"], base[0])
-    assert facts == {"n": [1, 2]}
+    assert metadata == {"n": [1, 2]}
 
 
 def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path: Path) -> None:
@@ -156,11 +172,11 @@ def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path: Path) -> N
         train(toy_training(checkpoint=path, fingerprints={"data_fingerprint": "f" * 12}))
 
 
-def test_a_checkpoint_with_facts_from_another_version_is_not_continued(tmp_path: Path) -> None:
+def test_a_checkpoint_with_metadata_from_another_version_is_not_continued(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     train(toy_training(checkpoint=path), should_stop=lambda: True)
-    tensors, facts = load_checkpoint(path)
-    save_checkpoint(path, tensors, {**facts, "journey": {**facts["journey"], "of_the_future": 1}})
+    tensors, metadata = load_checkpoint(path)
+    save_checkpoint(path, tensors, {**metadata, "train_state": {**metadata["train_state"], "of_the_future": 1}})
     with pytest.raises(BrokenCheckpoint, match="of_the_future"):
         train(toy_training(checkpoint=path))
 
