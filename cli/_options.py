@@ -96,7 +96,7 @@ Backend = Annotated[
 
 
 def _cohort_size(text: str) -> int | str:
-    from petlsparse.recipe.outline import cohort_size
+    from petlsparse.recipe.recipe_file import cohort_size
 
     try:
         return cohort_size(int(text) if text.isdecimal() else text)

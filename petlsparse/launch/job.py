@@ -10,7 +10,7 @@ from typing import Any
 
 from petlsparse.launch.log import add_line
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
 

@@ -19,7 +19,7 @@ from petlsparse.launch.local import LocalLauncher
 from petlsparse.launch.session import Session, closing
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
-from petlsparse.recipe.outline import Launch
+from petlsparse.recipe.recipe_file import Launch
 from petlsparse.recipe.schema import Run
 from petlsparse.searches.search import Batch, drive, search_of
 from petlsparse.studies import STUDIES

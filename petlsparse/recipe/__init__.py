@@ -2,7 +2,7 @@
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.loading import Recipe, load_recipe, parse_run
-from petlsparse.recipe.outline import Launch, Output
+from petlsparse.recipe.recipe_file import Launch, Output
 from petlsparse.recipe.schema import AdapterRun, Run, SparseRun
 from petlsparse.recipe.shipped import header, shipped_recipes
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError, create_model
 from petlsparse.errors import Problem, nearest_name
 from petlsparse.recipe.expansion import matches
 from petlsparse.recipe.origins import KeyPath, Origins
-from petlsparse.recipe.outline import Outline
 from petlsparse.recipe.problems import explain, show_value, unknown_key
+from petlsparse.recipe.recipe_file import RecipeFile
 from petlsparse.recipe.schema import TAGS, keys_of, models_of, table_and_field, tag_key
 from petlsparse.settings import Index, Table
 
@@ -36,10 +36,10 @@ class Rule:
 class Excludes:
     """All rules of a recipe. `problems` are those of their keys and values."""
 
-    def __init__(self, outline: Outline, origins: Origins) -> None:
-        self._study, self._origins = outline.study, origins
+    def __init__(self, recipe_file: RecipeFile, origins: Origins) -> None:
+        self._study, self._origins = recipe_file.study, origins
         self.problems: list[Problem] = []
-        self._rules = {id(written): self._rule(path, written) for path, written in _written(outline)}
+        self._rules = {id(written): self._rule(path, written) for path, written in _written(recipe_file)}
         self._used: set[int] = set()
 
     def exclude(self, settings: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]) -> bool:
@@ -96,11 +96,11 @@ class Excludes:
         return []
 
 
-def _written(outline: Outline) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+def _written(recipe_file: RecipeFile) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
     """All rules with their key paths."""
-    for at, rule in enumerate(outline.exclude):
+    for at, rule in enumerate(recipe_file.exclude):
         yield ("exclude", at), rule
-    for arm_at, arm in enumerate(outline.arms):
+    for arm_at, arm in enumerate(recipe_file.arms):
         for at, rule in enumerate(arm.exclude):
             yield ("arms", arm_at, "exclude", at), rule
 

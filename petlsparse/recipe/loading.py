@@ -13,10 +13,10 @@ from petlsparse.recipe.documents import Document, all_tables, overlay, read_fami
 from petlsparse.recipe.expansion import varying
 from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.origins import AXES, KeyPath, Origins, show
-from petlsparse.recipe.outline import GRID, Launch, Outline, Output, read_outline
 from petlsparse.recipe.overrides import Override
 from petlsparse.recipe.places import Places
 from petlsparse.recipe.problems import explain, key_of, table_of, valid_keys
+from petlsparse.recipe.recipe_file import GRID, Launch, Output, RecipeFile, validate_recipe_file
 from petlsparse.recipe.resolution import resolve_runs
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, flat, keys_of, tables, tag_key, validate_run
 from petlsparse.recipe.shipped import find_recipe
@@ -86,12 +86,12 @@ def load_recipe(
     origins = Origins([(document.file, document.lines) for document in family], override.flags)
 
     problems = list(override.problems)
-    outline, errors = read_outline(override.table)
+    recipe_file, errors = validate_recipe_file(override.table)
     problems += [_shape_problem(error, origins, override.table) for error in errors]
-    if outline is None or any(_leaves_nothing(error["loc"]) for error in errors):
+    if recipe_file is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
-    problems += _study_problems(outline.study, study, family, str(reference))
-    runs, places, found = resolve_runs(outline, origins, _unusable_axes(errors, override.table))
+    problems += _study_problems(recipe_file.study, study, family, str(reference))
+    runs, places, found = resolve_runs(recipe_file, origins, _unusable_axes(errors, override.table))
     problems += found
     if problems:
         raise UserError(*problems)
@@ -99,27 +99,27 @@ def load_recipe(
     varies = varying([flat(run.settings()) for run in _apart_from_seeds(runs)])
     return Recipe(
         name=leaf.file.stem,
-        study=outline.study,
-        description=outline.description,
+        study=recipe_file.study,
+        description=recipe_file.description,
         path=leaf.file,
         text=leaf.text,
         resolved=override.table,
         runs=runs,
-        varies=_in_order(varies, keys_of(outline.study)),
-        output=outline.output,
-        launch=outline.launch,
-        search=outline.search,
+        varies=_in_order(varies, keys_of(recipe_file.study)),
+        output=recipe_file.output,
+        launch=recipe_file.launch,
+        search=recipe_file.search,
         places=places,
     )
 
 
 def runs_of(resolved: Mapping[str, Any]) -> tuple[Run, ...]:
     """The runs of a recipe's table after ancestors and flags (`Recipe.resolved`); UserError if it is none."""
-    outline, errors = read_outline(resolved)
+    recipe_file, errors = validate_recipe_file(resolved)
     origins = Origins([(Path("recipe"), {})], {})
-    if outline is None or errors:
+    if recipe_file is None or errors:
         raise UserError(*(explain(error, show(error["loc"])) for error in errors))
-    runs, _, problems = resolve_runs(outline, origins)
+    runs, _, problems = resolve_runs(recipe_file, origins)
     if problems:
         raise UserError(*problems)
     return runs
@@ -158,7 +158,7 @@ def _shape_problem(error: ErrorDetails, origins: Origins, table: Mapping[str, An
     study = table.get("study")
     sections: dict[str, type[Table]] = {"search": _search(table), "output": Output, "launch": Launch}
     section = sections.get(str(error["loc"][0]))
-    valid = section.model_fields if section else [*Outline.model_fields, "extends"]
+    valid = section.model_fields if section else [*RecipeFile.model_fields, "extends"]
     settings = [f"run.{key}" for key in keys_of(study)] if isinstance(study, str) and study in RUN_TYPES else []
     return explain(error, origins.where(error["loc"]), valid, settings)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from petlsparse.recipe.expansion import combinations, number_of_combinations
 from petlsparse.recipe.origins import KeyPath
-from petlsparse.recipe.outline import Arm, Axes, Outline
+from petlsparse.recipe.recipe_file import Arm, Axes, RecipeFile
 from petlsparse.recipe.schema import TAGS, fields_of, flat, tag_key
 
 
@@ -72,16 +72,16 @@ class Point:
         return replace(self, settings=kept), left_out
 
 
-def points(outline: Outline) -> Iterator[Point]:
+def points(recipe_file: RecipeFile) -> Iterator[Point]:
     """Every combination: arms outermost, then groups of zip, then grid axes in the order of the file."""
-    for number, arm in enumerate(_arms(outline)):
+    for number, arm in enumerate(_arms(recipe_file)):
         for choice in combinations(arm.zips, arm.grid):
             yield Point(arm.fixed | choice, arm.excludes, number)
 
 
-def number_of_points(outline: Outline) -> int:
+def number_of_points(recipe_file: RecipeFile) -> int:
     """How many `points` there are, without making them."""
-    return sum(number_of_combinations(arm.zips, arm.grid) for arm in _arms(outline))
+    return sum(number_of_combinations(arm.zips, arm.grid) for arm in _arms(recipe_file))
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,17 @@ class _Arm:
     excludes: list[dict[str, Any]]
 
 
-def _arms(outline: Outline) -> Iterator[_Arm]:
+def _arms(recipe_file: RecipeFile) -> Iterator[_Arm]:
     """Each arm with what it shares with all: its settings go over shared ones, its axes replace those of its keys."""
-    shared = _settings(outline.run, ("run",))
-    arms: list[tuple[Arm, KeyPath]] = [(arm, ("arms", at)) for at, arm in enumerate(outline.arms)]
+    shared = _settings(recipe_file.run, ("run",))
+    arms: list[tuple[Arm, KeyPath]] = [(arm, ("arms", at)) for at, arm in enumerate(recipe_file.arms)]
     for arm, path in arms or [(Arm(), ())]:
         own = arm.axes()
         yield _Arm(
             fixed=shared | _settings(arm.settings, path),
-            zips=_zips(outline, (), own) + _zips(arm, path, set()),
-            grid=_grid(outline, (), own) | _grid(arm, path, set()),
-            excludes=[*outline.exclude, *arm.exclude],
+            zips=_zips(recipe_file, (), own) + _zips(arm, path, set()),
+            grid=_grid(recipe_file, (), own) | _grid(arm, path, set()),
+            excludes=[*recipe_file.exclude, *arm.exclude],
         )
 
 

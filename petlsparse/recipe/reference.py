@@ -15,8 +15,8 @@ from pydantic_core import PydanticUndefined
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.fields import FUNCTIONS, NAMES, Name, OneOf
-from petlsparse.recipe.outline import Launch, Outline, Output
 from petlsparse.recipe.problems import show_value
+from petlsparse.recipe.recipe_file import Launch, Output, RecipeFile
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of, shown, tables_of
 from petlsparse.searches import SEARCHES
 from petlsparse.settings import Choice, Form, Table, Unit
@@ -60,7 +60,7 @@ def reference(study: str | None = None) -> list[Entry]:
         for entry in _entries(table, f"{table}.", model, (each,))
     ]
     return [
-        *_entries("recipe", "", Outline, studies),
+        *_entries("recipe", "", RecipeFile, studies),
         *_merged(found),
         *(entry for name in SEARCHES for entry in _entries("search", "search.", OneOf("search").model(name), studies)),
         *_entries("output", "output.", Output, studies),

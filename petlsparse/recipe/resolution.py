@@ -1,4 +1,4 @@
-"""From the outline of a recipe to its runs, with every problem found on the way."""
+"""From the recipe_file of a recipe to its runs, with every problem found on the way."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -8,10 +8,10 @@ from pydantic_core import ErrorDetails
 from petlsparse.errors import Problem
 from petlsparse.recipe.excludes import Excludes
 from petlsparse.recipe.origins import KeyPath, Origins
-from petlsparse.recipe.outline import Outline
 from petlsparse.recipe.places import Places
 from petlsparse.recipe.points import Point, Setting, number_of_points, points
 from petlsparse.recipe.problems import explain, key_of, table_of, unknown_key, valid_keys
+from petlsparse.recipe.recipe_file import RecipeFile
 from petlsparse.recipe.schema import Run, fields_of, flat, keys_of, nested, table_and_field, validate_run
 
 MAX_SIZE = 100_000
@@ -24,25 +24,25 @@ _GIVEN_ELSEWHERE = {
 
 
 def resolve_runs(
-    outline: Outline, origins: Origins, unusable: Collection[str] = ()
+    recipe_file: RecipeFile, origins: Origins, unusable: Collection[str] = ()
 ) -> tuple[tuple[Run, ...], Places, list[Problem]]:
     """The runs of a recipe, each once, seeds innermost; where their settings stand; and all problems, each once.
 
     `unusable` are keys whose axis is a problem already reported: that they are missing is no other.
     """
-    study, seeds = outline.study, outline.seeds
-    size = number_of_points(outline) * len(seeds)
+    study, seeds = recipe_file.study, recipe_file.seeds
+    size = number_of_points(recipe_file) * len(seeds)
     if size > MAX_SIZE:
         return (
             (),
-            Places(outline, origins, {}, {}),
+            Places(recipe_file, origins, {}, {}),
             [Problem(f"expands to {size:,} runs; at most {MAX_SIZE:,} are possible", origins.where(()))],
         )
-    fits = [point.fit(study) for point in points(outline)]
+    fits = [point.fit(study) for point in points(recipe_file)]
     runs: dict[str, Run] = {}
     numbers: dict[str, int] = {}
     arms: dict[str, int] = {}
-    excludes = Excludes(outline, origins)
+    excludes = Excludes(recipe_file, origins)
     problems = [*_unused(fits, study, origins), *excludes.problems]
     for number, (point, _) in enumerate(fits):
         values = point.values()
@@ -68,7 +68,7 @@ def resolve_runs(
         problems.append(Problem("leaves no run: every run is excluded", origins.where(excludes.first())))
     if not problems:
         problems += excludes.idle()
-    return tuple(runs.values()), Places(outline, origins, numbers, arms), list(dict.fromkeys(problems))
+    return tuple(runs.values()), Places(recipe_file, origins, numbers, arms), list(dict.fromkeys(problems))
 
 
 def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, origins: Origins) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from petlsparse.cohorts.models import Incompatible
 from petlsparse.cohorts.size import even_parts, fitting, peak_bytes
 from petlsparse.cohorts.stacked import Stacked
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import arithmetic_of
 from petlsparse.studies.members import Prepared, build_members, checkpoint_in

@@ -9,7 +9,7 @@ import torch
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import total_steps
 from petlsparse.studies.members import prepare

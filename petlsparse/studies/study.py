@@ -12,7 +12,7 @@ from torch import nn
 
 from petlsparse.cohorts.models import Stack, StackedModels
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import Assembly
 from petlsparse.studies.execution import execute

@@ -16,7 +16,7 @@ from typing import Any
 
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import SparseRun
 from petlsparse.tracking.atomic import write_json
 from petlsparse.tracking.progress import Progress

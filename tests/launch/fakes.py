@@ -11,7 +11,7 @@ from petlsparse.launch.events import CommandSummary, Event
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.loading import Recipe
-from petlsparse.recipe.outline import Launch, Output
+from petlsparse.recipe.recipe_file import Launch, Output
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.tracking.store import Store
 

@@ -21,7 +21,7 @@ from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.interruption import Interruption
 from petlsparse.launch.job import Job, Outcome, Outcomes
 from petlsparse.recipe.execution import INSPECT_ONLY
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.equality import differences
 from petlsparse.tracking.progress import Heartbeat, Progress, read_heartbeat

@@ -17,7 +17,7 @@ from petlsparse.launch.local import LocalLauncher, describe_death
 from petlsparse.launch.messages import dump_jobs, load_answer
 from petlsparse.launch.serve import COMMAND
 from petlsparse.recipe.execution import INSPECT_ONLY
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.tracking.store import Store
 from tests.launch.fake_studies import Trouble
 from tests.launch.fakes import STUDIES, fake_run

@@ -11,7 +11,7 @@ from petlsparse.launch.job import Job, Outcome
 from petlsparse.launch.launcher import WorkerDied
 from petlsparse.launch.messages import dump_answer, dump_jobs, load_answer, load_jobs
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from tests.launch.fakes import STUDIES, fake_run
 
 NOT_UTF8 = "caf\udce9"

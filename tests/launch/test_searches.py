@@ -10,7 +10,7 @@ from petlsparse.launch.events import CommandSummary, Event, Failed, Finished, Pl
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.loading import Recipe
-from petlsparse.recipe.outline import Launch
+from petlsparse.recipe.recipe_file import Launch
 from petlsparse.recipe.schema import SparseRun
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.equality import differences

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run, validate_run
 from petlsparse.registry import resolve
 from petlsparse.studies import STUDIES

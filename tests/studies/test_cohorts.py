@@ -15,7 +15,7 @@ from petlsparse.cohorts import keys, size
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.cohorts.size import even_parts
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies import adapter_search, dst_sweep, execution, members
 from petlsparse.studies.execution import cohort_size

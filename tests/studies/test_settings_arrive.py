@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from petlsparse.recipe.execution import INSPECT_ONLY
-from petlsparse.recipe.outline import Output
+from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, tables_of, validate_run
 from petlsparse.studies import STUDIES, adapter_search, dst_sweep
 from petlsparse.studies.assembly import arithmetic_of

@@ -162,7 +162,7 @@ GRID = Choice(name="grid")
 """The search of a recipe that names none: all its runs."""
 
 
-class Outline(Axes):
+class RecipeFile(Axes):
     """A recipe file after `extends` and the flags of the command line."""
 
     study: Literal["dst-sweep", "adapter-search"]
@@ -185,13 +185,13 @@ class Outline(Axes):
     """Defaults for the flags of the command; see below."""
 
 
-def read_outline(table: Mapping[str, Any]) -> tuple[Outline | None, list[ErrorDetails]]:
-    """The outline of what is sound in `table`, and the errors of what is not; no outline without a study."""
+def validate_recipe_file(table: Mapping[str, Any]) -> tuple[RecipeFile | None, list[ErrorDetails]]:
+    """The recipe_file of what is sound in `table`, and the errors of what is not; no recipe_file without a study."""
     sound = copy.deepcopy(dict(table))
     errors: list[ErrorDetails] = []
     while True:
         try:
-            return Outline.model_validate(sound), errors
+            return RecipeFile.model_validate(sound), errors
         except ValidationError as invalid:
             errors += invalid.errors()
             if any(error["loc"] == ("study",) for error in errors):
