@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from petlsparse.errors import Problem
+from petlsparse.recipe.configurations import configurations
 from petlsparse.recipe.origins import Origins
-from petlsparse.recipe.points import points
 from petlsparse.recipe.recipe_file import RecipeFile
 from petlsparse.recipe.schema import keys_of
 
@@ -17,18 +17,19 @@ class Places:
 
     recipe_file: RecipeFile
     origins: Origins
-    points: Mapping[str, int]
+    configurations: Mapping[str, int]
     """Run id -> number of the combination of settings that it was made from."""
     arms: Mapping[str, int]
     """Run id -> number of the first arm that it belongs to."""
 
     def where(self, run_id: str, key: str) -> str:
         """'recipe.toml:12: arms[0].method.rank': where a setting was written, or else where it would have to be."""
-        point, _ = next(islice(points(self.recipe_file), self.points[run_id], None)).fit(self.recipe_file.study)
-        return self.origins.where(point.place(tuple(key.split("."))))
+        written = next(islice(configurations(self.recipe_file), self.configurations[run_id], None))
+        relevant, _ = written.drop_irrelevant(self.recipe_file.study)
+        return self.origins.where(relevant.locate(tuple(key.split("."))))
 
     def located(self, problem: Problem, run_id: str) -> Problem:
         """The problem of a run, with its place in the recipe where it is about a setting."""
         # A file may have the name of a setting; a run that a search made of others was not written anywhere.
-        about_setting = problem.where in keys_of(self.recipe_file.study) and run_id in self.points
+        about_setting = problem.where in keys_of(self.recipe_file.study) and run_id in self.configurations
         return replace(problem, where=self.where(run_id, problem.where)) if about_setting else problem

@@ -186,7 +186,7 @@ class RecipeFile(Axes):
 
 
 def validate_recipe_file(table: Mapping[str, Any]) -> tuple[RecipeFile | None, list[ErrorDetails]]:
-    """The recipe_file of what is sound in `table`, and the errors of what is not; no recipe_file without a study."""
+    """The recipe file of what is sound in `table`, and the errors of what is not; None without a study."""
     sound = copy.deepcopy(dict(table))
     errors: list[ErrorDetails] = []
     while True:

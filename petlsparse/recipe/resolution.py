@@ -1,4 +1,4 @@
-"""From the recipe_file of a recipe to its runs, with every problem found on the way."""
+"""From a recipe file to its runs, with every problem found on the way."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -6,10 +6,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from petlsparse.errors import Problem
+from petlsparse.recipe.configurations import Configuration, Setting, configurations, number_of_configurations
 from petlsparse.recipe.excludes import Excludes
 from petlsparse.recipe.origins import KeyPath, Origins
 from petlsparse.recipe.places import Places
-from petlsparse.recipe.points import Point, Setting, number_of_points, points
 from petlsparse.recipe.problems import explain, key_of, table_of, unknown_key, valid_keys
 from petlsparse.recipe.recipe_file import RecipeFile
 from petlsparse.recipe.schema import Run, fields_of, flat, keys_of, nested, table_and_field, validate_run
@@ -31,39 +31,39 @@ def resolve_runs(
     `unusable` are keys whose axis is a problem already reported: that they are missing is no other.
     """
     study, seeds = recipe_file.study, recipe_file.seeds
-    size = number_of_points(recipe_file) * len(seeds)
+    size = number_of_configurations(recipe_file) * len(seeds)
     if size > MAX_SIZE:
         return (
             (),
             Places(recipe_file, origins, {}, {}),
             [Problem(f"expands to {size:,} runs; at most {MAX_SIZE:,} are possible", origins.where(()))],
         )
-    fits = [point.fit(study) for point in points(recipe_file)]
+    relevant = [configuration.drop_irrelevant(study) for configuration in configurations(recipe_file)]
     runs: dict[str, Run] = {}
     numbers: dict[str, int] = {}
     arms: dict[str, int] = {}
     excludes = Excludes(recipe_file, origins)
-    problems = [*_unused(fits, study, origins), *excludes.problems]
-    for number, (point, _) in enumerate(fits):
-        values = point.values()
+    problems = [*_unused(relevant, study, origins), *excludes.problems]
+    for number, (configuration, _) in enumerate(relevant):
+        values = configuration.values()
         problems += [
-            Problem(_GIVEN_ELSEWHERE[key], origins.where(_key(point.settings[key].path)))
+            Problem(_GIVEN_ELSEWHERE[key], origins.where(_key(configuration.settings[key].path)))
             for key in _GIVEN_ELSEWHERE
             if key in values
         ]
         try:
             run = validate_run({**nested(values), "study": study, "seed": seeds[0]})
         except ValidationError as invalid:
-            if not excludes.exclude(values, point.excludes):
-                found = [_problem(error, point, study, origins, unusable) for error in invalid.errors()]
+            if not excludes.exclude(values, configuration.excludes):
+                found = [_problem(error, configuration, study, origins, unusable) for error in invalid.errors()]
                 problems += [problem for problem in found if problem]
             continue
         resolved = flat(run.settings())
-        left = [seed for seed in seeds if not excludes.exclude(resolved | {"seed": seed}, point.excludes)]
+        left = [seed for seed in seeds if not excludes.exclude(resolved | {"seed": seed}, configuration.excludes)]
         for seeded in run.with_seeds(left):
             runs.setdefault(seeded.run_id, seeded)
             numbers.setdefault(seeded.run_id, number)
-            arms.setdefault(seeded.run_id, point.arm)
+            arms.setdefault(seeded.run_id, configuration.arm)
     if not runs and not problems and not unusable:
         problems.append(Problem("leaves no run: every run is excluded", origins.where(excludes.first())))
     if not problems:
@@ -71,31 +71,33 @@ def resolve_runs(
     return tuple(runs.values()), Places(recipe_file, origins, numbers, arms), list(dict.fromkeys(problems))
 
 
-def _unused(fits: Sequence[tuple[Point, Mapping[str, Setting]]], study: str, origins: Origins) -> Iterator[Problem]:
+def _unused(
+    relevant: Sequence[tuple[Configuration, Mapping[str, Setting]]], study: str, origins: Origins
+) -> Iterator[Problem]:
     """The settings given to all arms that no arm's kind has, with the keys that those kinds do have."""
-    used = {setting.path for point, _ in fits for setting in point.settings.values()}
+    used = {setting.path for configuration, _ in relevant for setting in configuration.settings.values()}
     unused: dict[tuple[KeyPath, str], dict[str, None]] = {}
-    for point, left_out in fits:
+    for configuration, left_out in relevant:
         for key, setting in left_out.items():
             table, field = table_and_field(key)
             if setting.path not in used:
-                fields = fields_of(study, table, point.kind(table)) or ()
+                fields = fields_of(study, table, configuration.kind(table)) or ()
                 unused.setdefault((_key(setting.path), field), {}).update(dict.fromkeys(fields))
     for (path, field), valid in unused.items():
         yield unknown_key(field, origins.where(path), valid, _elsewhere(study, path))
 
 
 def _problem(
-    error: ErrorDetails, point: Point, study: str, origins: Origins, unusable: Collection[str]
+    error: ErrorDetails, configuration: Configuration, study: str, origins: Origins, unusable: Collection[str]
 ) -> Problem | None:
     key = key_of(error)
     dotted = ".".join(map(str, key))
     if any(name == dotted or name.startswith(f"{dotted}.") for name in unusable):
         return None
-    path = point.place(key)
+    path = configuration.locate(key)
     if error["type"] == "extra_forbidden":
         path = _key(path)
-    valid = valid_keys(study, key, point.kind(table_of(key)))
+    valid = valid_keys(study, key, configuration.kind(table_of(key)))
     return explain(error, origins.where(path), valid, _elsewhere(study, key))
 
 

@@ -1,4 +1,4 @@
-"""The settings of every run before its seed: [run] <- arm <- zip and grid, each value with its place of origin."""
+"""The settings of every run before its seed: [run] <- arm <- zip and grid, each value with its locate of origin."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Point:
+class Configuration:
     """The settings of one run but for its seed, by dotted key, and the rules that may exclude it."""
 
     settings: Mapping[str, Setting]
@@ -41,7 +41,7 @@ class Point:
         chosen = self.settings.get(tag_key(table)) if table in TAGS else None
         return chosen.value if chosen else None
 
-    def place(self, key: KeyPath) -> KeyPath:
+    def locate(self, key: KeyPath) -> KeyPath:
         """Where `key` was written, or else where it would have to be."""
         for length in range(len(key), 0, -1):
             setting = self.settings.get(".".join(map(str, key[:length])))
@@ -55,8 +55,8 @@ class Point:
                 return (*setting.path[:2], *key)
         return ("run", *key)
 
-    def fit(self, study: str) -> tuple["Point", dict[str, Setting]]:
-        """The point without the shared settings that its kinds of method, optimizer and schedule do not have.
+    def drop_irrelevant(self, study: str) -> tuple["Configuration", dict[str, Setting]]:
+        """The configuration without the shared settings that its kinds of method, optimizer and schedule do not have.
 
         A density given to all arms leaves a dense arm alone. What is left out is returned too.
         """
@@ -72,33 +72,33 @@ class Point:
         return replace(self, settings=kept), left_out
 
 
-def points(recipe_file: RecipeFile) -> Iterator[Point]:
+def configurations(recipe_file: RecipeFile) -> Iterator[Configuration]:
     """Every combination: arms outermost, then groups of zip, then grid axes in the order of the file."""
     for number, arm in enumerate(_arms(recipe_file)):
         for choice in combinations(arm.zips, arm.grid):
-            yield Point(arm.fixed | choice, arm.excludes, number)
+            yield Configuration(arm.fixed | choice, arm.excludes, number)
 
 
-def number_of_points(recipe_file: RecipeFile) -> int:
-    """How many `points` there are, without making them."""
+def number_of_configurations(recipe_file: RecipeFile) -> int:
+    """How many `configurations` there are, without making them."""
     return sum(number_of_combinations(arm.zips, arm.grid) for arm in _arms(recipe_file))
 
 
 @dataclass(frozen=True)
-class _Arm:
+class _ArmSettings:
     fixed: dict[str, Setting]
     zips: list[dict[str, list[Setting]]]
     grid: dict[str, list[Setting]]
     excludes: list[dict[str, Any]]
 
 
-def _arms(recipe_file: RecipeFile) -> Iterator[_Arm]:
+def _arms(recipe_file: RecipeFile) -> Iterator[_ArmSettings]:
     """Each arm with what it shares with all: its settings go over shared ones, its axes replace those of its keys."""
     shared = _settings(recipe_file.run, ("run",))
     arms: list[tuple[Arm, KeyPath]] = [(arm, ("arms", at)) for at, arm in enumerate(recipe_file.arms)]
     for arm, path in arms or [(Arm(), ())]:
         own = arm.axes()
-        yield _Arm(
+        yield _ArmSettings(
             fixed=shared | _settings(arm.settings, path),
             zips=_zips(recipe_file, (), own) + _zips(arm, path, set()),
             grid=_grid(recipe_file, (), own) | _grid(arm, path, set()),
