@@ -53,7 +53,7 @@ class Survey:
         statuses = zip(results["run_id"], results["status"], strict=True)
         finished = {run_id: status for run_id, status in statuses if run_id not in redone}
         todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
-        findings.require(todo, self.recipe.located)
+        findings.require(todo, self.recipe.locate)
         unchecked(finished, findings)
         for remark in findings.remarks if todo else ():
             _console.warn(remark)

@@ -90,7 +90,7 @@ def show_plan(
     finished = set(recorded.where("status", FINAL)["run_id"])
     with _console.err.status("looking at every method ..."):
         findings = check(runs, slots[0].device)
-        findings.require([run_id for run_id in runs if run_id not in finished], recipe.located)
+        findings.require([run_id for run_id in runs if run_id not in finished], recipe.locate)
         arms = plan_summary(runs.values(), recorded, describe, seconds, roles)
     if json:
         _console.print_json(_rows(arms))

@@ -122,9 +122,7 @@ def _tried(recipe: "Recipe") -> int:
     with _console.err.status("looking at data and models ..."):
         found = check({run.run_id: run for run in recipe.runs}, weights=False).problems
     absent = {run_id: problem for run_id, each in found.items() for problem in each if problem.absent}
-    wrong = [
-        recipe.located(problem, run_id) for run_id, each in found.items() for problem in each if not problem.absent
-    ]
+    wrong = [recipe.locate(problem, run_id) for run_id, each in found.items() for problem in each if not problem.absent]
     if absent:
         _console.warn(
             f"{recipe.name}: {len(absent)} of {len(recipe.runs)} runs were checked by their settings alone, "

@@ -1,4 +1,4 @@
-"""The settings of every run before its seed: [run] <- arm <- zip and grid, each value with its locate of origin."""
+"""The settings of every run before its seed: [run] <- arm <- zip and grid, each value with where it was written."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -12,9 +12,9 @@ from petlsparse.errors import Problem, UserError, unknown_name
 from petlsparse.recipe.documents import Document, all_tables, overlay, read_family
 from petlsparse.recipe.expansion import varying
 from petlsparse.recipe.fields import OneOf
+from petlsparse.recipe.locations import SettingLocations
 from petlsparse.recipe.origins import AXES, KeyPath, Origins, show
 from petlsparse.recipe.overrides import Override
-from petlsparse.recipe.places import Places
 from petlsparse.recipe.problems import explain, key_of, table_of, valid_keys
 from petlsparse.recipe.recipe_file import GRID, Launch, Output, RecipeFile, validate_recipe_file
 from petlsparse.recipe.resolution import resolve_runs
@@ -42,16 +42,16 @@ class Recipe:
     launch: Launch
     search: Choice = GRID
     """Which runs are trained, given the results of others."""
-    places: Places | None = None
+    locations: SettingLocations | None = None
     """Where the settings of its runs were written; None for a recipe that was not read from a file."""
 
-    def located(self, problem: Problem, run_id: str) -> Problem:
+    def locate(self, problem: Problem, run_id: str) -> Problem:
         """The problem of a run, with its place in the recipe where it is about a setting."""
-        return self.places.located(problem, run_id) if self.places else problem
+        return self.locations.locate(problem, run_id) if self.locations else problem
 
     def arm(self, run_id: str) -> int:
         """The number of the arm, from 0, that a run of the recipe belongs to."""
-        return self.places.arms[run_id] if self.places else 0
+        return self.locations.arms[run_id] if self.locations else 0
 
 
 def load_recipe(
@@ -91,7 +91,7 @@ def load_recipe(
     if recipe_file is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
     problems += _study_problems(recipe_file.study, study, family, str(reference))
-    runs, places, found = resolve_runs(recipe_file, origins, _unusable_axes(errors, override.table))
+    runs, locations, found = resolve_runs(recipe_file, origins, _unusable_axes(errors, override.table))
     problems += found
     if problems:
         raise UserError(*problems)
@@ -109,7 +109,7 @@ def load_recipe(
         output=recipe_file.output,
         launch=recipe_file.launch,
         search=recipe_file.search,
-        places=places,
+        locations=locations,
     )
 
 

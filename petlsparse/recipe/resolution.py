@@ -8,8 +8,8 @@ from pydantic_core import ErrorDetails
 from petlsparse.errors import Problem
 from petlsparse.recipe.configurations import Configuration, Setting, configurations, number_of_configurations
 from petlsparse.recipe.excludes import Excludes
+from petlsparse.recipe.locations import SettingLocations
 from petlsparse.recipe.origins import KeyPath, Origins
-from petlsparse.recipe.places import Places
 from petlsparse.recipe.problems import explain, key_of, table_of, unknown_key, valid_keys
 from petlsparse.recipe.recipe_file import RecipeFile
 from petlsparse.recipe.schema import Run, fields_of, flat, keys_of, nested, table_and_field, validate_run
@@ -25,7 +25,7 @@ _GIVEN_ELSEWHERE = {
 
 def resolve_runs(
     recipe_file: RecipeFile, origins: Origins, unusable: Collection[str] = ()
-) -> tuple[tuple[Run, ...], Places, list[Problem]]:
+) -> tuple[tuple[Run, ...], SettingLocations, list[Problem]]:
     """The runs of a recipe, each once, seeds innermost; where their settings stand; and all problems, each once.
 
     `unusable` are keys whose axis is a problem already reported: that they are missing is no other.
@@ -35,7 +35,7 @@ def resolve_runs(
     if size > MAX_SIZE:
         return (
             (),
-            Places(recipe_file, origins, {}, {}),
+            SettingLocations(recipe_file, origins, {}, {}),
             [Problem(f"expands to {size:,} runs; at most {MAX_SIZE:,} are possible", origins.where(()))],
         )
     relevant = [configuration.drop_irrelevant(study) for configuration in configurations(recipe_file)]
@@ -68,7 +68,7 @@ def resolve_runs(
         problems.append(Problem("leaves no run: every run is excluded", origins.where(excludes.first())))
     if not problems:
         problems += excludes.idle()
-    return tuple(runs.values()), Places(recipe_file, origins, numbers, arms), list(dict.fromkeys(problems))
+    return tuple(runs.values()), SettingLocations(recipe_file, origins, numbers, arms), list(dict.fromkeys(problems))
 
 
 def _unused(

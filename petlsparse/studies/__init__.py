@@ -62,13 +62,13 @@ class Findings:
     """What is odd about them, or too small."""
 
     def require(
-        self, run_ids: Iterable[str], located: Callable[[Problem, str], Problem] = lambda problem, _: problem
+        self, run_ids: Iterable[str], locate: Callable[[Problem, str], Problem] = lambda problem, _: problem
     ) -> None:
         """Raise UserError with every problem of these runs, so that they are told before training, all at once.
 
-        `located` tells where the recipe says what a problem, of the run of an id, is about.
+        `locate` tells where the recipe says what a problem, of the run of an id, is about.
         """
-        found = dict.fromkeys(located(problem, run_id) for run_id in run_ids for problem in self.problems[run_id])
+        found = dict.fromkeys(locate(problem, run_id) for run_id in run_ids for problem in self.problems[run_id])
         if found:
             raise UserError(*found)
 

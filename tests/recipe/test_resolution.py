@@ -184,10 +184,10 @@ def test_what_is_not_semantic_does_not_touch_the_runs(sparse):
 def test_a_problem_is_located_where_its_setting_stands_and_a_files_keeps_its_path(sparse):
     recipe = sparse('[run.method]\nkind = "dense"\n')
     (run,) = recipe.runs
-    located = recipe.located(Problem("is odd", "training.duration"), run.run_id)
+    located = recipe.locate(Problem("is odd", "training.duration"), run.run_id)
     assert located.where.endswith(": run.training.duration")
     for where in ("data.old/train", "weights.pt", "digits: the test part", ""):
-        assert recipe.located(Problem("is odd", where), run.run_id).where == where
+        assert recipe.locate(Problem("is odd", where), run.run_id).where == where
 
 
 def test_a_count_is_asked_for_where_a_placement_needs_one(adapter):

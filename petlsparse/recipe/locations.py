@@ -12,7 +12,7 @@ from petlsparse.recipe.schema import keys_of
 
 
 @dataclass(frozen=True)
-class Places:
+class SettingLocations:
     """Finds the file and line, or the flag, of a run's setting."""
 
     recipe_file: RecipeFile
@@ -28,7 +28,7 @@ class Places:
         relevant, _ = written.drop_irrelevant(self.recipe_file.study)
         return self.origins.where(relevant.locate(tuple(key.split("."))))
 
-    def located(self, problem: Problem, run_id: str) -> Problem:
+    def locate(self, problem: Problem, run_id: str) -> Problem:
         """The problem of a run, with its place in the recipe where it is about a setting."""
         # A file may have the name of a setting; a run that a search made of others was not written anywhere.
         about_setting = problem.where in keys_of(self.recipe_file.study) and run_id in self.configurations
