@@ -56,10 +56,10 @@ class Form:
 # `abs` makes -0.0 and 0.0 the same number, and so the same run.
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(abs)]
-Share = Annotated[float, Field(gt=0, le=1), Unit("fraction")]  # of a whole: none of it makes no sense
+PositiveFraction = Annotated[float, Field(gt=0, le=1), Unit("fraction")]  # of a whole: none of it makes no sense
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(abs), Unit("fraction")]
-Part = Annotated[float, Field(gt=0, lt=1), Unit("fraction")]  # of a whole: neither none nor all of it
-BelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
+ProperFraction = Annotated[float, Field(gt=0, lt=1), Unit("fraction")]  # of a whole: neither none nor all of it
+FractionBelowOne = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]  # what a column of the result tables can hold
 Pixels = Annotated[int, Field(ge=1, lt=2**63), Unit("pixels")]
 Steps = Annotated[int, Field(ge=1, lt=2**63), Unit("optimizer steps")]
@@ -67,7 +67,7 @@ Index = Annotated[int, Field(ge=0, lt=2**63)]
 
 # TOML has lists only: a strict tuple would refuse them. What is inside stays strict.
 Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
-Shares = Annotated[tuple[Share, ...], Field(strict=False, min_length=1)]
+PositiveFractions = Annotated[tuple[PositiveFraction, ...], Field(strict=False, min_length=1)]
 Pair = Annotated[tuple[Index, Index], Field(strict=False)]
 Pairs = Annotated[tuple[Pair, ...], Field(strict=False)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from petlsparse.settings import BelowOne, Counts
+from petlsparse.settings import Counts, FractionBelowOne
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]
 
 
-def mlp(input_shape: Shape, classes: int, *, widths: Counts = (1024, 512), dropout: BelowOne = 0.0) -> nn.Module:
+def mlp(
+    input_shape: Shape, classes: int, *, widths: Counts = (1024, 512), dropout: FractionBelowOne = 0.0
+) -> nn.Module:
     """The multilayer perceptron of 2306.12230, at any width and depth.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, field_validator
 
 from petlsparse.recipe.fields import Name, OneOf
-from petlsparse.settings import BelowOne, Choice, Count, Positive, Share, Steps, Table
+from petlsparse.settings import Choice, Count, FractionBelowOne, Positive, PositiveFraction, Steps, Table
 
 
 class Dense(Table):
@@ -18,7 +18,7 @@ class Static(Table):
     """A sparse network whose topology is drawn once and kept."""
 
     kind: Literal["static"] = "static"
-    density: Share
+    density: PositiveFraction
     """Active weights of all maskable weights: those of linear layers and convolutions."""
     distribution: Annotated[str, AfterValidator(Name("distribution"))] = "erk"
     """How the active weights are shared out among the layers."""
@@ -28,7 +28,7 @@ class Dst(Table):
     """Dynamic sparse training: weights are pruned by a criterion and regrown while training."""
 
     kind: Literal["dst"] = "dst"
-    density: Share
+    density: PositiveFraction
     """Active weights of all maskable weights: those of linear layers and convolutions."""
     distribution: Annotated[str, AfterValidator(Name("distribution"))] = "erk"
     """How the active weights are shared out among the layers."""
@@ -40,11 +40,11 @@ class Dst(Table):
     """Which inactive weights take their place."""
     update_period: Steps = 800
     """From one update of the topology to the next."""
-    drop_fraction: Share = 0.5
+    drop_fraction: PositiveFraction = 0.5
     """Active weights of a layer that the first update replaces."""
     drop_schedule: Annotated[str, AfterValidator(Name("drop schedule"))] = "cosine"
     """How the drop fraction falls over training."""
-    update_stop: Share = 1.0
+    update_stop: PositiveFraction = 1.0
     """The part of training in which there are updates."""
     update_last_step: bool = False
     """Whether an update may fall on the very last step, after which nothing is trained."""
@@ -112,7 +112,7 @@ class Lora(Table):
     """Rows of the first matrix and columns of the second."""
     alpha: Positive = 8.0
     """The product is scaled by alpha / rank."""
-    dropout: BelowOne = 0.0
+    dropout: FractionBelowOne = 0.0
     """Probability that an input of the first matrix is dropped."""
     init: Literal["kaiming", "gaussian"] = "kaiming"
     """The first matrix: uniform as peft has it, or normal with standard deviation 1 / rank; the second is zero."""

@@ -6,7 +6,17 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.fields import Name, PositiveDuration
-from petlsparse.settings import BelowOne, Count, Fraction, HashNeutral, NonNegative, Positive, Share, Shares, Table
+from petlsparse.settings import (
+    Count,
+    Fraction,
+    FractionBelowOne,
+    HashNeutral,
+    NonNegative,
+    Positive,
+    PositiveFraction,
+    PositiveFractions,
+    Table,
+)
 
 
 class _Optimizer(Table):
@@ -18,7 +28,7 @@ class _Optimizer(Table):
     """Learning rate at its peak."""
     head_lr: Annotated[Positive | None, HashNeutral(None)] = None
     """That of the classification head on a backbone; `lr` unless given."""
-    layer_decay: Annotated[Share, HashNeutral(1.0)] = 1.0
+    layer_decay: Annotated[PositiveFraction, HashNeutral(1.0)] = 1.0
     """Full fine-tuning: what `lr` is multiplied by once for every layer above, blocks and head."""
     decay_norms_and_biases: Annotated[bool, HashNeutral(True)] = True
     """Whether weight decay is also for what is no matrix or kernel: norms, biases, scales."""
@@ -28,7 +38,7 @@ class Sgd(_Optimizer):
     """Stochastic gradient descent with (Nesterov) momentum."""
 
     name: Literal["sgd"] = "sgd"
-    momentum: BelowOne = 0.9
+    momentum: FractionBelowOne = 0.9
     """Of the running mean of gradients."""
     nesterov: bool = Field(default=True, validate_default=True)
     """Nesterov's form of momentum."""
@@ -47,9 +57,9 @@ class Adam(_Optimizer):
     """Adam; weight decay is added to the gradient."""
 
     name: Literal["adam"] = "adam"
-    beta1: BelowOne = 0.9
+    beta1: FractionBelowOne = 0.9
     """Decay of the mean of gradients."""
-    beta2: BelowOne = 0.999
+    beta2: FractionBelowOne = 0.999
     """Decay of the mean of their squares."""
     eps: Positive = 1e-8
     """Added to the denominator."""
@@ -61,9 +71,9 @@ class AdamW(_Optimizer):
     """Adam with decoupled weight decay."""
 
     name: Literal["adamw"] = "adamw"
-    beta1: BelowOne = 0.9
+    beta1: FractionBelowOne = 0.9
     """Decay of the mean of gradients."""
-    beta2: BelowOne = 0.999
+    beta2: FractionBelowOne = 0.999
     """Decay of the mean of their squares."""
     eps: Positive = 1e-8
     """Added to the denominator."""
@@ -85,9 +95,9 @@ class Step(Table):
     name: Literal["step"] = "step"
     warmup: Duration = Duration(0, "steps")
     """The learning rate rises linearly from 0 exclusive."""
-    milestones: Shares = (0.5, 0.75)
+    milestones: PositiveFractions = (0.5, 0.75)
     """Shares of training, the warm-up aside, after which the learning rate falls."""
-    factor: Share = 0.1
+    factor: PositiveFraction = 0.1
     """What it is multiplied by at each milestone."""
 
     @field_validator("milestones")
@@ -123,7 +133,7 @@ class Training(Table):
     """From one look at the validation part to the next."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """Arithmetic of training; tf32 on CUDA only."""
-    label_smoothing: BelowOne = 0.0
+    label_smoothing: FractionBelowOne = 0.0
     """Share of the target that is spread evenly over the classes."""
     deterministic: bool = True
     """Whether only deterministic kernels are used."""

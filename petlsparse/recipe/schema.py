@@ -16,7 +16,7 @@ from petlsparse.recipe.identity import canonical_json, run_id, run_ids
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
 from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Training
-from petlsparse.settings import Choice, Count, HashNeutral, Index, Part, Pixels, Table, common_type, plain_type
+from petlsparse.settings import Choice, Count, HashNeutral, Index, Pixels, ProperFraction, Table, common_type, plain_type
 
 
 class Data(Table):
@@ -36,9 +36,9 @@ class Data(Table):
     """How images of a folder become squares: both sides resized, or the middle cut out, its shape kept."""
     background: Colour = "white"
     """What transparent pixels of a folder's images are laid over."""
-    val_fraction: Part = 0.1
+    val_fraction: ProperFraction = 0.1
     """Validation part of a folder that has none: of what is left after the test part, in proportion to the classes."""
-    test_fraction: Part = 0.2
+    test_fraction: ProperFraction = 0.2
     """Test part of a folder that has none: of everything, in proportion to the classes."""
 
 
