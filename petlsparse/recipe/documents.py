@@ -11,7 +11,7 @@ from typing import Any
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.nesting import flatten, merge
 from petlsparse.recipe.origins import KeyPath, line_numbers
-from petlsparse.recipe.schema import TAGS, canonical, fields_of, tables
+from petlsparse.recipe.schema import TAGS, canonical_key, fields_of, names_to_tables
 from petlsparse.recipe.shipped import find_recipe
 
 
@@ -41,9 +41,9 @@ def read_document(file: Path) -> Document:
     for holder in [table, *all_tables(table.get("arms"))]:
         _dot_axes(holder)
     if isinstance(table.get("run"), dict):
-        table["run"] = tables(table["run"])
+        table["run"] = names_to_tables(table["run"])
     if isinstance(table.get("arms"), list):
-        table["arms"] = [tables(arm) if isinstance(arm, dict) else arm for arm in table["arms"]]
+        table["arms"] = [names_to_tables(arm) if isinstance(arm, dict) else arm for arm in table["arms"]]
     return Document(file, text, table, line_numbers(text))
 
 
@@ -110,4 +110,4 @@ def _dot_axes(holder: dict[str, Any]) -> None:
 
 
 def _dotted(axes: Mapping[str, Any]) -> dict[str, Any]:
-    return {canonical(key, value): value for key, value in flatten(axes).items()}
+    return {canonical_key(key, value): value for key, value in flatten(axes).items()}

@@ -18,7 +18,7 @@ from petlsparse.recipe.overrides import Override
 from petlsparse.recipe.problems import explain, key_of, table_of, valid_keys
 from petlsparse.recipe.recipe_file import GRID, Launch, Output, RecipeFile, validate_recipe_file
 from petlsparse.recipe.resolution import resolve_runs
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, flat, keys_of, tables, tag_key, validate_run
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, flat, keys_of, names_to_tables, tag_key, validate_run
 from petlsparse.recipe.shipped import find_recipe
 from petlsparse.settings import Choice, Table
 
@@ -145,7 +145,7 @@ def parse_run(settings: Mapping[str, Any]) -> Run:
     try:
         return validate_run(settings)
     except ValidationError as invalid:
-        kinds = flat(tables(settings))
+        kinds = flat(names_to_tables(settings))
         problems = []
         for error in invalid.errors():
             key = key_of(error)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from petlsparse.errors import Problem
 from petlsparse.recipe.documents import all_tables, at, keep_fields, overlay
 from petlsparse.recipe.origins import KeyPath
-from petlsparse.recipe.schema import TAGS, canonical, fields_of, nested, tag_key, written
+from petlsparse.recipe.schema import TAGS, canonical_key, fields_of, nested, nested_key, tag_key
 
 _TOP_LEVEL = ("seeds", "search", "output", "launch")
 _Parser: TypeAlias = Callable[[str], Any]
@@ -45,7 +45,7 @@ class Override:
                 self.problems.append(Problem(f"should read {form}", flag, text))
                 continue
             for parsed, _ in self._read(f"{flag} {key}", [value], parse):
-                yield canonical(key, parsed), parsed, f"{flag} {text}"
+                yield canonical_key(key, parsed), parsed, f"{flag} {text}"
 
     def _read(self, flag: str, texts: Sequence[str], parse: _Parser) -> Iterator[tuple[Any, str]]:
         """Parsed value and whole flag of each text that can be parsed."""
@@ -61,7 +61,7 @@ class Override:
             self.table = overlay(self.table, nested({key: value}))
             self.flags[tuple(key.split("."))] = flag
             return
-        table, path = _table(key), key if isinstance(value, dict) else written(key)
+        table, path = _table(key), key if isinstance(value, dict) else nested_key(key)
         for holder in all_tables(self.table.get("arms")):
             _remove(holder, path)
             _remove_axis(holder, key)

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from petlsparse.errors import Problem, nearest_name
 from petlsparse.recipe.origins import KeyPath
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, shown, table_and_field
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, fields_of, shown_key, table_and_field
 
 _WORDS = {
     "missing": "is required",
@@ -49,7 +49,7 @@ def key_of(error: ErrorDetails) -> KeyPath:
         return (path[0], TAGS[str(path[0])])
     if path and path[0] in _UNIONS:
         path = (path[0], *path[2:])
-    if len(path) == 3 and shown(".".join(map(str, path))) != ".".join(map(str, path)):
+    if len(path) == 3 and shown_key(".".join(map(str, path))) != ".".join(map(str, path)):
         return path[:-1]
     return path
 

@@ -17,7 +17,7 @@ from petlsparse.recipe.durations import Duration
 from petlsparse.recipe.fields import FUNCTIONS, NAMES, Name, OneOf
 from petlsparse.recipe.problems import show_value
 from petlsparse.recipe.recipe_file import Launch, Output, RecipeFile
-from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of, shown, tables_of
+from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of, shown_key, tables_of
 from petlsparse.searches import SEARCHES
 from petlsparse.settings import Choice, Form, Table, Unit
 
@@ -121,7 +121,7 @@ def _entries(section: str, prefix: str, model: type[Table], studies: tuple[str, 
         default, meaning = _default(field), meanings.get(name, "")
         if name == tag:
             default, meaning = _chosen(studies[0], section), inspect.cleandoc(model.__doc__ or "")
-        yield Entry(section, shown(prefix + name), studies, kinds, kind, default, unit, valid, meaning)
+        yield Entry(section, shown_key(prefix + name), studies, kinds, kind, default, unit, valid, meaning)
 
 
 def _chosen(study: str, table: str) -> str:

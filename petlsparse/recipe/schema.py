@@ -161,7 +161,7 @@ def table_and_field(key: str) -> tuple[str, str]:
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings by dotted key."""
-    return {shown(key): value for key, value in flatten(settings).items()}
+    return {shown_key(key): value for key, value in flatten(settings).items()}
 
 
 def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,31 +171,31 @@ def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted key as nested tables."""
-    return nest({written(key) if not isinstance(value, dict) else key: value for key, value in settings.items()})
+    return nest({nested_key(key) if not isinstance(value, dict) else key: value for key, value in settings.items()})
 
 
-def shown(key: str) -> str:
+def shown_key(key: str) -> str:
     """A dotted key as it is shown: without the "name" of a table inside another."""
     inner = key.removesuffix(".name")
     return inner if inner in _INNER else key
 
 
-def canonical(key: str, value: Any) -> str:
+def canonical_key(key: str, value: Any) -> str:
     """A dotted key as `flat` has it.
 
     A name alone, or a list of such, says which kind its table is: `network = "mlp"`.
     """
     names = value if isinstance(value, list) else [value]
     alone = TAGS.get(key) == "name" and all(isinstance(name, str) for name in names)
-    return tag_key(key) if alone else shown(key)
+    return tag_key(key) if alone else shown_key(key)
 
 
-def written(key: str) -> str:
+def nested_key(key: str) -> str:
     """A dotted key as a path to a value in nested tables."""
     return f"{key}.name" if key in _INNER else key
 
 
-def tables(settings: Mapping[str, Any]) -> dict[str, Any]:
+def names_to_tables(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings, in part, with names that stand for tables as tables: `criterion = "snip"`."""
     whole = dict(settings)
     for table, tag in TAGS.items():
@@ -209,7 +209,7 @@ def tables(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def validate_run(settings: Mapping[str, Any]) -> Run:
     """The run described by `settings`, which name a valid `study`; may raise pydantic's ValidationError."""
-    return RUN_TYPES[settings["study"]].model_validate(tables(settings))
+    return RUN_TYPES[settings["study"]].model_validate(names_to_tables(settings))
 
 
 def tables_of(study: str) -> tuple[str, ...]:
@@ -276,7 +276,7 @@ def _fields(study: str) -> dict[str, list[Any]]:
     for table in tables_of(study):
         for model in models_of(study, table):
             for name, field in model.model_fields.items():
-                found.setdefault(shown(f"{table}.{name}"), []).append(field.annotation)
+                found.setdefault(shown_key(f"{table}.{name}"), []).append(field.annotation)
     return found
 
 
