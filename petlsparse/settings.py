@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PydanticUserE
 from petlsparse.errors import Problem, UserError
 
 
-class Table(BaseModel):
+class SettingsTable(BaseModel):
     """Base of every table: frozen, no unknown keys, no conversions ("1e-3" is no number, true no 1)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -91,7 +91,7 @@ def common_type(one: type, other: type) -> type:
     return one if one is other else float if {one, other} == {int, float} else str
 
 
-class Choice(Table):
+class Choice(SettingsTable):
     """A registered function by name, with its settings: the base of the models that `settings_of` makes."""
 
     name: str

@@ -13,7 +13,7 @@ from petlsparse.recipe.origins import KeyPath, Origins
 from petlsparse.recipe.problems import explain, show_value, unknown_key
 from petlsparse.recipe.recipe_file import RecipeFile
 from petlsparse.recipe.schema import TAGS, keys_of, models_of, table_and_field, tag_key
-from petlsparse.settings import Index, Table
+from petlsparse.settings import Index, SettingsTable
 
 
 @dataclass(frozen=True)
@@ -124,13 +124,13 @@ def _canonical(study: str, key: str, value: Any) -> tuple[list[Any], ValidationE
 
 
 @cache
-def _settings(study: str, key: str) -> tuple[type[Table], ...]:
+def _settings(study: str, key: str) -> tuple[type[SettingsTable], ...]:
     """What validates a setting by itself, as `value`, for each kind of its table that has it."""
     table, name = table_and_field(key)
     if key == "seed":
-        return (create_model("Seed", __base__=Table, value=(Index, ...)),)
+        return (create_model("Seed", __base__=SettingsTable, value=(Index, ...)),)
     fields = [model.model_fields[name] for model in models_of(study, table) if name in model.model_fields]
     types: list[Any] = [
         Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation for field in fields
     ]
-    return tuple(create_model("Setting", __base__=Table, value=(each, ...)) for each in types)
+    return tuple(create_model("Setting", __base__=SettingsTable, value=(each, ...)) for each in types)

@@ -20,7 +20,7 @@ from petlsparse.recipe.recipe_file import GRID, Launch, Output, RecipeFile, vali
 from petlsparse.recipe.resolution import resolve_runs
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, flat, keys_of, names_to_tables, tag_key, validate_run
 from petlsparse.recipe.shipped import find_recipe
-from petlsparse.settings import Choice, Table
+from petlsparse.settings import Choice, SettingsTable
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,14 @@ def parse_run(settings: Mapping[str, Any]) -> Run:
 
 def _shape_problem(error: ErrorDetails, origins: Origins, table: Mapping[str, Any]) -> Problem:
     study = table.get("study")
-    sections: dict[str, type[Table]] = {"search": _search(table), "output": Output, "launch": Launch}
+    sections: dict[str, type[SettingsTable]] = {"search": _search(table), "output": Output, "launch": Launch}
     section = sections.get(str(error["loc"][0]))
     valid = section.model_fields if section else [*RecipeFile.model_fields, "extends"]
     settings = [f"run.{key}" for key in keys_of(study)] if isinstance(study, str) and study in RUN_TYPES else []
     return explain(error, origins.where(error["loc"]), valid, settings)
 
 
-def _search(table: Mapping[str, Any]) -> type[Table]:
+def _search(table: Mapping[str, Any]) -> type[SettingsTable]:
     """The model of the search that a recipe names, or of any if there is none of its name."""
     search = table.get("search")
     try:

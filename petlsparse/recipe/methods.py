@@ -5,16 +5,16 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, field_validator
 
 from petlsparse.recipe.fields import Name, OneOf
-from petlsparse.settings import Choice, Count, FractionBelowOne, Positive, PositiveFraction, Steps, Table
+from petlsparse.settings import Choice, Count, FractionBelowOne, Positive, PositiveFraction, SettingsTable, Steps
 
 
-class Dense(Table):
+class Dense(SettingsTable):
     """All weights are trained."""
 
     kind: Literal["dense"] = "dense"
 
 
-class Static(Table):
+class Static(SettingsTable):
     """A sparse network whose topology is drawn once and kept."""
 
     kind: Literal["static"] = "static"
@@ -24,7 +24,7 @@ class Static(Table):
     """How the active weights are shared out among the layers."""
 
 
-class Dst(Table):
+class Dst(SettingsTable):
     """Dynamic sparse training: weights are pruned by a criterion and regrown while training."""
 
     kind: Literal["dst"] = "dst"
@@ -56,19 +56,19 @@ class Dst(Table):
     """A weight pruned and grown by one update starts from zero, or keeps value and state."""
 
 
-class LinearProbe(Table):
+class LinearProbe(SettingsTable):
     """Only the classification head is trained."""
 
     kind: Literal["linear-probe"] = "linear-probe"
 
 
-class FullFinetuning(Table):
+class FullFinetuning(SettingsTable):
     """The backbone and the classification head are trained."""
 
     kind: Literal["full-finetuning"] = "full-finetuning"
 
 
-class Adapters(Table):
+class Adapters(SettingsTable):
     """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head."""
 
     kind: Literal["adapters"] = "adapters"
@@ -102,7 +102,7 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(names))  # the order carries no meaning
 
 
-class Lora(Table):
+class Lora(SettingsTable):
     """Low-rank adaptation by peft: a product of two trained matrices beside weights of the backbone, and the head."""
 
     kind: Literal["lora"] = "lora"

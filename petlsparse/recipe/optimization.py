@@ -15,11 +15,11 @@ from petlsparse.settings import (
     Positive,
     PositiveFraction,
     PositiveFractions,
-    Table,
+    SettingsTable,
 )
 
 
-class _Optimizer(Table):
+class _Optimizer(SettingsTable):
     """What all optimizers have."""
 
     name: str
@@ -81,7 +81,7 @@ class AdamW(_Optimizer):
     """Times learning rate and weight, taken off the weight."""
 
 
-class Constant(Table):
+class Constant(SettingsTable):
     """The learning rate stays as it is after the warm-up."""
 
     name: Literal["constant"] = "constant"
@@ -89,7 +89,7 @@ class Constant(Table):
     """The learning rate rises linearly from 0 exclusive."""
 
 
-class Step(Table):
+class Step(SettingsTable):
     """The learning rate is multiplied by `factor` at each milestone, a fraction of training."""
 
     name: Literal["step"] = "step"
@@ -108,7 +108,7 @@ class Step(Table):
         return milestones
 
 
-class Cosine(Table):
+class Cosine(SettingsTable):
     """The learning rate follows half a cosine down to `final_fraction` of its peak."""
 
     name: Literal["cosine"] = "cosine"
@@ -122,7 +122,7 @@ SELECT_BY = "accuracy"
 """The metric that selects weights unless one is named."""
 
 
-class Training(Table):
+class Training(SettingsTable):
     """Batches, length, evaluation and arithmetic of training."""
 
     batch_size: Count = 64

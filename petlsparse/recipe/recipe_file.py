@@ -21,7 +21,7 @@ from petlsparse.recipe.execution import Backend, CohortSize
 from petlsparse.recipe.fields import OneOf, PositiveDuration
 from petlsparse.recipe.origins import KeyPath
 from petlsparse.recipe.sizes import parse_size
-from petlsparse.settings import Choice, Count, Form, NonNegative, Table, Unit
+from petlsparse.settings import Choice, Count, Form, NonNegative, SettingsTable, Unit
 
 
 def _plain_values(values: list[Any]) -> list[Any]:
@@ -77,7 +77,7 @@ Size = Annotated[int, PlainValidator(parse_size), Form("size", ("4 GiB", "500 MB
 Axis = Annotated[list[Any], AfterValidator(_plain_values)]
 
 
-class Axes(Table):
+class Axes(SettingsTable):
     """What varies: `grid` is a product, each group of `zip` moves together, `exclude` leaves runs out."""
 
     grid: dict[str, Axis] = Field(default_factory=dict)
@@ -120,7 +120,7 @@ def cohort_size(value: object) -> CohortSize:
     raise ValueError('should be "auto", "off" or a number of runs, at least 1')
 
 
-class Output(Table):
+class Output(SettingsTable):
     """Which checkpoints are made, and kept when a run is done; no part of a run's identity.
 
     One is due `checkpoint_every`, but none is made within `checkpoint_seconds` of the last: of tiny runs they would
@@ -135,7 +135,7 @@ class Output(Table):
     """None sooner than so many seconds after the last one, unless the command is stopped."""
 
 
-class Launch(Table):
+class Launch(SettingsTable):
     """Defaults for the flags of the command, None where the command decides; no part of a run's identity."""
 
     workers: Count | None = None

@@ -19,7 +19,7 @@ from petlsparse.recipe.problems import show_value
 from petlsparse.recipe.recipe_file import Launch, Output, RecipeFile
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, models_of, shown_key, tables_of
 from petlsparse.searches import SEARCHES
-from petlsparse.settings import Choice, Form, Table, Unit
+from petlsparse.settings import Choice, Form, SettingsTable, Unit
 
 REQUIRED = "required"
 
@@ -112,7 +112,7 @@ def _pipes(entry: Entry) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _entries(section: str, prefix: str, model: type[Table], studies: tuple[str, ...]) -> Iterator[Entry]:
+def _entries(section: str, prefix: str, model: type[SettingsTable], studies: tuple[str, ...]) -> Iterator[Entry]:
     """The settings of one model; the field that says which kind of table it is stands for the kind."""
     meanings, tag = attribute_docstrings(model), "name" if issubclass(model, Choice) else TAGS.get(section)
     kinds = (str(model.model_fields[tag].default),) if tag else ()
@@ -189,12 +189,14 @@ def _read(annotation: Any, metadata: Iterable[Any]) -> tuple[str, str, tuple[str
     return inner[0], unit or inner[1], valid or inner[2]
 
 
-def attribute_docstrings(model: type[Table]) -> dict[str, str]:
+def attribute_docstrings(model: type[SettingsTable]) -> dict[str, str]:
     """Field -> the string below it in the source of the class, as one line; of a function's settings, what it says."""
     if issubclass(model, Choice):
         return {name: field.description or "" for name, field in model.model_fields.items()}
     found: dict[str, str] = {}
-    for each in reversed([each for each in model.__mro__ if issubclass(each, Table) and each is not Table]):
+    for each in reversed(
+        [each for each in model.__mro__ if issubclass(each, SettingsTable) and each is not SettingsTable]
+    ):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
         assert isinstance(definition, ast.ClassDef)
         found |= _documented(definition.body)

@@ -16,10 +16,10 @@ from petlsparse.recipe.identity import canonical_json, run_id, run_ids
 from petlsparse.recipe.methods import AdapterMethod, SparseMethod
 from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Training
-from petlsparse.settings import Choice, Count, HashNeutral, Index, Pixels, ProperFraction, Table, common_type, plain_type
+from petlsparse.settings import Choice, Count, HashNeutral, Index, Pixels, ProperFraction, SettingsTable, common_type, plain_type
 
 
-class Data(Table):
+class Data(SettingsTable):
     """What is trained on."""
 
     name: Annotated[str, AfterValidator(Name("data set"))]
@@ -42,7 +42,7 @@ class Data(Table):
     """Test part of a folder that has none: of everything, in proportion to the classes."""
 
 
-class Backbone(Table):
+class Backbone(SettingsTable):
     """The frozen pre-trained transformer."""
 
     name: str = "vit-micro"
@@ -55,7 +55,7 @@ class Backbone(Table):
     """What its values are rounded to where the trained part takes over."""
 
 
-class _Run(Table):
+class _Run(SettingsTable):
     """What every run can tell about itself."""
 
     @cached_property
@@ -220,7 +220,7 @@ def tables_of(study: str) -> tuple[str, ...]:
     return tuple(table for table in found if models_of(study, table))
 
 
-def models_of(study: object, table: str) -> list[type[Table]]:
+def models_of(study: object, table: str) -> list[type[SettingsTable]]:
     """The models of a table of a run, one for each of its kinds; none if there is no such table."""
     if not isinstance(study, str) or study not in RUN_TYPES:
         return []
@@ -234,7 +234,7 @@ def models_of(study: object, table: str) -> list[type[Table]]:
         return [OneOf(kind).model(name) for name in FUNCTIONS[kind]]
     annotation = RUN_TYPES[study].model_fields[table].annotation
     models = get_args(annotation) or (annotation,)
-    return [model for model in models if isinstance(model, type) and issubclass(model, Table)]
+    return [model for model in models if isinstance(model, type) and issubclass(model, SettingsTable)]
 
 
 def fields_of(study: object, table: str, kind: object = None) -> tuple[str, ...] | None:

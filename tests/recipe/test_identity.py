@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from petlsparse.recipe import parse_run
 from petlsparse.recipe.identity import RUN_ID, canonical_json, run_id
-from petlsparse.settings import HashNeutral, Table
+from petlsparse.settings import HashNeutral, SettingsTable
 
 DENSE = {
     "study": "dst-sweep",
@@ -127,21 +127,21 @@ def test_a_copy_with_another_seed_has_its_own_id():
     assert run.run_id != run.model_copy(update={"seed": 2}).run_id == parse_run(DENSE | {"seed": 2}).run_id
 
 
-class Inner(Table):
+class Inner(SettingsTable):
     width: int = 3
 
 
-class Before(Table):
+class Before(SettingsTable):
     lr: float = 0.1
     inner: Inner = Inner()
 
 
-class LaterInner(Table):
+class LaterInner(SettingsTable):
     width: int = 3
     gain: Annotated[float, HashNeutral(1.0)] = 2.0
 
 
-class Later(Table):
+class Later(SettingsTable):
     lr: float = 0.1
     clip: Annotated[float | None, HashNeutral(None)] = 5.0
     inner: LaterInner = LaterInner()
