@@ -15,7 +15,7 @@ from benchmarks.harness import Comparison, Contestant, Effort, compare, counted,
 from benchmarks.trainings import noise
 from petlsparse.adapters.models import PlacedAdapters
 from petlsparse.adapters.placements import select_edges
-from petlsparse.adapters.tuned import FullFineTuning
+from petlsparse.adapters.tuned import FullFinetuningModel
 from petlsparse.backbones import load_backbone
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.training.loaders import CachedFeatures, Images, Loader
@@ -59,7 +59,7 @@ def at_size(effort: Effort, name: str, size: int, batch: int) -> Iterator[Compar
             step(f"all-parallel r={RANK}, bf16", placed(stream, parallel), images, bf16=True),
             step(f"all-sequential r={RANK}", placed(stream, sequential), images),
             step("linear probe", placed(stream, ()), images),
-            step("full fine-tuning", FullFineTuning(fresh(), CLASSES, head_generator=seed()), images),
+            step("full fine-tuning", FullFinetuningModel(fresh(), CLASSES, head_generator=seed()), images),
         ],
         rounds=rounds,
         roof=roof,

@@ -18,7 +18,7 @@ ADAPTER = "default"
 """What peft calls the only adapter of a model."""
 
 
-class Lora(TunedModel):
+class LoraModel(TunedModel):
     """A frozen stream in which linear layers W x become W x + (alpha / rank) B A x, and a head.
 
     A is (rank, in), B is (out, rank) and starts at zero, so that a fresh model is the frozen network.
@@ -68,7 +68,7 @@ class Lora(TunedModel):
         self.stream = stream
         self.head = classification_head(stream.width, classes, head_generator)
 
-    def train(self, mode: bool = True) -> Lora:
+    def train(self, mode: bool = True) -> LoraModel:
         """The stream stays in evaluation mode but for the dropout before A."""
         super().train(mode)
         for layer in self._layers.values():

@@ -30,7 +30,7 @@ class TunedModel(nn.Module):
         return logits
 
 
-class FullFineTuning(TunedModel):
+class FullFinetuningModel(TunedModel):
     """The whole stream and a head, trained. Still in evaluation mode: no dropout, no drop-path (own choice).
 
     Args:

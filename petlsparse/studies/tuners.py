@@ -12,10 +12,10 @@ from torch import Tensor
 
 from petlsparse.adapters.edges import Edge
 from petlsparse.adapters.importance import edge_rows
-from petlsparse.adapters.lora import Lora, target_layers
+from petlsparse.adapters.lora import LoraModel, target_layers
 from petlsparse.adapters.models import PlacedAdapters
 from petlsparse.adapters.placements import select_edges
-from petlsparse.adapters.tuned import FullFineTuning, TunedModel
+from petlsparse.adapters.tuned import FullFinetuningModel, TunedModel
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.recipe import methods
 from petlsparse.training.result import Row
@@ -63,7 +63,7 @@ class Tuner(ABC):
         return {}
 
 
-class LinearProbe(Tuner):
+class LinearProbeTuner(Tuner):
     """The head alone: a placement without edges."""
 
     freezes = True
@@ -73,35 +73,37 @@ class LinearProbe(Tuner):
         return PlacedAdapters(backbone, (), classes, **how)
 
 
-class FullFinetuning(Tuner):
+class FullFinetuningTuner(Tuner):
     """Everything is trained."""
 
     def build(
         self, settings: Any, backbone: ResidualStream, classes: int, *, head_generator: torch.Generator, **how: Any
     ) -> TunedModel:
         """The backbone itself."""
-        return FullFineTuning(backbone, classes, head_generator=head_generator)
+        return FullFinetuningModel(backbone, classes, head_generator=head_generator)
 
 
-class Adapters(Tuner):
+class AdaptersTuner(Tuner):
     """Adapters on edges of the residual stream."""
 
     freezes = True
 
-    def edges(self, settings: methods.Adapters, backbone: ResidualStream) -> tuple[Edge, ...]:
+    def edges(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> tuple[Edge, ...]:
         """In canonical order."""
         return select_edges(settings.placement.name, backbone.nodes, **settings.placement.arguments())
 
-    def build(self, settings: methods.Adapters, backbone: ResidualStream, classes: int, **how: Any) -> TunedModel:
+    def build(
+        self, settings: methods.AdaptersSettings, backbone: ResidualStream, classes: int, **how: Any
+    ) -> TunedModel:
         """One adapter on each edge."""
         own = settings.model_dump(include={"rank", "activation", "layer_norm", "bias", "scale"})
         return PlacedAdapters(backbone, self.edges(settings, backbone), classes, **own, **how)
 
-    def check(self, settings: methods.Adapters, backbone: ResidualStream) -> None:
+    def check(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> None:
         """The edges are there."""
         self.edges(settings, backbone)
 
-    def derived(self, settings: methods.Adapters, backbone: ResidualStream) -> dict[str, str]:
+    def derived(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> dict[str, str]:
         """The edges."""
         return {"edges": json.dumps(self.edges(settings, backbone))}
 
@@ -110,12 +112,12 @@ class Adapters(Tuner):
         return {"edges": edge_rows(cast("PlacedAdapters", model))}
 
 
-class LowRank(Tuner):
+class LoraTuner(Tuner):
     """LoRA, by peft."""
 
     def build(
         self,
-        settings: methods.Lora,
+        settings: methods.LoraSettings,
         backbone: ResidualStream,
         classes: int,
         *,
@@ -123,25 +125,25 @@ class LowRank(Tuner):
         **how: Any,
     ) -> TunedModel:
         """Two matrices beside each that is targeted."""
-        return Lora(backbone, classes, **settings.model_dump(exclude={"kind"}), **how)
+        return LoraModel(backbone, classes, **settings.model_dump(exclude={"kind"}), **how)
 
-    def check(self, settings: methods.Lora, backbone: ResidualStream) -> None:
+    def check(self, settings: methods.LoraSettings, backbone: ResidualStream) -> None:
         """The layers are there."""
         target_layers(backbone, settings.targets)
 
     def export(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As peft names them."""
-        return cast("Lora", model).to_peft_state_dict(tensors)
+        return cast("LoraModel", model).to_peft_state_dict(tensors)
 
     def files(self, model: TunedModel) -> dict[str, str]:
         """Its configuration, as peft reads it."""
-        return {"adapter_config.json": cast("Lora", model).peft_config()}
+        return {"adapter_config.json": cast("LoraModel", model).peft_config()}
 
 
 METHODS: Mapping[str, Tuner] = {
-    "linear-probe": LinearProbe(),
-    "full-finetuning": FullFinetuning(),
-    "adapters": Adapters(),
-    "lora": LowRank(),
+    "linear-probe": LinearProbeTuner(),
+    "full-finetuning": FullFinetuningTuner(),
+    "adapters": AdaptersTuner(),
+    "lora": LoraTuner(),
 }
 """`method.kind` -> its tuner."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from petlsparse.adapters.importance import edge_rows
-from petlsparse.adapters.tuned import FullFineTuning
+from petlsparse.adapters.tuned import FullFinetuningModel
 from petlsparse.training.method import StandardTraining
 
 from .toys import CLASSES, generator, images, placed, stir, tiny_stream
@@ -17,7 +17,7 @@ def test_the_optimizer_gets_what_is_trainable_and_nothing_frozen() -> None:
     parameters = StandardTraining(model).parameters()
     expected = [*model.adapters.parameters(), *model.head.parameters()]
     assert [id(p) for p in parameters] == [id(p) for p in expected]
-    everything = FullFineTuning(tiny_stream(), CLASSES, head_generator=generator())
+    everything = FullFinetuningModel(tiny_stream(), CLASSES, head_generator=generator())
     assert len(StandardTraining(everything).parameters()) == len(list(everything.parameters()))
 
 

@@ -12,7 +12,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from petlsparse.adapters.lora import Lora, target_layers
+from petlsparse.adapters.lora import LoraModel, target_layers
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.backbones.timm_streams import as_stream
 from petlsparse.errors import UserError
@@ -24,14 +24,14 @@ RANK, ALPHA = 3, 4.5
 ATTENTION = [f"blocks.{block}.attn.{layer}" for block in range(3) for layer in ("qkv", "proj")]
 
 
-def lora(stream: ResidualStream | None = None, *targets: str, seed: int = 3, **options: Any) -> Lora:
+def lora(stream: ResidualStream | None = None, *targets: str, seed: int = 3, **options: Any) -> LoraModel:
     """Fresh, on a tiny stream, float64."""
     settings = {"rank": RANK, "alpha": ALPHA, "dropout": 0.0, "init": "kaiming", "head_generator": generator(4)}
     own = {"targets": targets or ("qkv", "proj"), "generator": generator(seed)}
-    return Lora(stream or tiny_stream(), CLASSES, **{**settings, **own, **options}).double()
+    return LoraModel(stream or tiny_stream(), CLASSES, **{**settings, **own, **options}).double()
 
 
-def stir(model: Lora) -> Lora:
+def stir(model: LoraModel) -> LoraModel:
     """No trained parameter at its initial value."""
     source = generator(5)
     for parameter in model.parameters():
@@ -40,7 +40,7 @@ def stir(model: Lora) -> Lora:
     return model
 
 
-def products(model: Lora) -> dict[str, tuple[Tensor, Tensor]]:
+def products(model: LoraModel) -> dict[str, tuple[Tensor, Tensor]]:
     """Layer -> (A, B)."""
     tensors = model.to_peft_state_dict(dict(model.named_parameters()))
     layers = [name.removesuffix(".lora_A.weight") for name in tensors if name.endswith(".lora_A.weight")]

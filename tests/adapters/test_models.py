@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from petlsparse.adapters.models import PlacedAdapters
-from petlsparse.adapters.tuned import FullFineTuning
+from petlsparse.adapters.tuned import FullFinetuningModel
 from petlsparse.backbones.stream import Context
 from petlsparse.backbones.timm_streams import VisionTransformerStream
 from petlsparse.errors import UserError
@@ -259,7 +259,7 @@ def test_impossible_edges_are_refused_when_placed() -> None:
 def test_full_fine_tuning_trains_every_weight_and_starts_from_the_backbone() -> None:
     stream = tiny_stream(proj_drop_rate=0.5, drop_path_rate=0.5)
     features = stream(images())
-    model = FullFineTuning(stream, CLASSES, head_generator=generator(4)).double().train()
+    model = FullFinetuningModel(stream, CLASSES, head_generator=generator(4)).double().train()
     assert torch.equal(model(images()), model.head(features))  # no dropout, also in training
     F.cross_entropy(model(images()), LABELS).backward()
     assert all(p.grad is not None for p in model.parameters())

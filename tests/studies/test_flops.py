@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from petlsparse.adapters.lora import Lora
+from petlsparse.adapters.lora import LoraModel
 from petlsparse.adapters.models import PlacedAdapters
-from petlsparse.adapters.tuned import FullFineTuning
+from petlsparse.adapters.tuned import FullFinetuningModel
 from petlsparse.backbones import load_backbone
 from petlsparse.networks import NETWORKS, build_network
 from petlsparse.sparsity.maskable import maskable
@@ -40,7 +40,7 @@ LENET5 = {  # weights, and places where each is used
 }
 
 
-def of_stream(model: PlacedAdapters | FullFineTuning) -> Flops:
+def of_stream(model: PlacedAdapters | FullFinetuningModel) -> Flops:
     return flops_per_example(model, (3, 4, 4))
 
 
@@ -68,7 +68,7 @@ def test_training_goes_back_to_the_lowest_write_and_not_below() -> None:
 
 
 def test_full_fine_tuning_costs_three_forwards_but_for_the_pixels_gradient() -> None:
-    cost = of_stream(FullFineTuning(tiny_stream(), CLASSES, head_generator=generator()).double())
+    cost = of_stream(FullFinetuningModel(tiny_stream(), CLASSES, head_generator=generator()).double())
     assert cost == (FORWARD, 3 * FORWARD - EMBED)
 
 
@@ -168,8 +168,8 @@ def test_every_kind_of_backbone_costs_what_torch_dispatches(name: str, image_siz
     for build in [
         lambda: PlacedAdapters(stream, [], CLASSES, **seeds),
         lambda: PlacedAdapters(stream, [(last - 3, last - 2), (last, last - 4)], CLASSES, **seeds),
-        lambda: Lora(stream, CLASSES, **low_rank, **seeds),
-        lambda: FullFineTuning(stream, CLASSES, head_generator=generator()),
+        lambda: LoraModel(stream, CLASSES, **low_rank, **seeds),
+        lambda: FullFinetuningModel(stream, CLASSES, head_generator=generator()),
     ]:
         model = build().eval()
         forward, whole = dispatched(model, torch.zeros(1, *shape))
@@ -192,7 +192,7 @@ def by_layer(counter: FlopCounterMode) -> dict[str, int]:
 
 def test_attention_is_counted_alike_in_both_studies() -> None:
     from_scratch = flops_per_example(build_network("vit-micro", (3, 32, 32), 10), (3, 32, 32))
-    tuned = FullFineTuning(load_backbone("vit-micro", pretrained=False), 10, head_generator=generator())
+    tuned = FullFinetuningModel(load_backbone("vit-micro", pretrained=False), 10, head_generator=generator())
     last_mlp_for_other_tokens = 2 * 16 * 2 * 96 * 384  # adapter-search computes it for the class token alone
     adapted = flops_per_example(tuned, (3, 32, 32))
     assert from_scratch.inference - adapted.inference == last_mlp_for_other_tokens
