@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from petlsparse.data.shapes import shape_of
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.methods import Adapters, LinearProbe
+from petlsparse.recipe.methods import AdaptersSettings, LinearProbeSettings
 from petlsparse.recipe.schema import AdapterRun, Run, SparseRun
 
 SMALL = 2_500_000
@@ -41,9 +41,9 @@ def _adapter_key(run: AdapterRun, on_cpu: bool, execution: Execution) -> Hashabl
     if on_cpu and execution.cohort == "auto":
         return None
     adapter = None
-    if isinstance(run.method, Adapters):
+    if isinstance(run.method, AdaptersSettings):
         adapter = run.method.rank, run.method.activation, run.method.layer_norm, run.method.bias
-    elif not isinstance(run.method, LinearProbe):
+    elif not isinstance(run.method, LinearProbeSettings):
         return None
     weights = None if run.backbone.pretrained else run.seed
     return run.study, run.data, run.backbone, weights, run.training, run.optimizer.name, adapter

@@ -8,13 +8,13 @@ from petlsparse.recipe.fields import Name, OneOf
 from petlsparse.settings import Choice, Count, FractionBelowOne, Positive, PositiveFraction, SettingsTable, Steps
 
 
-class Dense(SettingsTable):
+class DenseSettings(SettingsTable):
     """All weights are trained."""
 
     kind: Literal["dense"] = "dense"
 
 
-class Static(SettingsTable):
+class StaticSettings(SettingsTable):
     """A sparse network whose topology is drawn once and kept."""
 
     kind: Literal["static"] = "static"
@@ -24,7 +24,7 @@ class Static(SettingsTable):
     """How the active weights are shared out among the layers."""
 
 
-class Dst(SettingsTable):
+class DstSettings(SettingsTable):
     """Dynamic sparse training: weights are pruned by a criterion and regrown while training."""
 
     kind: Literal["dst"] = "dst"
@@ -56,19 +56,19 @@ class Dst(SettingsTable):
     """A weight pruned and grown by one update starts from zero, or keeps value and state."""
 
 
-class LinearProbe(SettingsTable):
+class LinearProbeSettings(SettingsTable):
     """Only the classification head is trained."""
 
     kind: Literal["linear-probe"] = "linear-probe"
 
 
-class FullFinetuning(SettingsTable):
+class FullFinetuningSettings(SettingsTable):
     """The backbone and the classification head are trained."""
 
     kind: Literal["full-finetuning"] = "full-finetuning"
 
 
-class Adapters(SettingsTable):
+class AdaptersSettings(SettingsTable):
     """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head."""
 
     kind: Literal["adapters"] = "adapters"
@@ -102,7 +102,7 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(names))  # the order carries no meaning
 
 
-class Lora(SettingsTable):
+class LoraSettings(SettingsTable):
     """Low-rank adaptation by peft: a product of two trained matrices beside weights of the backbone, and the head."""
 
     kind: Literal["lora"] = "lora"
@@ -118,5 +118,7 @@ class Lora(SettingsTable):
     """The first matrix: uniform as peft has it, or normal with standard deviation 1 / rank; the second is zero."""
 
 
-SparseMethod: TypeAlias = Annotated[Dense | Static | Dst, Field(discriminator="kind")]
-AdapterMethod: TypeAlias = Annotated[LinearProbe | FullFinetuning | Adapters | Lora, Field(discriminator="kind")]
+SparseMethod: TypeAlias = Annotated[DenseSettings | StaticSettings | DstSettings, Field(discriminator="kind")]
+AdapterMethod: TypeAlias = Annotated[
+    LinearProbeSettings | FullFinetuningSettings | AdaptersSettings | LoraSettings, Field(discriminator="kind")
+]

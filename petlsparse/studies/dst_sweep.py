@@ -17,7 +17,7 @@ from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.errors import Problem, UserError
 from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.methods import Dense, Dst, SparseMethod, Static
+from petlsparse.recipe.methods import DenseSettings, DstSettings, SparseMethod, StaticSettings
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import calling, resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
@@ -54,9 +54,11 @@ def assemble(
     steps = total_steps(run, len(dataset.train))
     shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     total = sum(p.numel() for p in network.parameters())
-    active = {} if isinstance(run.method, Dense) else _counts(run.method, network)
+    active = {} if isinstance(run.method, DenseSettings) else _counts(run.method, network)
     inactive = sum(math.prod(shapes[name]) - count for name, count in active.items())
-    updates = topology_updates(run.method, steps, stream(run.seed, "growth")) if isinstance(run.method, Dst) else None
+    updates = (
+        topology_updates(run.method, steps, stream(run.seed, "growth")) if isinstance(run.method, DstSettings) else None
+    )
     share = updates.count / steps if updates is not None and updates.rules.growth.reads_gradient else 0.0
     with calling(run.network.name, "network.name"):
         flops = flops_per_example(network, shape, active, dense_gradient_share=share)
@@ -96,7 +98,7 @@ def _backends(
     Raises:
         UserError: truly sparse layers are asked for, or in the checkpoint, and cannot do what the run asks of them.
     """
-    if isinstance(run.method, Dense):
+    if isinstance(run.method, DenseSettings):
         return {}
     obstacle = _obstacle(run, device)
     if resumed_from is not None:
@@ -120,7 +122,7 @@ def _obstacle(run: SparseRun, device: torch.device) -> str | None:
     """Why no layer of the run can hold its active weights only."""
     if device.type != "cpu" or run.training.precision != "float32":
         return "truly sparse layers compute on the CPU in float32"
-    if isinstance(run.method, Dst) and run.method.optimizer_state == "dense":
+    if isinstance(run.method, DstSettings) and run.method.optimizer_state == "dense":
         return 'truly sparse layers keep no state of inactive weights, as method.optimizer_state = "dense" wants'
     return None
 
@@ -132,19 +134,19 @@ def _method(
     updates: TopologyUpdates | None,
     backends: Mapping[str, str],
 ) -> StandardTraining | SparseTraining:
-    if isinstance(run.method, Dense):
+    if isinstance(run.method, DenseSettings):
         return StandardTraining(network)
     return SparseTraining(
         network,
         active,
         mask_generator=stream(run.seed, "masks"),
         updates=updates,
-        optimizer_state=run.method.optimizer_state if isinstance(run.method, Dst) else "masked",
+        optimizer_state=run.method.optimizer_state if isinstance(run.method, DstSettings) else "masked",
         backends=backends,
     )
 
 
-def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> TopologyUpdates:
+def topology_updates(settings: DstSettings, steps: int, generator: torch.Generator) -> TopologyUpdates:
     """When and how the topology changes in a training of so many steps."""
     criterion = as_criterion(resolve(CRITERIA, settings.criterion.name, "criterion"))
     growth = as_growth(resolve(GROWTHS, settings.growth.name, "growth rule"))
@@ -166,14 +168,14 @@ def topology_updates(settings: Dst, steps: int, generator: torch.Generator) -> T
     )
 
 
-def _counts(settings: Static | Dst, network: nn.Module) -> dict[str, int]:
+def _counts(settings: StaticSettings | DstSettings, network: nn.Module) -> dict[str, int]:
     shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     return layer_counts(shapes, settings.density, settings.distribution)
 
 
 def check_method(settings: SparseMethod, model: nn.Module) -> None:
     """Raises UserError if the method asks for a density that the network cannot have."""
-    if not isinstance(settings, Dense):
+    if not isinstance(settings, DenseSettings):
         _counts(settings, model)
 
 

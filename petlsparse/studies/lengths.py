@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from petlsparse.errors import Problem
-from petlsparse.recipe.methods import Dst
+from petlsparse.recipe.methods import DstSettings
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.dst_sweep import topology_updates
 from petlsparse.training.settings import steps_per_epoch
@@ -20,7 +20,7 @@ def length_problems(run: Run, examples: int) -> list[Problem]:
     if warmup > steps:
         message = f"the warm-up of {warmup:,} steps is longer than the training of {steps:,}"
         problems.append(Problem(message, "schedule.warmup", str(run.schedule.warmup)))
-    if isinstance(run.method, Dst) and not topology_updates(run.method, steps, torch.Generator()).count:
+    if isinstance(run.method, DstSettings) and not topology_updates(run.method, steps, torch.Generator()).count:
         message = (
             f"no topology update falls into the {steps:,} steps of training, so that this is static sparse training; "
             'shorten the period, or use kind = "static"'

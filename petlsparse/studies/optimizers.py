@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.optim import Optimizer
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.recipe.methods import FullFinetuning, LinearProbe
+from petlsparse.recipe.methods import FullFinetuningSettings, LinearProbeSettings
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import Assembly
 from petlsparse.training.optimizers import OPTIMIZERS
@@ -28,7 +28,7 @@ def build_optimizer(run: Run, assembly: Assembly) -> Optimizer:
 def optimizer_problems(run: Run) -> list[Problem]:
     """Settings that would change nothing: two runs that differ in them alone would be one."""
     settings, problems = run.optimizer, []
-    if settings.head_lr is not None and (run.study == "dst-sweep" or isinstance(run.method, LinearProbe)):
+    if settings.head_lr is not None and (run.study == "dst-sweep" or isinstance(run.method, LinearProbeSettings)):
         why = (
             "only the head is trained"
             if run.study == "adapter-search"
@@ -36,7 +36,7 @@ def optimizer_problems(run: Run) -> list[Problem]:
         )
         message = f"{why}: use optimizer.lr, and leave this out"
         problems.append(Problem(message, "optimizer.head_lr", str(settings.head_lr)))
-    if settings.layer_decay != 1 and not isinstance(run.method, FullFinetuning):
+    if settings.layer_decay != 1 and not isinstance(run.method, FullFinetuningSettings):
         message = 'has a meaning only for kind = "full-finetuning", which trains the layers of the backbone'
         problems.append(Problem(message, "optimizer.layer_decay", str(settings.layer_decay)))
     if not settings.decay_norms_and_biases and not settings.weight_decay:
