@@ -118,7 +118,7 @@ class LoraSettings(SettingsTable):
     """The first matrix: uniform as peft has it, or normal with standard deviation 1 / rank; the second is zero."""
 
 
-SparseMethod: TypeAlias = Annotated[DenseSettings | StaticSettings | DstSettings, Field(discriminator="kind")]
-AdapterMethod: TypeAlias = Annotated[
+SparseMethodSettings: TypeAlias = Annotated[DenseSettings | StaticSettings | DstSettings, Field(discriminator="kind")]
+AdapterMethodSettings: TypeAlias = Annotated[
     LinearProbeSettings | FullFinetuningSettings | AdaptersSettings | LoraSettings, Field(discriminator="kind")
 ]

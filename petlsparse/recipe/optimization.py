@@ -19,7 +19,7 @@ from petlsparse.settings import (
 )
 
 
-class _Optimizer(SettingsTable):
+class _OptimizerSettings(SettingsTable):
     """What all optimizers have."""
 
     name: str
@@ -34,7 +34,7 @@ class _Optimizer(SettingsTable):
     """Whether weight decay is also for what is no matrix or kernel: norms, biases, scales."""
 
 
-class Sgd(_Optimizer):
+class SgdSettings(_OptimizerSettings):
     """Stochastic gradient descent with (Nesterov) momentum."""
 
     name: Literal["sgd"] = "sgd"
@@ -53,7 +53,7 @@ class Sgd(_Optimizer):
         return nesterov
 
 
-class Adam(_Optimizer):
+class AdamSettings(_OptimizerSettings):
     """Adam; weight decay is added to the gradient."""
 
     name: Literal["adam"] = "adam"
@@ -67,7 +67,7 @@ class Adam(_Optimizer):
     """Times the weight, added to its gradient."""
 
 
-class AdamW(_Optimizer):
+class AdamWSettings(_OptimizerSettings):
     """Adam with decoupled weight decay."""
 
     name: Literal["adamw"] = "adamw"
@@ -81,7 +81,7 @@ class AdamW(_Optimizer):
     """Times learning rate and weight, taken off the weight."""
 
 
-class Constant(SettingsTable):
+class ConstantSettings(SettingsTable):
     """The learning rate stays as it is after the warm-up."""
 
     name: Literal["constant"] = "constant"
@@ -89,7 +89,7 @@ class Constant(SettingsTable):
     """The learning rate rises linearly from 0 exclusive."""
 
 
-class Step(SettingsTable):
+class StepSettings(SettingsTable):
     """The learning rate is multiplied by `factor` at each milestone, a fraction of training."""
 
     name: Literal["step"] = "step"
@@ -108,7 +108,7 @@ class Step(SettingsTable):
         return milestones
 
 
-class Cosine(SettingsTable):
+class CosineSettings(SettingsTable):
     """The learning rate follows half a cosine down to `final_fraction` of its peak."""
 
     name: Literal["cosine"] = "cosine"
@@ -122,7 +122,7 @@ SELECT_BY = "accuracy"
 """The metric that selects weights unless one is named."""
 
 
-class Training(SettingsTable):
+class TrainingSettings(SettingsTable):
     """Batches, length, evaluation and arithmetic of training."""
 
     batch_size: Count = 64
@@ -141,5 +141,5 @@ class Training(SettingsTable):
     """The metric whose highest value on the validation part says which weights are best."""
 
 
-Optimizer: TypeAlias = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]
-Schedule: TypeAlias = Annotated[Constant | Step | Cosine, Field(discriminator="name")]
+OptimizerSettings: TypeAlias = Annotated[SgdSettings | AdamSettings | AdamWSettings, Field(discriminator="name")]
+ScheduleSettings: TypeAlias = Annotated[ConstantSettings | StepSettings | CosineSettings, Field(discriminator="name")]

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, PlainValidator, SerializeAsAny, ValidationE
 
 from petlsparse.recipe.fields import FUNCTIONS, Colour, Name, OneOf
 from petlsparse.recipe.identity import canonical_json, run_id, run_ids
-from petlsparse.recipe.methods import AdapterMethod, SparseMethod
+from petlsparse.recipe.methods import AdapterMethodSettings, SparseMethodSettings
 from petlsparse.recipe.nesting import flatten, nest
-from petlsparse.recipe.optimization import Constant, Optimizer, Schedule, Training
+from petlsparse.recipe.optimization import ConstantSettings, OptimizerSettings, ScheduleSettings, TrainingSettings
 from petlsparse.settings import Choice, Count, HashNeutral, Index, Pixels, ProperFraction, SettingsTable, common_type, plain_type
 
 
@@ -92,10 +92,10 @@ class SparseRun(_Run):
     study: Literal["dst-sweep"] = "dst-sweep"
     data: Data
     network: Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("network"))]
-    method: SparseMethod
-    optimizer: Optimizer
-    schedule: Schedule = Constant()
-    training: Training
+    method: SparseMethodSettings
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings = ConstantSettings()
+    training: TrainingSettings
     seed: Index
 
 
@@ -105,10 +105,10 @@ class AdapterRun(_Run):
     study: Literal["adapter-search"] = "adapter-search"
     data: Data
     backbone: Backbone = Backbone()
-    method: AdapterMethod
-    optimizer: Optimizer
-    schedule: Schedule = Constant()
-    training: Training
+    method: AdapterMethodSettings
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings = ConstantSettings()
+    training: TrainingSettings
     seed: Index
 
 

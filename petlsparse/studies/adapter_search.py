@@ -18,7 +18,7 @@ from petlsparse.cohorts.placements import StackedPlacements
 from petlsparse.data.types import Dataset
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.methods import AdapterMethod
+from petlsparse.recipe.methods import AdapterMethodSettings
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data, source_fingerprints
 from petlsparse.studies.cached_features import feature_loaders
@@ -129,7 +129,7 @@ def _check_rounding(tuner: Tuner, frozen_dtype: torch.dtype | None) -> None:
         raise UserError(Problem(message, "backbone.frozen_precision", "bf16"))
 
 
-def check_method(settings: AdapterMethod, model: TunedModel) -> None:
+def check_method(settings: AdapterMethodSettings, model: TunedModel) -> None:
     """Raises UserError if the method asks for what the model's backbone does not have."""
     tuner = METHODS[settings.kind]
     _check_rounding(tuner, model.frozen_dtype)

@@ -17,7 +17,7 @@ from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.errors import Problem, UserError
 from petlsparse.networks import build_network
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.methods import DenseSettings, DstSettings, SparseMethod, StaticSettings
+from petlsparse.recipe.methods import DenseSettings, DstSettings, SparseMethodSettings, StaticSettings
 from petlsparse.recipe.schema import Run, SparseRun
 from petlsparse.registry import calling, resolve
 from petlsparse.sparsity import CRITERIA, DROP_SCHEDULES, GROWTHS
@@ -173,7 +173,7 @@ def _counts(settings: StaticSettings | DstSettings, network: nn.Module) -> dict[
     return layer_counts(shapes, settings.density, settings.distribution)
 
 
-def check_method(settings: SparseMethod, model: nn.Module) -> None:
+def check_method(settings: SparseMethodSettings, model: nn.Module) -> None:
     """Raises UserError if the method asks for a density that the network cannot have."""
     if not isinstance(settings, DenseSettings):
         _counts(settings, model)

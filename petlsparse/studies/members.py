@@ -13,7 +13,7 @@ import torch
 from petlsparse.data import AUGMENTATIONS
 from petlsparse.data.types import Split
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.optimization import Schedule as ScheduleSettings
+from petlsparse.recipe.optimization import ScheduleSettings
 from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.registry import resolve
