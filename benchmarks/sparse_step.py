@@ -8,7 +8,7 @@ from functools import partial
 from benchmarks.harness import Comparison, Contestant, Effort, compare, matmul
 from benchmarks.mlp import BACKENDS, BATCH, FULL, TINY, Arm, split, step_flops, training
 from benchmarks.trainings import steps_of
-from petlsparse.training.settings import steps_per_epoch
+from petlsparse.training.loop_settings import steps_per_epoch
 
 DENSITIES = (0.2, 0.1, 0.05, 0.02, 0.01)
 UPDATE_PERIOD = 100

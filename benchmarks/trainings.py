@@ -15,9 +15,9 @@ from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
 from petlsparse.training.loaders import Images, Loader
 from petlsparse.training.loop import Loop
+from petlsparse.training.loop_settings import LoopSettings, steps_per_epoch
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
-from petlsparse.training.settings import Settings, steps_per_epoch
 from petlsparse.training.strategy import Single
 
 NEVER = 10**9
@@ -63,7 +63,7 @@ def endless(
         read_test=lambda: NOTHING,
         optimizer=optimizer,
         schedule=constant,
-        settings=Settings(
+        settings=LoopSettings(
             batch_size=batch_size,
             total_steps=NEVER,
             evaluate_every=steps_per_epoch(len(train.labels), batch_size),

@@ -21,10 +21,10 @@ from petlsparse.registry import is_file, source_fingerprint
 from petlsparse.settings import Choice
 from petlsparse.training.arithmetic import missing_arithmetic, reference_arithmetic
 from petlsparse.training.loaders import Loader
+from petlsparse.training.loop_settings import examples_seen, steps_per_epoch
 from petlsparse.training.method import Method
 from petlsparse.training.parameter_groups import Role
 from petlsparse.training.result import Row
-from petlsparse.training.settings import examples_seen, steps_per_epoch
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from petlsparse.errors import Problem
 from petlsparse.recipe.methods import DstSettings
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.dst_sweep import topology_updates
-from petlsparse.training.settings import steps_per_epoch
+from petlsparse.training.loop_settings import steps_per_epoch
 
 
 def length_problems(run: Run, examples: int) -> list[Problem]:

@@ -22,9 +22,9 @@ from petlsparse.studies.optimizers import build_optimizer
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import runtime_choices_of
 from petlsparse.training.loaders import Augmentation, Images, Loader
+from petlsparse.training.loop_settings import LoopSettings, steps_per_epoch
 from petlsparse.training.member import Member
 from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
-from petlsparse.training.settings import Settings, steps_per_epoch
 from petlsparse.training.task import classification
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def prepare(
         read_test=lambda: images(data.test()),
         optimizer=build_optimizer(run, assembly),
         schedule=_schedule(run.schedule, steps, epoch_steps),
-        settings=Settings(
+        settings=LoopSettings(
             batch_size=run.training.batch_size,
             total_steps=steps,
             evaluate_every=run.training.evaluate_every.steps(epoch_steps),

@@ -14,7 +14,7 @@ from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import total_steps
 from petlsparse.studies.members import prepare
 from petlsparse.training.loop import Loop
-from petlsparse.training.settings import steps_per_epoch
+from petlsparse.training.loop_settings import steps_per_epoch
 from petlsparse.training.strategy import Single
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from petlsparse.tracking.progress import Progress
 from petlsparse.training import checkpoint as ckpt
 from petlsparse.training.evaluation import Score, finite
 from petlsparse.training.loaders import Loader
+from petlsparse.training.loop_settings import LoopSettings, examples_seen, steps_per_epoch
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
 from petlsparse.training.seeding import global_generator, seeded, stream
-from petlsparse.training.settings import Settings, examples_seen, steps_per_epoch
 from petlsparse.training.state import TrainState
 from petlsparse.training.task import Task, classification
 
@@ -66,7 +66,7 @@ class Member:
         read_test: Callable[[], Loader],
         optimizer: Optimizer,
         schedule: Schedule,
-        settings: Settings,
+        settings: LoopSettings,
         task: Task | None = None,
         seed: int,
         device: torch.device,

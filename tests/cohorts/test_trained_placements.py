@@ -18,13 +18,13 @@ from petlsparse.cohorts.stacked import Stacked
 from petlsparse.data.types import Split
 from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.loop import Loop
+from petlsparse.training.loop_settings import LoopSettings
 from petlsparse.training.member import Member
 from petlsparse.training.method import StandardTraining
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import cosine, with_warmup
 from petlsparse.training.seeding import stream as numbers
-from petlsparse.training.settings import Settings
 from tests.adapters.toys import CLASSES, tiny_stream
 from tests.training.toys import train
 
@@ -114,7 +114,7 @@ def training(
         read_test=lambda: images_of(TEST),
         optimizer=OPTIMIZERS["adamw"](method.parameters(), lr=lr, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.05),
         schedule=SCHEDULE,
-        settings=Settings(**{**lengths, **settings}),
+        settings=LoopSettings(**{**lengths, **settings}),
         seed=seed,
         device=CPU,
         checkpoint=checkpoint,

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, load_checkpoint, runtime_choices_of, save_checkpoint
 from petlsparse.training.evaluation import evaluate
+from petlsparse.training.loop_settings import examples_seen
 from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
-from petlsparse.training.settings import examples_seen
 from petlsparse.training.timer import Timer
 from tests.training.toys import Pruned, ToyMethod, toy_dataset, toy_training, train
 

@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 from petlsparse.data.types import Dataset, Split
 from petlsparse.training.loaders import Images
 from petlsparse.training.loop import Loop
+from petlsparse.training.loop_settings import LoopSettings
 from petlsparse.training.member import Member
 from petlsparse.training.optimizers import sgd
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule, with_warmup
-from petlsparse.training.settings import Settings
 from petlsparse.training.strategy import Single
 
 MEAN, STD = (0.5,), (0.25,)
@@ -146,7 +146,7 @@ def toy_training(
         if optimizer
         else sgd(method.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3),
         schedule=schedule or with_warmup(lambda share: 1 - share, total_steps=steps, warmup_steps=2),
-        settings=Settings(batch, steps, evaluate_every, checkpoint_every, precision=precision),
+        settings=LoopSettings(batch, steps, evaluate_every, checkpoint_every, precision=precision),
         seed=seed,
         device=device,
         checkpoint=checkpoint,

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Settings:
+class LoopSettings:
     """Plain numbers, all lengths in optimizer steps. Raises ValueError where one is below 1."""
 
     batch_size: int
