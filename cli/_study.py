@@ -127,7 +127,7 @@ def train(
     Nothing is written or set aside before it is clear that the command can work: what cannot is one message now, not a
     failure of every run later.
     """
-    from petlsparse.analysis.arms import run_labels
+    from petlsparse.analysis.replicates import run_labels
     from petlsparse.analysis.runs import Runs
     from petlsparse.analysis.staleness import stale_runs
     from petlsparse.launch.plan import execute_plan

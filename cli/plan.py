@@ -13,7 +13,7 @@ from ._options import Axes, Device, Json, Out, PerGpu, Recipe, Seeds, Sets, Work
 from ._stale import choice_lines, stale_lines
 
 if TYPE_CHECKING:
-    from petlsparse.analysis.plan_summary import PlannedArm
+    from petlsparse.analysis.plan_summary import PlannedConfiguration
     from petlsparse.analysis.runs import Runs
     from petlsparse.analysis.table import Column
     from petlsparse.launch.devices import DeviceSlot
@@ -91,16 +91,16 @@ def show_plan(
     with _console.err.status("looking at every method ..."):
         findings = check(runs, slots[0].device)
         findings.require([run_id for run_id in runs if run_id not in finished], recipe.locate)
-        arms = plan_summary(runs.values(), recorded, describe, seconds, roles)
+        planned = plan_summary(runs.values(), recorded, describe, seconds, roles)
     if json:
-        _console.print_json(_rows(arms))
+        _console.print_json(_rows(planned))
     else:
-        _print(recipe, folder, arms, len(slots), runs.values())
+        _print(recipe, folder, planned, len(slots), runs.values())
         if then := batches[-1].then:
             _console.out.print(f"once all of them have a result: {then}", soft_wrap=True)
         for line in (*findings.data, *findings.remarks):
             _console.out.print(Text(line), soft_wrap=True)
-        _print_stale(recorded, arms)
+        _print_stale(recorded, planned)
 
 
 def slots_of(recipe: "LoadedRecipe", device: str) -> "list[DeviceSlot]":
@@ -153,7 +153,7 @@ def probed(run: "Run", device: str) -> float:
         torch.set_num_threads(threads)
 
 
-def _rows(arms: "Sequence[PlannedArm]") -> list[dict[str, Any]]:
+def _rows(planned: "Sequence[PlannedConfiguration]") -> list[dict[str, Any]]:
     """One object per run."""
     from json import loads
 
@@ -161,21 +161,25 @@ def _rows(arms: "Sequence[PlannedArm]") -> list[dict[str, Any]]:
         {
             "run_id": run_id,
             "state": state,
-            "stale": arm.stale.get(run_id, ()),
-            "method": arm.method,
-            **({"role": arm.role} if arm.role else {}),
-            **arm.settings,
-            **arm.cost,
-            **({} if arm.edges is None else {"edges": loads(arm.edges)}),
-            "seconds": arm.seconds,
+            "stale": each.stale.get(run_id, ()),
+            "method": each.method,
+            **({"role": each.role} if each.role else {}),
+            **each.settings,
+            **each.cost,
+            **({} if each.edges is None else {"edges": loads(each.edges)}),
+            "seconds": each.seconds,
         }
-        for arm in arms
-        for run_id, state in arm.states.items()
+        for each in planned
+        for run_id, state in each.states.items()
     ]
 
 
 def _print(
-    recipe: "LoadedRecipe", folder: Path, arms: "Sequence[PlannedArm]", workers: int, runs: "Collection[Run]"
+    recipe: "LoadedRecipe",
+    folder: Path,
+    planned: "Sequence[PlannedConfiguration]",
+    workers: int,
+    runs: "Collection[Run]",
 ) -> None:
     from petlsparse.analysis.notes import listing
     from petlsparse.analysis.plan_summary import STATES, axes, total_seconds
@@ -188,11 +192,11 @@ def _print(
     room = _console.out.width - max(map(len, varied)) - 4
     values = [(key, listing(_named(key, found), room)) for key, found in varied.items()]
     _console.out.print(_console.grid(["axis", "values"], values))
-    table, _ = fitted(_columns(arms))
+    table, _ = fitted(_columns(planned))
     _console.out.print(table)
-    totals = {state: sum(arm.counts[state] for arm in arms) for state in STATES}
+    totals = {state: sum(each.counts[state] for each in planned) for state in STATES}
     states = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
-    left = total_seconds(arms, workers)
+    left = total_seconds(planned, workers)
     if left is None:
         states += f"; time unknown with {workers} at a time"
     elif left:
@@ -210,45 +214,48 @@ def _named(key: str, values: "Sequence[Any]") -> "Sequence[Any]":
     return [edge_names(json.dumps(edges)) for edges in values] if key == "method.placement.edges" else values
 
 
-def _print_stale(recorded: "Runs", arms: "Sequence[PlannedArm]") -> None:
-    stale = {run_id: columns for arm in arms for run_id, columns in arm.stale.items()}
+def _print_stale(recorded: "Runs", planned: "Sequence[PlannedConfiguration]") -> None:
+    stale = {run_id: columns for each in planned for run_id, columns in each.stale.items()}
     for line in [*stale_lines(recorded, stale), *choice_lines()] if stale else ():
         _console.out.print(Text(line), soft_wrap=True)
 
 
-def _columns(arms: "Sequence[PlannedArm]") -> "list[Column]":
+def _columns(planned: "Sequence[PlannedConfiguration]") -> "list[Column]":
     from petlsparse.analysis.labels import edge_names
     from petlsparse.analysis.plan_summary import STATES
     from petlsparse.analysis.quantities import count, duration
     from petlsparse.analysis.table import Column, heading
 
-    def time(arm: "PlannedArm") -> str:
-        return "" if arm.seconds_left == 0 else "unknown" if arm.seconds is None else duration(arm.seconds)
+    def time(each: "PlannedConfiguration") -> str:
+        return "" if each.seconds_left == 0 else "unknown" if each.seconds is None else duration(each.seconds)
 
-    def edges(arm: "PlannedArm") -> str:
-        return edge_names(arm.edges) if arm.unsaid else ""
+    def edges(each: "PlannedConfiguration") -> str:
+        return edge_names(each.edges) if each.unsaid else ""
 
     return [
-        *(Column(heading(name), tuple(arm.settings[name] for arm in arms), numeric=False) for name in arms[0].settings),
-        Column("method", tuple(arm.method for arm in arms), numeric=False),
         *(
-            [Column("as", tuple(arm.role or "" for arm in arms), numeric=False)]
-            if any(arm.role for arm in arms)
+            Column(heading(name), tuple(each.settings[name] for each in planned), numeric=False)
+            for name in planned[0].settings
+        ),
+        Column("method", tuple(each.method for each in planned), numeric=False),
+        *(
+            [Column("as", tuple(each.role or "" for each in planned), numeric=False)]
+            if any(each.role for each in planned)
             else []
         ),
         *(
-            [Column("edges", tuple(map(edges, arms)), numeric=False, spare=1)]
-            if any(arm.unsaid for arm in arms)
+            [Column("edges", tuple(map(edges, planned)), numeric=False, spare=1)]
+            if any(each.unsaid for each in planned)
             else []
         ),
         *(
-            Column(state, tuple(str(arm.counts[state] or "") for arm in arms))
+            Column(state, tuple(str(each.counts[state] or "") for each in planned))
             for state in STATES
-            if any(arm.counts[state] for arm in arms)
+            if any(each.counts[state] for each in planned)
         ),
         *(
-            Column(header, tuple(count(arm.cost.get(name)) for arm in arms), spare=spare)
+            Column(header, tuple(count(each.cost.get(name)) for each in planned), spare=spare)
             for name, (header, spare) in COSTS.items()
         ),
-        Column("time/run", tuple(time(arm) for arm in arms)),
+        Column("time/run", tuple(time(each) for each in planned)),
     ]

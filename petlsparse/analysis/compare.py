@@ -1,12 +1,12 @@
-"""From recorded runs to one row per arm, summarised over its seeds."""
+"""From recorded runs to one row per configuration, summarised over its seeds."""
 
 from collections import Counter
 from types import MappingProxyType
 
-from petlsparse.analysis.arms import Arm, group
-from petlsparse.analysis.comparison import COSTS, ArmResult, Comparison, scores_of
+from petlsparse.analysis.comparison import COSTS, Comparison, ConfigurationResult, scores_of
 from petlsparse.analysis.labels import edges_unsaid
 from petlsparse.analysis.notes import notes_on
+from petlsparse.analysis.replicates import Replicates, group
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import Present, stale_runs
 from petlsparse.analysis.statistics import mean, summarise
@@ -28,24 +28,24 @@ def compare(runs: Runs, present: Present = MappingProxyType({}), metric: str = "
 
 def _compare(study: str, candidates: bool, runs: Runs, present: Present, metric: str) -> Comparison:
     grouping = group(runs)
-    rows = tuple(_row(arm, present, metric) for arm in grouping.arms)
+    rows = tuple(_row(replicates, present, metric) for replicates in grouping.configurations)
     notes = notes_on(runs, rows, grouping, candidates, metric)
     return Comparison(study, candidates, grouping.varies, grouping.columns, grouping.contents, rows, notes, metric)
 
 
-def _row(arm: Arm, present: Present, metric: str) -> ArmResult:
-    done = arm.runs.where("status", ("done",))
-    looked_at = arm.runs.where("run_id", present)
+def _row(replicates: Replicates, present: Present, metric: str) -> ConfigurationResult:
+    done = replicates.runs.where("status", ("done",))
+    looked_at = replicates.runs.where("run_id", present)
     stale = dict.fromkeys(name for differ in stale_runs(looked_at, present).values() for name in differ)
-    return ArmResult(
-        method=arm.method,
-        settings=arm.settings,
-        run_ids=tuple(arm.runs["run_id"]),
-        statuses=dict(Counter(arm.runs["status"])),
+    return ConfigurationResult(
+        method=replicates.method,
+        settings=replicates.settings,
+        run_ids=tuple(replicates.runs["run_id"]),
+        statuses=dict(Counter(replicates.runs["status"])),
         scores={name: summarise(done[name]) for name in scores_of(metric)},
         costs={name: mean(done[name]) for name in COSTS},
         selected=any(value is not None for value in done["val_accuracy_best"]) or not done,
-        content=arm.content,
-        unsaid_edges=next(filter(None, arm.runs["edges"]), None) if edges_unsaid(arm.runs) else None,
+        content=replicates.content,
+        unsaid_edges=next(filter(None, replicates.runs["edges"]), None) if edges_unsaid(replicates.runs) else None,
         stale=tuple(stale) if looked_at else None,
     )

@@ -1,4 +1,4 @@
-"""What a comparison consists of: one row per arm, summarised over its seeds."""
+"""What a comparison consists of: one row per configuration, summarised over its seeds."""
 
 from dataclasses import dataclass
 
@@ -32,8 +32,8 @@ def scores_of(metric: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class ArmResult:
-    """One arm: what the runs that differ only in their seed say together."""
+class ConfigurationResult:
+    """One configuration, summarised over its replicates: runs that differ in their seed only."""
 
     method: str
     settings: dict[str, str]
@@ -56,7 +56,7 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The arms of one study side by side, in the order of the plan: all that are results, or candidates of a search."""
+    """The configurations of a study side by side, in the order of the plan: all results, or candidates of a search."""
 
     study: str
     candidates: bool
@@ -67,7 +67,7 @@ class Comparison:
     """Those that need a column of their own: not said by the method's label nor implied by what is shown."""
     contents: tuple[str, ...]
     """Fingerprints that alone tell rows of equal settings apart."""
-    rows: tuple[ArmResult, ...]
+    rows: tuple[ConfigurationResult, ...]
     notes: tuple[str, ...]
     metric: str = "accuracy"
     """What rows are compared by, a name in `tables.MEASURES`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from petlsparse.analysis.arms import run_labels
+from petlsparse.analysis.replicates import run_labels
 from petlsparse.errors import UserError
 from petlsparse.recipe.loading import runs_of
 from petlsparse.tracking.compaction import RunStatus, run_statuses

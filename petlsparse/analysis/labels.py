@@ -105,7 +105,7 @@ def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:
 
 
 def edges_unsaid(runs: Runs) -> bool:
-    """Whether the label of an arm does not tell its edges: they are drawn, or what a function comes to."""
+    """Whether the label of a configuration does not tell its edges: they are drawn, or what a function comes to."""
     return runs["method_placement"][0] not in (None, *_SAYS_EDGES)
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from petlsparse.analysis.arms import Grouping
-from petlsparse.analysis.comparison import ArmResult
+from petlsparse.analysis.comparison import ConfigurationResult
 from petlsparse.analysis.quantities import known
+from petlsparse.analysis.replicates import Grouping
 from petlsparse.analysis.runs import Runs
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import MEASURES
@@ -17,7 +17,7 @@ CANDIDATES = (
 
 
 def notes_on(
-    runs: Runs, rows: Sequence[ArmResult], grouping: Grouping, candidates: bool, metric: str
+    runs: Runs, rows: Sequence[ConfigurationResult], grouping: Grouping, candidates: bool, metric: str
 ) -> tuple[str, ...]:
     """The notes for a table with these rows, made of these runs grouped so."""
     notes = [
@@ -33,7 +33,7 @@ def notes_on(
     return tuple(note for note in notes if note)
 
 
-def _numbers(rows: Sequence[ArmResult], metric: str) -> str:
+def _numbers(rows: Sequence[ConfigurationResult], metric: str) -> str:
     counts = sorted({row.scores[f"test_{metric}"].n for row in rows})
     n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     if counts[-1] == 0:
@@ -44,7 +44,7 @@ def _numbers(rows: Sequence[ArmResult], metric: str) -> str:
     return f"Mean ± half-width of the 95 % Student-t interval over n = {n} seeds; SD is the sample's.{alone}"
 
 
-def _selection(rows: Sequence[ArmResult], metric: str) -> str:
+def _selection(rows: Sequence[ConfigurationResult], metric: str) -> str:
     words = MEASURES[metric].words
     best = f"Test {words} is read once, with the weights that were best on validation"
     if all(row.selected for row in rows):
@@ -62,7 +62,7 @@ def _chosen(runs: Runs) -> str:
 
 def _variation(
     runs: Runs,
-    rows: Sequence[ArmResult],
+    rows: Sequence[ConfigurationResult],
     columns: Sequence[str],
     implied: Sequence[str],
 ) -> str:
@@ -73,7 +73,7 @@ def _variation(
     return f"Rows vary {listing(varies)}{follows}; {seeds}." if varies else f"Replicated {seeds}."
 
 
-def _content(rows: Sequence[ArmResult], contents: Sequence[str]) -> str:
+def _content(rows: Sequence[ConfigurationResult], contents: Sequence[str]) -> str:
     if not contents:
         return ""
     words = listing(FINGERPRINTS[name].words for name in contents)
@@ -83,14 +83,14 @@ def _content(rows: Sequence[ArmResult], contents: Sequence[str]) -> str:
     return note
 
 
-def _stale(rows: Sequence[ArmResult]) -> str:
+def _stale(rows: Sequence[ConfigurationResult]) -> str:
     names = [name for name in FINGERPRINTS if any(name in (row.stale or ()) for row in rows)]
     if not names:
         return ""
     return f"Stale: {listing(FINGERPRINTS[name].words for name in names)} of that row is not what is there now."
 
 
-def _missing(rows: Sequence[ArmResult]) -> str:
+def _missing(rows: Sequence[ConfigurationResult]) -> str:
     counts: dict[str, int] = {}
     for row in rows:
         for status, n in row.statuses.items():

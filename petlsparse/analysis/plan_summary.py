@@ -1,4 +1,4 @@
-"""What a plan holds in store: per arm, the runs by state, what they cost, and how long the rest will take."""
+"""What a plan asks for: per configuration, the runs by state, what they cost, and how long the rest will take."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from petlsparse.analysis.arms import group
 from petlsparse.analysis.labels import edges_unsaid
+from petlsparse.analysis.replicates import group
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import stale_runs
 from petlsparse.recipe.schema import Run, flat
@@ -22,12 +22,12 @@ _UNDESCRIBED = ("optimizer", "schedule", "seed")
 
 
 @dataclass(frozen=True)
-class PlannedArm:
-    """One arm of a plan."""
+class PlannedConfiguration:
+    """One configuration of a plan."""
 
     method: str
     settings: Mapping[str, str]
-    """What else tells arms apart, by column name."""
+    """What else tells configurations apart, by column name."""
     role: str | None
     """What a search asks for its runs as."""
     states: Mapping[str, str]
@@ -84,24 +84,24 @@ def plan_summary(
     describe: Callable[[Run], Described],
     seconds: Callable[[Run], float | None],
     roles: Mapping[str, str | None] = MappingProxyType({}),
-) -> list[PlannedArm]:
-    """The arms of a plan, in its order.
+) -> list[PlannedConfiguration]:
+    """The configurations of a plan, in its order.
 
     Args:
         runs: the runs of one study.
         recorded: those of them that have a record, and any others.
         describe: of a run; asked once for all runs that differ in optimizer, schedule and seed at most.
-        seconds: expected duration of a run; asked once per arm that is not done.
+        seconds: expected duration of a run; asked once per configuration that is not done.
         roles: what a search asks for runs as, by run id.
     """
     by_id = {run.run_id: run for run in runs}
     descriptions: dict[Hashable, Described] = {}
     numbers = {run_id: number for number, run_id in enumerate(recorded["run_id"])}
-    arms = []
-    for arm in group(
+    configurations = []
+    for replicates in group(
         Runs.of(run.flat() | {"run_id": run_id, "role": roles.get(run_id)} for run_id, run in by_id.items())
-    ).arms:
-        ids = arm.runs["run_id"]
+    ).configurations:
+        ids = replicates.runs["run_id"]
         first = by_id[ids[0]]
         alike = tuple(getattr(first, name) for name in type(first).model_fields if name not in _UNDESCRIBED)
         described = descriptions[alike] = descriptions.get(alike) or describe(first)
@@ -114,22 +114,22 @@ def plan_summary(
         states |= dict.fromkeys(stale, STALE)
         left = [run_id for run_id in ids if states[run_id] != "done"]
         expected = seconds(by_id[left[0]]) if left else None
-        edges, unsaid = described.derived.get("edges"), edges_unsaid(arm.runs)
-        arms.append(
-            PlannedArm(arm.method, arm.settings, arm.role, states, stale, described.cost, edges, unsaid, expected)
+        edges, unsaid = described.derived.get("edges"), edges_unsaid(replicates.runs)
+        configurations.append(
+            PlannedConfiguration(replicates.method, replicates.settings, replicates.role, states, stale, described.cost, edges, unsaid, expected)
         )
-    return arms
+    return configurations
 
 
-def total_seconds(arms: Iterable[PlannedArm], workers: int) -> float | None:
+def total_seconds(configurations: Iterable[PlannedConfiguration], workers: int) -> float | None:
     """Expected time for all that is left with so many workers; None when any part is unknown.
 
     Runs spread evenly, but one run keeps one worker: no less than the longest of them.
     """
     total = longest = 0.0
-    for arm in arms:
-        if arm.seconds_left is None:
+    for configuration in configurations:
+        if configuration.seconds_left is None:
             return None
-        if arm.seconds_left and arm.seconds:
-            total, longest = total + arm.seconds_left, max(longest, arm.seconds)
+        if configuration.seconds_left and configuration.seconds:
+            total, longest = total + configuration.seconds_left, max(longest, configuration.seconds)
     return max(total / workers, longest)

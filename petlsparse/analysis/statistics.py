@@ -1,4 +1,4 @@
-"""Statistics over the seeds of one arm: mean, standard deviation and the Student-t interval of the mean.
+"""Statistics over the seeds of one configuration: mean, standard deviation and the Student-t interval of the mean.
 
 The t interval and not a percentile bootstrap: at three to ten replicates the bootstrap's nominal 95 % interval
 covers far less than 95 %, while the t interval is exact for normal data at any n of two or more.

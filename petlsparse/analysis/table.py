@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from petlsparse.analysis import quantities
-from petlsparse.analysis.comparison import COSTS, ArmResult, Comparison, scores_of
+from petlsparse.analysis.comparison import COSTS, Comparison, ConfigurationResult, scores_of
 from petlsparse.analysis.labels import edge_names
 from petlsparse.analysis.statistics import SampleSummary
 from petlsparse.tracking.fingerprints import FINGERPRINTS
@@ -39,7 +39,7 @@ def columns_of(comparison: Comparison) -> list[Column]:
     """The table's columns, left to right."""
     rows = comparison.rows
 
-    def column(header: str, cell: Callable[[ArmResult], str], numeric: bool = True, spare: int = 0) -> Column:
+    def column(header: str, cell: Callable[[ConfigurationResult], str], numeric: bool = True, spare: int = 0) -> Column:
         return Column(header, tuple(cell(row) for row in rows), numeric, spare)
 
     marked = any(row.selected for row in rows)
@@ -116,17 +116,17 @@ def score(summary: SampleSummary, shown: Callable[[object], str] = quantities.pe
     return mean if summary.half_width is None else f"{mean} ± {shown(summary.half_width)}"
 
 
-def _hash(row: ArmResult, fingerprint: str) -> str:
+def _hash(row: ConfigurationResult, fingerprint: str) -> str:
     return row.content.get(fingerprint, quantities.MISSING)[:SHOWN_OF_HASH]
 
 
-def _stale(row: ArmResult) -> str:
+def _stale(row: ConfigurationResult) -> str:
     return ", ".join(FINGERPRINTS[name].short for name in row.stale or ())
 
 
-def _mark(row: ArmResult, marked: bool) -> str:
+def _mark(row: ConfigurationResult, marked: bool) -> str:
     return " †" if marked and not row.selected else ""
 
 
-def _lost(row: ArmResult) -> str:
+def _lost(row: ConfigurationResult) -> str:
     return ", ".join(f"{n} {status}" for status, n in row.statuses.items() if status != "done")

@@ -1,4 +1,4 @@
-"""Grouping runs into arms: runs that differ only in their seed; and naming what tells the arms apart."""
+"""Grouping runs into replicates, which differ in their seed only; and naming what tells configurations apart."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _ALWAYS_SHOWN = ("data_name", "backbone_name", "network_name")
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One method in one setting, with its replicates."""
+class Replicates:
+    """The runs of one configuration: all their settings but the seed are equal."""
 
     method: str
     settings: dict[str, str]
-    """The settings outside the method that tell arms apart, by column name."""
+    """The settings outside the method that tell configurations apart, by column name."""
     content: dict[str, str]
     """Known fingerprints of what its runs rest on, by column name."""
     role: str | None
@@ -32,9 +32,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class Grouping:
-    """All arms, in order of first appearance."""
+    """All configurations, in order of first appearance."""
 
-    arms: tuple[Arm, ...]
+    configurations: tuple[Replicates, ...]
     varies: tuple[str, ...]
     """Settings that take more than one value, the seed aside."""
     columns: tuple[str, ...]
@@ -42,14 +42,14 @@ class Grouping:
     implied: tuple[str, ...]
     """Those that are determined so."""
     contents: tuple[str, ...]
-    """Fingerprints that alone tell arms of equal settings apart."""
+    """Fingerprints that alone tell configurations of equal settings apart."""
 
 
 def group(runs: Runs) -> Grouping:
-    """The arms of runs of one study, of which only their settings (`Run.flat()`) need to be known.
+    """The configurations of runs of one study, of which only their settings (`Run.flat()`) need to be known.
 
     Runs of equal settings that rest on different content (see `staleness.apart`), or that a search asked for in
-    different roles, are different arms.
+    different roles, are different configurations.
     """
     names = _setting_columns(runs.columns)
     divided = [apart(alike) for alike in runs.split_by("study", "role", *names).values()]
@@ -60,8 +60,8 @@ def group(runs: Runs) -> Grouping:
     methods = _named(first, {name: name.removeprefix("method_") for name in names if name.startswith("method_")})
     shown = _named(first, {name: name for name in columns})
     contents = [[content_of(part) for part in parts] for parts in divided]
-    arms = [
-        Arm(label, {name: setting(value) for name, value in values.items()}, content, role, part)
+    configurations = [
+        Replicates(label, {name: setting(value) for name, value in values.items()}, content, role, part)
         for label, values, content, role, part in zip(
             method_labels(methods), shown, chain(*contents), first["role"], groups, strict=True
         )
@@ -72,16 +72,16 @@ def group(runs: Runs) -> Grouping:
         for name in FINGERPRINTS
         if any(len({part[name] for part in parts if name in part}) > 1 for parts in contents)
     ]
-    return Grouping(tuple(arms), tuple(varies), columns, tuple(implied), tuple(telling))
+    return Grouping(tuple(configurations), tuple(varies), columns, tuple(implied), tuple(telling))
 
 
 def run_labels(runs: Iterable[Run]) -> dict[str, str]:
     """What tells each run of one study from the others, by run id: `digits lr=0.1 dst set/random d=0.1 seed 2`."""
     grouping = group(Runs.of(run.flat() | {"run_id": run.run_id} for run in runs))
     return {
-        run_id: " ".join([*map(_said, arm.settings.items()), arm.method, f"seed {seed}"])
-        for arm in grouping.arms
-        for run_id, seed in zip(arm.runs["run_id"], arm.runs["seed"], strict=True)
+        run_id: " ".join([*map(_said, replicates.settings.items()), replicates.method, f"seed {seed}"])
+        for replicates in grouping.configurations
+        for run_id, seed in zip(replicates.runs["run_id"], replicates.runs["seed"], strict=True)
     }
 
 
@@ -102,17 +102,17 @@ def _setting_columns(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(prefixes) and name not in others]
 
 
-def _columns(varies: Sequence[str], names: Sequence[str], arms: Runs) -> tuple[str, ...]:
+def _columns(varies: Sequence[str], names: Sequence[str], configurations: Runs) -> tuple[str, ...]:
     others = [name for name in varies if not name.startswith("method_")]
     shown = [name for name in _ALWAYS_SHOWN if name in others]
     method = [name for name in names if name.startswith("method_")]
     for name in others:
-        if name not in shown and not _determined(name, [*method, *shown], arms):
+        if name not in shown and not _determined(name, [*method, *shown], configurations):
             shown.append(name)
     return tuple(shown)
 
 
-def _determined(name: str, by: Sequence[str], arms: Runs) -> bool:
+def _determined(name: str, by: Sequence[str], configurations: Runs) -> bool:
     values: dict[tuple[Any, ...], Any] = {}
-    rows = zip(*(arms[column] for column in (*by, name)), strict=True)
+    rows = zip(*(configurations[column] for column in (*by, name)), strict=True)
     return all(values.setdefault(row[:-1], row[-1]) == row[-1] for row in rows)
