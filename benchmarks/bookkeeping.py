@@ -72,7 +72,7 @@ def comparisons(runs: int, rounds: Sequence[Sequence[dict[str, float]]]) -> Iter
             for at, command in enumerate(COMMANDS)
         }
 
-    about = f"{runs:,} finished runs in {runs // 20:,} arms"
+    about = f"{runs:,} finished runs in {runs // 20:,} configurations"
     yield Comparison(f"{about}: a whole command, without loading libraries", samples("cpu", "wall"))
     yield Comparison(f"{about}: peak resident memory, libraries included", samples("bytes"), by="bytes")
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.harness import Comparison, Effort, compare_on
-from benchmarks.mlp import MEAN, SHAPE, STD, Arm, method_of, optimizer
+from benchmarks.mlp import MEAN, SHAPE, STD, Variant, method_of, optimizer
 from benchmarks.trainings import Trained, as_one, called, contestants, endless, here, noise
 from petlsparse.cohorts.models import Stack
 from petlsparse.cohorts.sparse import SparseCohort
@@ -29,11 +29,11 @@ EXAMPLES = 45_000
 RUN = 35_200
 """Steps of a run of arXiv 2306.12230: 100 epochs of CIFAR-10 at batch 128."""
 SEEDS = 5
-ARMS = (
-    Arm(),
-    Arm(0.1),
-    *(Arm(density, update_period=STEPS) for density in (0.5, 0.2, 0.05)),
-    *(Arm(density, criterion="snip", growth="random", update_period=STEPS) for density in (0.5, 0.2, 0.05)),
+VARIANTS = (
+    Variant(),
+    Variant(0.1),
+    *(Variant(density, update_period=STEPS) for density in (0.5, 0.2, 0.05)),
+    *(Variant(density, criterion="snip", growth="random", update_period=STEPS) for density in (0.5, 0.2, 0.05)),
 )
 """Dense, static, and two ways of dynamic sparse training: the mixture of methods that a study has."""
 
@@ -90,7 +90,7 @@ def table(net: Net, device: torch.device, effort: Effort) -> Comparison:
     augment = crop_flip if net.shape == SHAPE else None
     loader = Images(noise(net.shape, net.classes, count).to(device), MEAN[:channels], STD[:channels], augment)
     build = partial(trainings, net, loader, device, steps)
-    builders: dict[str, Callable[[], Sequence[Trained]]] = {"one at a time": partial(build, len(ARMS))}
+    builders: dict[str, Callable[[], Sequence[Trained]]] = {"one at a time": partial(build, len(VARIANTS))}
     builders |= {f"{size} as one": partial(cohorts, build, size) for size in net.sizes}
     found, notes = contestants(builders, steps)
     weights = sum(parameter.numel() for parameter in net.build(0).parameters())
@@ -100,7 +100,7 @@ def table(net: Net, device: torch.device, effort: Effort) -> Comparison:
         rounds=effort.at_most(7),
         notes=[
             f"{weights:,} weights, times batch {weights * net.batch / 1e6:.2f} million; {SEEDS} seeds, "
-            f"{len(ARMS)} methods, a topology update every {steps} steps" + ("; crop and flip" if augment else ""),
+            f"{len(VARIANTS)} methods, a topology update every {steps} steps" + ("; crop and flip" if augment else ""),
             *notes,
         ],
     )
@@ -110,20 +110,20 @@ def table(net: Net, device: torch.device, effort: Effort) -> Comparison:
 
 def trainings(net: Net, loader: Images, device: torch.device, update_period: int, count: int) -> list[Member]:
     """The first runs of a study: methods and seeds take turns."""
-    return [training(net, loader, device, ARMS[i % len(ARMS)], i % SEEDS, update_period) for i in range(count)]
+    return [training(net, loader, device, VARIANTS[i % len(VARIANTS)], i % SEEDS, update_period) for i in range(count)]
 
 
-def training(net: Net, loader: Images, device: torch.device, arm: Arm, seed: int, update_period: int) -> Member:
+def training(net: Net, loader: Images, device: torch.device, variant: Variant, seed: int, update_period: int) -> Member:
     """One run."""
-    if arm.update_period is not None:
-        arm = replace(arm, update_period=update_period)
-    method = method_of(net.build(seed).to(device), arm, seed)
+    if variant.update_period is not None:
+        variant = replace(variant, update_period=update_period)
+    method = method_of(net.build(seed).to(device), variant, seed)
     return endless(method, loader, optimizer(method.parameters()), batch_size=net.batch, seed=seed, device=device)
 
 
 def cohorts(build: Callable[[int], Sequence[Member]], size: int) -> list[Loop]:
     """Cohorts of a size, as many as it takes for every method to take part."""
-    runs = build(max(size, len(ARMS)))
+    runs = build(max(size, len(VARIANTS)))
     return [as_one(runs[i : i + size], method=sparse_as_one) for i in range(0, len(runs), size)]
 
 

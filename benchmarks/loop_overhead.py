@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.harness import Comparison, Contestant, Effort, compare, matmul
-from benchmarks.mlp import BATCH, FULL, MEAN, STD, TINY, Arm, network, optimizer, split, step_flops, training
+from benchmarks.mlp import BATCH, FULL, MEAN, STD, TINY, Variant, network, optimizer, split, step_flops, training
 from benchmarks.trainings import steps_of
 from petlsparse.data.augment import crop_flip, normalise
 
@@ -21,9 +21,9 @@ STEPS = 5
 def run(effort: Effort) -> Iterator[Comparison]:
     """The dense MLP: Training against a bare loop that does the same work, and against less and more."""
     widths = TINY if effort.quick else FULL
-    flops = STEPS * step_flops(Arm(), widths)
+    flops = STEPS * step_flops(Variant(), widths)
     plain, augmented = (
-        partial(steps_of(training(Arm(), widths, train=split(4_500), val=split(0), augment=augment)), STEPS)
+        partial(steps_of(training(Variant(), widths, train=split(4_500), val=split(0), augment=augment)), STEPS)
         for augment in (None, crop_flip)
     )
     yield compare(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Comparison, Effort, Quantity
-from benchmarks.mlp import BACKENDS, BATCH, FULL, TINY, Arm, split, training
+from benchmarks.mlp import BACKENDS, BATCH, FULL, TINY, Variant, split, training
 from benchmarks.trainings import steps_of
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 
@@ -28,11 +28,17 @@ def run(effort: Effort) -> Iterator[Comparison]:
     """What is held between steps, and the peak of the process."""
     widths = TINY if effort.quick else FULL
     densities = DENSITIES[-1:] if effort.quick else DENSITIES
-    arms = [Arm(), *(Arm(d, backend, update_period=UPDATE_PERIOD) for backend in BACKENDS for d in densities)]
-    rounds = [[in_fresh_process(arm, widths) for arm in arms] for _ in range(1 if effort.quick else effort.at_most(3))]
+    variants = [
+        Variant(),
+        *(Variant(d, backend, update_period=UPDATE_PERIOD) for backend in BACKENDS for d in densities),
+    ]
+    rounds = [
+        [in_fresh_process(variant, widths) for variant in variants]
+        for _ in range(1 if effort.quick else effort.at_most(3))
+    ]
 
     def samples(quantity: str) -> dict[str, dict[Quantity, list[float]]]:
-        return {str(arm): {"bytes": [one[i][quantity] for one in rounds]} for i, arm in enumerate(arms)}
+        return {str(variant): {"bytes": [one[i][quantity] for one in rounds]} for i, variant in enumerate(variants)}
 
     network = f"the MLP {'-'.join(map(str, (3072, *widths, 10)))}, momentum SGD, batch {BATCH}"
     yield Comparison(
@@ -49,10 +55,10 @@ def run(effort: Effort) -> Iterator[Comparison]:
     )
 
 
-def in_fresh_process(arm: Arm, widths: tuple[int, ...]) -> dict[str, float]:
+def in_fresh_process(variant: Variant, widths: tuple[int, ...]) -> dict[str, float]:
     """`measure`, elsewhere."""
     settings = json.dumps(
-        {"density": arm.density, "backend": arm.backend, "period": arm.update_period, "widths": widths}
+        {"density": variant.density, "backend": variant.backend, "period": variant.update_period, "widths": widths}
     )
     command = [sys.executable, "-m", "benchmarks.memory", settings]
     answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -63,13 +69,13 @@ def in_fresh_process(arm: Arm, widths: tuple[int, ...]) -> dict[str, float]:
 def measure(density: float | None, backend: str, period: int | None, widths: list[int]) -> dict[str, float]:
     """Bytes of a few training steps in this process."""
     torch.set_num_threads(1)
-    data, arm = split(STEPS * BATCH), Arm(density, backend, update_period=period)
-    steps_of(training(arm, TINY, train=data, val=split(0)))(STEPS)  # libraries load what they need
+    data, variant = split(STEPS * BATCH), Variant(density, backend, update_period=period)
+    steps_of(training(variant, TINY, train=data, val=split(0)))(STEPS)  # libraries load what they need
     gc.collect()
     known, device = storages(tensors_alive()), torch.device("cpu")
     before = psutil.Process().memory_info().rss
     reset_peak_memory(device)
-    trained = training(arm, tuple(widths), train=data, val=split(0))
+    trained = training(variant, tuple(widths), train=data, val=split(0))
     steps_of(trained)(STEPS)
     gradients = [parameter.grad for parameter in trained.method.parameters() if parameter.grad is not None]
     held = storages([*tensors_alive(), *gradients])

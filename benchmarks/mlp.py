@@ -34,12 +34,12 @@ BATCH = 128
 FULL = (1024, 512)
 TINY = (64, 32)
 CROSSOVER = 0.3
-"""Layers of at least this density stay masked in every arm."""
+"""Layers of at least this density stay masked in every variant."""
 BACKENDS = ("masked", "csr") if "backends" in signature(SparseTraining).parameters else ("masked",)
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """What is trained: `density` None is dense, `backend` is how sparse layers are computed."""
 
     density: float | None = None
@@ -77,28 +77,30 @@ def counts_of(model: nn.Module, density: float | None) -> dict[str, int]:
     return layer_counts({name: tuple(weight.shape) for name, weight in weights.items()}, density, "erk")
 
 
-def method(arm: Arm, widths: tuple[int, ...]) -> Method:
+def method(variant: Variant, widths: tuple[int, ...]) -> Method:
     """A fresh method with a network of its own."""
-    return method_of(network(widths), arm)
+    return method_of(network(widths), variant)
 
 
-def method_of(model: nn.Module, arm: Arm, seed: int = 0) -> Method:
+def method_of(model: nn.Module, variant: Variant, seed: int = 0) -> Method:
     """A fresh method of any network."""
-    if arm.density is None:
+    if variant.density is None:
         return StandardTraining(model)
     updates = None
-    if arm.update_period is not None:
+    if variant.update_period is not None:
         updates = TopologyUpdates(
-            UpdateRules(resolve(CRITERIA, arm.criterion, "criterion"), resolve(GROWTHS, arm.growth, "growth rule")),
+            UpdateRules(
+                resolve(CRITERIA, variant.criterion, "criterion"), resolve(GROWTHS, variant.growth, "growth rule")
+            ),
             generator=stream(seed, "growth"),
             total_steps=NEVER,
-            update_period=arm.update_period,
+            update_period=variant.update_period,
         )
-    counts, sizes = counts_of(model, arm.density), counts_of(model, None)
+    counts, sizes = counts_of(model, variant.density), counts_of(model, None)
     sparse: dict[str, Any] = {}
-    if arm.backend != "masked":
+    if variant.backend != "masked":
         sparse["backends"] = {
-            name: arm.backend if count < CROSSOVER * sizes[name] else "masked" for name, count in counts.items()
+            name: variant.backend if count < CROSSOVER * sizes[name] else "masked" for name, count in counts.items()
         }
     return SparseTraining(model, counts, mask_generator=stream(seed, "masks"), updates=updates, **sparse)
 
@@ -109,10 +111,10 @@ def optimizer(parameters: list[nn.Parameter]) -> Optimizer:
 
 
 def training(
-    arm: Arm, widths: tuple[int, ...], *, train: Split, val: Split, augment: Augmentation | None = crop_flip
+    variant: Variant, widths: tuple[int, ...], *, train: Split, val: Split, augment: Augmentation | None = crop_flip
 ) -> Member:
     """A training without end, with validation after every epoch."""
-    chosen = method(arm, widths)
+    chosen = method(variant, widths)
     return endless(
         chosen,
         Images(train, MEAN, STD, augment),
@@ -122,10 +124,10 @@ def training(
     )
 
 
-def step_flops(arm: Arm, widths: tuple[int, ...]) -> float:
+def step_flops(variant: Variant, widths: tuple[int, ...]) -> float:
     """FLOPs that one step cannot avoid: forward, weight gradients, and input gradients but the first layer's.
 
     Of the active weights, whatever a backend computes besides.
     """
-    active = active_weights(widths, arm.density)
+    active = active_weights(widths, variant.density)
     return 2.0 * BATCH * (3 * sum(active.values()) - active["fc1"])

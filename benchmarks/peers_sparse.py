@@ -26,7 +26,7 @@ from benchmarks.mlp import (
     MEAN,
     STD,
     TINY,
-    Arm,
+    Variant,
     active_weights,
     method,
     network,
@@ -52,7 +52,7 @@ def run(effort: Effort) -> Iterator[Comparison]:
     for density in DENSITIES[-1:] if effort.quick else DENSITIES:
         fixed, notes = assembled(density, widths, updating=False)
         shape = f"the MLP {'-'.join(map(str, (3072, *widths, CLASSES)))}, batch {BATCH}, density {density:.0%}"
-        flops = PERIOD * step_flops(Arm(density), widths)
+        flops = PERIOD * step_flops(Variant(density), widths)
         yield compare(
             f"{PERIOD} steps of {shape}, fixed topology",
             [Contestant(name, twice(step), flops) for name, step in fixed.items()],
@@ -103,7 +103,7 @@ def ours(backend: str) -> Build:
     """This project, by backend."""
 
     def build(density: float, widths: tuple[int, ...], updating: bool) -> Step:
-        sparse = method(Arm(density, backend, update_period=PERIOD if updating else None), widths)
+        sparse = method(Variant(density, backend, update_period=PERIOD if updating else None), widths)
         sgd = optimizer(sparse.parameters())
         sparse.bind(sgd)
         done = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.harness import Comparison, Contestant, Effort, compare, matmul
-from benchmarks.mlp import BACKENDS, BATCH, FULL, TINY, Arm, split, step_flops, training
+from benchmarks.mlp import BACKENDS, BATCH, FULL, TINY, Variant, split, step_flops, training
 from benchmarks.trainings import steps_of
 from petlsparse.training.loop_settings import steps_per_epoch
 
@@ -24,16 +24,16 @@ def run(effort: Effort) -> Iterator[Comparison]:
     net = f"the MLP {'-'.join(map(str, (3072, *widths, 10)))}, batch {BATCH}"
     densities = DENSITIES[-1:] if effort.quick else DENSITIES
     for density in densities:
-        arms = [*(Arm(density, backend) for backend in BACKENDS), Arm()]
+        variants = [*(Variant(density, backend) for backend in BACKENDS), Variant()]
         yield compare(
             f"{STEPS} training steps of {net}, density {density:.0%}",
             [
                 Contestant(
-                    str(arm),
-                    partial(steps_of(training(arm, widths, train=train, val=val)), STEPS),
-                    STEPS * step_flops(arm, widths),
+                    str(variant),
+                    partial(steps_of(training(variant, widths, train=train, val=val)), STEPS),
+                    STEPS * step_flops(variant, widths),
                 )
-                for arm in arms
+                for variant in variants
             ],
             rounds=effort.rounds,
             roof=matmul(BATCH, 3072, widths[0]),
@@ -41,12 +41,12 @@ def run(effort: Effort) -> Iterator[Comparison]:
         )
     steps = steps_per_epoch(len(train), BATCH)
     for density in densities:
-        arms = [*(Arm(density, backend, update_period=UPDATE_PERIOD) for backend in BACKENDS), Arm()]
+        variants = [*(Variant(density, backend, update_period=UPDATE_PERIOD) for backend in BACKENDS), Variant()]
         yield compare(
             f"an epoch of {len(train):,} images of {net}, density {density:.0%}",
             [
-                Contestant(str(arm), partial(steps_of(training(arm, widths, train=train, val=val)), steps))
-                for arm in arms
+                Contestant(str(variant), partial(steps_of(training(variant, widths, train=train, val=val)), steps))
+                for variant in variants
             ],
             rounds=effort.at_most(5),
             notes=[f"validation on {len(val):,} images included", UPDATES],

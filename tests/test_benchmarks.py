@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import BENCHMARKS, __main__, report
 from benchmarks.harness import Clocks, Comparison, Contestant, Effort, beyond, compare, compare_on, matmul, summarise
-from benchmarks.mlp import TINY, Arm, split, training
+from benchmarks.mlp import TINY, Variant, split, training
 from benchmarks.trainings import Trained, as_one, contestants
 from petlsparse.registry import resolve
 
@@ -86,10 +86,10 @@ def test_trainings_too_large_for_the_device_are_left_out_and_named() -> None:
     def too_large() -> list[Trained]:
         raise torch.cuda.OutOfMemoryError
 
-    arms = [Arm(), Arm(0.5, update_period=2)]
+    variants = [Variant(), Variant(0.5, update_period=2)]
 
     def two() -> list[Trained]:
-        return [training(arm, TINY, train=split(300), val=split(0)) for arm in arms]
+        return [training(variant, TINY, train=split(300), val=split(0)) for variant in variants]
 
     found, notes = contestants({"two": two, "many": too_large}, steps=3)
     assert [(one.name, one.parts) for one in found] == [("two", 6)]
@@ -97,7 +97,7 @@ def test_trainings_too_large_for_the_device_are_left_out_and_named() -> None:
 
 
 def test_a_cohort_counts_as_many_runs_as_it_has_members() -> None:
-    runs = [training(Arm(), TINY, train=split(300), val=split(0)) for _ in range(3)]
+    runs = [training(Variant(), TINY, train=split(300), val=split(0)) for _ in range(3)]
     (found,), _ = contestants({"three": lambda: [as_one(runs)]}, steps=5, examples=128)
     assert found.parts == 3 * 5 * 128
     assert [run.state.step for run in runs] == [5, 5, 5]

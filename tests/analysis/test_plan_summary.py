@@ -48,12 +48,12 @@ def test_arms_states_costs_and_times(recipe: Recipe) -> None:
     statuses = ["done", "diverged", "failed", "interrupted"]
     recorded = [row(run, status) for run, status in zip(recipe.runs, statuses, strict=False)]
     dense, sparse, denser = plan_summary(recipe.runs, Runs.of(recorded), described, seconds)
-    assert [arm.method for arm in (dense, sparse, denser)] == ["dense", "static d=0.1", "static d=0.2"]
+    assert [each.method for each in (dense, sparse, denser)] == ["dense", "static d=0.1", "static d=0.2"]
     assert dict(dense.counts) == {"done": 2, "failed": 1}  # diverged is a result
     assert dict(sparse.counts) == {"to do": 3}  # interrupted is not
-    assert [arm.cost["trainable_parameters"] for arm in (dense, sparse, denser)] == [1000.0, 100.0, 200.0]
+    assert [each.cost["trainable_parameters"] for each in (dense, sparse, denser)] == [1000.0, 100.0, 200.0]
     # One dense run of 10 s is left, and six static runs of 4 s: 34 s for one worker, 17 s for two.
-    assert [arm.seconds_left for arm in (dense, sparse, denser)] == [10.0, 12.0, 12.0]
+    assert [each.seconds_left for each in (dense, sparse, denser)] == [10.0, 12.0, 12.0]
     assert total_seconds([dense, sparse, denser], workers=2) == 17.0
 
 
@@ -67,17 +67,17 @@ def test_arms_that_differ_in_optimizer_and_schedule_are_described_once(tmp_path:
         return described(run)
 
     runs = load_recipe(tmp_path / "grid.toml").runs
-    arms = plan_summary(runs, Runs.of([]), describe, seconds)
-    assert len(arms) == 12
+    planned = plan_summary(runs, Runs.of([]), describe, seconds)
+    assert len(planned) == 12
     assert [getattr(run.method, "density", 1.0) for run in asked] == [1.0, 0.1, 0.2]
     costs = {run.run_id: 1000 * getattr(run.method, "density", 1.0) for run in runs}
-    assert all(arm.cost["trainable_parameters"] == costs[run_id] for arm in arms for run_id in arm.states)
+    assert all(each.cost["trainable_parameters"] == costs[run_id] for each in planned for run_id in each.states)
 
 
 def test_more_workers_than_runs_do_not_hurry_the_longest(recipe: Recipe) -> None:
     recorded = [row(run, "done") for run in recipe.runs if run.seed > 1]
-    arms = plan_summary(recipe.runs, Runs.of(recorded), described, seconds)  # runs of 10, 4 and 4 s are left
-    assert [total_seconds(arms, workers) for workers in (1, 2, 3, 16)] == [18.0, 10.0, 10.0, 10.0]
+    planned = plan_summary(recipe.runs, Runs.of(recorded), described, seconds)  # runs of 10, 4 and 4 s are left
+    assert [total_seconds(planned, workers) for workers in (1, 2, 3, 16)] == [18.0, 10.0, 10.0, 10.0]
 
 
 def test_a_long_run_that_is_done_is_over(recipe: Recipe) -> None:
@@ -86,13 +86,13 @@ def test_a_long_run_that_is_done_is_over(recipe: Recipe) -> None:
 
 
 def test_one_unknown_time_makes_the_total_unknown(recipe: Recipe) -> None:
-    arms = plan_summary(recipe.runs, Runs.of([]), described, lambda run: None if run.method.kind == "dense" else 4.0)
-    assert total_seconds(arms, workers=1) is None
+    planned = plan_summary(recipe.runs, Runs.of([]), described, lambda run: None if run.method.kind == "dense" else 4.0)
+    assert total_seconds(planned, workers=1) is None
 
 
 def test_what_is_done_takes_no_time_even_if_nobody_knows_how_long_it_took(recipe: Recipe) -> None:
-    arms = plan_summary(recipe.runs, Runs.of([row(run, "done") for run in recipe.runs]), described, lambda run: None)
-    assert total_seconds(arms, workers=1) == 0.0
+    planned = plan_summary(recipe.runs, Runs.of([row(run, "done") for run in recipe.runs]), described, lambda run: None)
+    assert total_seconds(planned, workers=1) == 0.0
 
 
 def test_stale_results_are_a_state_of_their_own_and_take_no_time_unless_redone(recipe: Recipe) -> None:
@@ -123,5 +123,5 @@ def test_drawn_edges_are_told_apart_from_named_ones(tmp_path: Path) -> None:
     (tmp_path / "adapters.toml").write_text(text)
     facts = {"edges": "[[0, 1], [1, 2]]"}
     runs = load_recipe(tmp_path / "adapters.toml").runs
-    arms = plan_summary(runs, Runs.of([]), lambda run: Description({}, {}, facts), lambda run: None)
-    assert [(arm.edges, arm.unsaid) for arm in arms] == [(facts["edges"], True), (facts["edges"], False)]
+    planned = plan_summary(runs, Runs.of([]), lambda run: Description({}, {}, facts), lambda run: None)
+    assert [(each.edges, each.unsaid) for each in planned] == [(facts["edges"], True), (facts["edges"], False)]
