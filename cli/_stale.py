@@ -25,10 +25,10 @@ CHOICES = {
 
 def stale_lines(runs: "Runs", stale: Mapping[str, Sequence[str]]) -> list[str]:
     """How many runs are stale and why; `stale` holds their differing fingerprints by run id."""
-    from petlsparse.analysis.staleness import told
+    from petlsparse.analysis.staleness import stale_summary
 
     which = "1 finished run is" if len(stale) == 1 else f"{len(stale)} finished runs are"
-    lines = (f"  {line}" for line in told(runs, stale))
+    lines = (f"  {line}" for line in stale_summary(runs, stale))
     return [f"{which} stale, trained with something else than is there now:", *lines]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from petlsparse.analysis.labels import method_labels, setting
 from petlsparse.analysis.runs import Runs
-from petlsparse.analysis.staleness import apart, content_of
+from petlsparse.analysis.staleness import content_of, split_by_content
 from petlsparse.recipe.schema import Run
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import RUNS
@@ -48,11 +48,11 @@ class Grouping:
 def group(runs: Runs) -> Grouping:
     """The configurations of runs of one study, of which only their settings (`Run.flat()`) need to be known.
 
-    Runs of equal settings that rest on different content (see `staleness.apart`), or that a search asked for in
-    different roles, are different configurations.
+    Runs of equal settings that rest on different content (see `staleness.split_by_content`), or that a search asked
+    for in different roles, are different configurations.
     """
     names = _setting_columns(runs.columns)
-    divided = [apart(alike) for alike in runs.split_by("study", "role", *names).values()]
+    divided = [split_by_content(alike) for alike in runs.split_by("study", "role", *names).values()]
     groups = [part for parts in divided for part in parts]
     first = Runs(runs.columns, [part.places[0] for part in groups])
     varies = [name for name in names if len(set(first[name])) > 1]

@@ -30,7 +30,7 @@ def stale_runs(runs: Runs, present: Present) -> dict[str, tuple[str, ...]]:
     return {run_id: names for run_id, names in found.items() if names}
 
 
-def told(runs: Runs, stale: Mapping[str, Sequence[str]]) -> list[str]:
+def stale_summary(runs: Runs, stale: Mapping[str, Sequence[str]]) -> list[str]:
     """What differs, a line for each data set or backbone: `folder:toy: the test data (3 runs)`.
 
     `stale` holds the differing fingerprints, by run id, of those that are stale.
@@ -44,7 +44,7 @@ def told(runs: Runs, stale: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{name}: {words} ({n} run{'' if n == 1 else 's'})" for (name, words), n in counts.items()]
 
 
-def apart(runs: Runs) -> list[Runs]:
+def split_by_content(runs: Runs) -> list[Runs]:
     """Runs of equal settings in groups that rest on the same content, in order of first appearance.
 
     Fingerprints of which only one value is known tell nothing apart. A run that lacks one that does belongs to the

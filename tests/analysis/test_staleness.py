@@ -7,7 +7,7 @@ import pytest
 
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.runs import Runs
-from petlsparse.analysis.staleness import apart, stale_runs, told
+from petlsparse.analysis.staleness import split_by_content, stale_runs, stale_summary
 from petlsparse.analysis.table import columns_of, records_of
 from petlsparse.tracking.fingerprints import FINGERPRINTS, differing
 from petlsparse.tracking.tables import RUNS
@@ -70,12 +70,12 @@ def test_replicates_stay_together_unless_their_content_is_known_to_differ(
 ) -> None:
     pairs = [content if isinstance(content, tuple) else (content, None) for content in contents]
     runs = [{"number": number, DATA: data, TEST: test} for number, (data, test) in enumerate(pairs)]
-    assert [[run["number"] for run in group] for group in apart(Runs.of(runs))] == groups
+    assert [[run["number"] for run in group] for group in split_by_content(Runs.of(runs))] == groups
 
 
 def test_what_differs_is_told_by_data_set_and_backbone() -> None:
     rows = [{"run_id": str(n), "data_name": "folder:toy", "backbone_name": "vit-micro"} for n in range(3)]
-    lines = told(Runs.of(rows), {"0": (DATA, TEST), "1": (DATA, TEST), "2": (TEST, WEIGHTS)})
+    lines = stale_summary(Runs.of(rows), {"0": (DATA, TEST), "1": (DATA, TEST), "2": (TEST, WEIGHTS)})
     assert lines == [
         "folder:toy: the training or validation data, the test data (2 runs)",
         "folder:toy: the test data (1 run)",
