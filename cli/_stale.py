@@ -11,7 +11,7 @@ from ._options import StaleResults
 
 if TYPE_CHECKING:
     from petlsparse.analysis.runs import Runs
-    from petlsparse.analysis.staleness import Present
+    from petlsparse.analysis.staleness import CurrentFingerprints
     from petlsparse.studies import Findings
     from petlsparse.tracking.record import Record as RunRecord
 
@@ -37,11 +37,11 @@ def choice_lines() -> list[str]:
     return [f"  --stale {choice:<6}  {does}" for choice, does in CHOICES.items()]
 
 
-def decide(choice: StaleResults, folder: Path, runs: "Runs", present: "Present") -> None:
+def decide(choice: StaleResults, folder: Path, runs: "Runs", current: "CurrentFingerprints") -> None:
     """Say what is stale and what comes of it. Raises UserError unless the user has chosen."""
     from petlsparse.analysis.staleness import stale_runs
 
-    stale = stale_runs(runs, present)
+    stale = stale_runs(runs, current)
     if not stale:
         return
     lines = stale_lines(runs, stale)
@@ -59,7 +59,7 @@ def unchecked(run_ids: "Iterable[str]", findings: "Findings") -> None:
         _console.warn("\n".join([f"whether {runs} stale cannot be checked", *reasons]))
 
 
-def looked_at(records: "Iterable[RunRecord]") -> "Present":
+def looked_at(records: "Iterable[RunRecord]") -> "CurrentFingerprints":
     """What recorded runs would rest on now; says of which nobody can tell, and why."""
     from petlsparse.recipe.loading import parse_run
     from petlsparse.studies import check

@@ -39,7 +39,7 @@ from .plan import default_out, recorded_runs, show_plan, slots_of
 
 if TYPE_CHECKING:
     from petlsparse.analysis.runs import Runs
-    from petlsparse.analysis.staleness import Present
+    from petlsparse.analysis.staleness import CurrentFingerprints
     from petlsparse.launch.events import CommandSummary
     from petlsparse.recipe import Recipe as LoadedRecipe
     from petlsparse.tracking.record import Record as RunRecord
@@ -108,7 +108,7 @@ class Ended(NamedTuple):
 
     folder: Path
     summary: "CommandSummary"
-    present: "Present"
+    current: "CurrentFingerprints"
     """What the recipe's runs would rest on, as it was when the command began."""
 
 
@@ -139,7 +139,7 @@ def train(
 
     slot, *_ = slots_of(recipe, device)
     surveyed = survey(recipe, slot.device, folder, Runs.of(()) if fresh else recorded_runs(folder), stale)
-    present, finished = surveyed.present, surveyed.finished
+    current, finished = surveyed.current, surveyed.finished
     labels = run_labels(surveyed.runs.values()) if len(finished) < len(surveyed.runs) else {}
 
     def begin(batch: Batch) -> None:
@@ -152,8 +152,8 @@ def train(
         """Whether a result that was not looked at yet, or is to go, is trained again."""
         run = Runs.of([row_of(record)])
         if stale is not StaleResults.redo:
-            decide(stale, folder, run, present)
-        return stale is StaleResults.redo and bool(stale_runs(run, present))
+            decide(stale, folder, run, current)
+        return stale is StaleResults.redo and bool(stale_runs(run, current))
 
     if fresh:
         start_fresh(folder)
@@ -171,7 +171,7 @@ def train(
             on_batch=begin,
             on_event=listener,
         )
-    return Ended(folder, summary, present)
+    return Ended(folder, summary, current)
 
 
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
@@ -193,10 +193,10 @@ def show_results(ended: Ended, *, json: bool) -> None:
     from petlsparse.analysis.staleness import stale_runs
     from petlsparse.tracking.parts import has_rows
 
-    folder, summary, present = ended
+    folder, summary, current = ended
     if json:
         runs = recorded(ended)
-        stale = stale_runs(runs, present)
+        stale = stale_runs(runs, current)
         _console.print_json([{**run, "stale": stale.get(run["run_id"], ())} for run in runs])
         return
     if runs := recorded(ended, leave_out=UNREAD):
@@ -204,7 +204,7 @@ def show_results(ended: Ended, *, json: bool) -> None:
 
         from ._tables import print_comparisons
 
-        print_comparisons(compare(runs, present))
+        print_comparisons(compare(runs, current))
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     _console.out.print(f"{len(summary.statuses)} runs: {counts}")
     for path in filter(has_rows, sorted(folder.glob("*.parquet"))):

@@ -26,8 +26,8 @@ class Survey:
     stale: StaleResults
     runs: "dict[str, Run]" = field(default_factory=dict)
     """Those that were looked at, by run id."""
-    present: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    """What they would rest on; see `staleness.Present`."""
+    current: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """What they would rest on; see `staleness.CurrentFingerprints`."""
     finished: dict[str, str] = field(default_factory=dict)
     """Status of those whose results stay."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -48,8 +48,8 @@ class Survey:
             return
         results = self.recorded.where("run_id", runs).where("status", FINAL)
         findings = check(runs, self.device)
-        present = findings.fingerprints
-        redone = stale_runs(results, present) if self.stale is StaleResults.redo else {}
+        current = findings.fingerprints
+        redone = stale_runs(results, current) if self.stale is StaleResults.redo else {}
         statuses = zip(results["run_id"], results["status"], strict=True)
         finished = {run_id: status for run_id, status in statuses if run_id not in redone}
         todo = {run_id: run for run_id, run in runs.items() if run_id not in finished}
@@ -57,9 +57,9 @@ class Survey:
         unchecked(finished, findings)
         for remark in findings.remarks if todo else ():
             _console.warn(remark)
-        decide(self.stale, self.folder, results, present)
+        decide(self.stale, self.folder, results, current)
         self.runs.update(runs)
-        self.present.update(present)
+        self.current.update(current)
         self.finished.update(finished)
         if todo:
             self.seconds.update(expected_seconds(todo.values(), self.device, self.recorded))

@@ -71,10 +71,10 @@ def _stale(record: "Record") -> list[str] | None:
     from petlsparse.analysis.staleness import stale_runs
     from petlsparse.tracking.fingerprints import row_of
 
-    present = looked_at([record])
-    if record.run_id not in present:
+    current = looked_at([record])
+    if record.run_id not in current:
         return None
-    return list(stale_runs(Runs.of([row_of(record)]), present).get(record.run_id, ()))
+    return list(stale_runs(Runs.of([row_of(record)]), current).get(record.run_id, ()))
 
 
 def _verdict(stale: list[str] | None) -> str:

@@ -8,35 +8,37 @@ from petlsparse.analysis.labels import edges_unsaid
 from petlsparse.analysis.notes import notes_on
 from petlsparse.analysis.replicates import Replicates, group
 from petlsparse.analysis.runs import Runs
-from petlsparse.analysis.staleness import Present, stale_runs
+from petlsparse.analysis.staleness import CurrentFingerprints, stale_runs
 from petlsparse.analysis.statistics import mean, summarise
 
 
-def compare(runs: Runs, present: Present = MappingProxyType({}), metric: str = "accuracy") -> list[Comparison]:
+def compare(
+    runs: Runs, current: CurrentFingerprints = MappingProxyType({}), metric: str = "accuracy"
+) -> list[Comparison]:
     """One comparison per study; candidates of a search have one of their own.
 
     To choose by a score and then to report it would be to report luck.
 
-    `present` is what is there now for the runs that somebody looked at: rows that rest on something else are stale.
+    `current` is what is there now for the runs that somebody looked at: rows that rest on something else are stale.
     Runs from before a metric was recorded have none, and are not counted.
     """
     numbers: dict[tuple[str, bool], list[int]] = {}
     for number, (study, role) in enumerate(zip(runs["study"], runs["role"], strict=True)):
         numbers.setdefault((study, role == "candidate"), []).append(number)
-    return [_compare(*key, runs.take(alike), present, metric) for key, alike in numbers.items()]
+    return [_compare(*key, runs.take(alike), current, metric) for key, alike in numbers.items()]
 
 
-def _compare(study: str, candidates: bool, runs: Runs, present: Present, metric: str) -> Comparison:
+def _compare(study: str, candidates: bool, runs: Runs, current: CurrentFingerprints, metric: str) -> Comparison:
     grouping = group(runs)
-    rows = tuple(_row(replicates, present, metric) for replicates in grouping.configurations)
+    rows = tuple(_row(replicates, current, metric) for replicates in grouping.configurations)
     notes = notes_on(runs, rows, grouping, candidates, metric)
     return Comparison(study, candidates, grouping.varies, grouping.columns, grouping.contents, rows, notes, metric)
 
 
-def _row(replicates: Replicates, present: Present, metric: str) -> ConfigurationResult:
+def _row(replicates: Replicates, current: CurrentFingerprints, metric: str) -> ConfigurationResult:
     done = replicates.runs.where("status", ("done",))
-    looked_at = replicates.runs.where("run_id", present)
-    stale = dict.fromkeys(name for differ in stale_runs(looked_at, present).values() for name in differ)
+    looked_at = replicates.runs.where("run_id", current)
+    stale = dict.fromkeys(name for differ in stale_runs(looked_at, current).values() for name in differ)
     return ConfigurationResult(
         method=replicates.method,
         settings=replicates.settings,

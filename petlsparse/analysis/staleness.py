@@ -8,7 +8,7 @@ from petlsparse.analysis.runs import Runs
 from petlsparse.tracking.fingerprints import FINGERPRINTS, differing, fingerprints_of
 from petlsparse.tracking.record import FINAL
 
-Present = Mapping[str, Mapping[str, str]]
+CurrentFingerprints = Mapping[str, Mapping[str, str]]
 """The fingerprints of what each run would rest on now, by run id; runs that could not be looked at are missing."""
 
 
@@ -23,10 +23,10 @@ def fingerprints(runs: Runs) -> list[Mapping[str, str]]:
     return [known(*values) for values in zip(*(runs[name] for name in names), strict=True)]
 
 
-def stale_runs(runs: Runs, present: Present) -> dict[str, tuple[str, ...]]:
+def stale_runs(runs: Runs, current: CurrentFingerprints) -> dict[str, tuple[str, ...]]:
     """The fingerprints in which finished runs differ from what is there now, by run id; without those that do not."""
     rows = zip(runs["run_id"], runs["status"], fingerprints(runs), strict=True)
-    found = {run_id: differing(known, present.get(run_id, {})) for run_id, status, known in rows if status in FINAL}
+    found = {run_id: differing(known, current.get(run_id, {})) for run_id, status, known in rows if status in FINAL}
     return {run_id: names for run_id, names in found.items() if names}
 
 

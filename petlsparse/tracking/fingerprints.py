@@ -46,9 +46,9 @@ def fingerprints_of(row: Mapping[str, Any]) -> dict[str, str]:
     return known
 
 
-def differing(row: Mapping[str, Any], present: Mapping[str, str]) -> tuple[str, ...]:
+def differing(row: Mapping[str, Any], current: Mapping[str, str]) -> tuple[str, ...]:
     """The columns in which a run differs from the fingerprints of what is there now; what is unknown never does."""
-    return tuple(name for name, value in fingerprints_of(row).items() if present.get(name, value) != value)
+    return tuple(name for name, value in fingerprints_of(row).items() if current.get(name, value) != value)
 
 
 def row_of(record: Record) -> dict[str, Any]:
