@@ -25,7 +25,7 @@ def compare(
     numbers: dict[tuple[str, bool], list[int]] = {}
     for number, (study, role) in enumerate(zip(runs["study"], runs["role"], strict=True)):
         numbers.setdefault((study, role == "candidate"), []).append(number)
-    return [_compare(*key, runs.take(alike), current, metric) for key, alike in numbers.items()]
+    return [_compare(*key, runs.take(rows), current, metric) for key, rows in numbers.items()]
 
 
 def _compare(study: str, candidates: bool, runs: Runs, current: CurrentFingerprints, metric: str) -> Comparison:

@@ -9,7 +9,7 @@ from petlsparse.recipe.schema import Run
 
 Key = tuple[Any, ...]
 
-_ALIKE = (
+_COMPARABLE = (
     "study",
     "backbone_name",
     "backbone_image_size",
@@ -41,7 +41,7 @@ class Estimates:
         kind = device.partition(":")[0]
         done = runs.where("status", ("done",))
         on_device = [n for n, name in enumerate(done["device"]) if str(name).partition(":")[0] == kind]
-        self._alike = done.take(on_device).split_by(*_ALIKE)
+        self._by_key = done.take(on_device).split_by(*_COMPARABLE)
         self._seconds: dict[tuple[Key, tuple[str, ...]], dict[Key, list[float]]] = {}
 
     def seconds(self, settings: Mapping[str, Any]) -> float | None:
@@ -51,19 +51,19 @@ class Estimates:
         """
         method = tuple(name for name in settings if name.startswith("method_"))
         for shared in (method, ("method_kind",), ()):
-            if seconds := self._shared(_key(settings, _ALIKE), shared).get(_key(settings, shared)):
+            if seconds := self._shared(_key(settings, _COMPARABLE), shared).get(_key(settings, shared)):
                 return float(median(seconds))
         return None
 
-    def _shared(self, alike: Key, names: tuple[str, ...]) -> dict[Key, list[float]]:
+    def _shared(self, key: Key, names: tuple[str, ...]) -> dict[Key, list[float]]:
         """Seconds of the runs of that key, by what they have in the named columns."""
-        if (alike, names) not in self._seconds:
-            found = self._seconds[alike, names] = {}
-            runs = self._alike.get(alike, Runs.of(()))
+        if (key, names) not in self._seconds:
+            found = self._seconds[key, names] = {}
+            runs = self._by_key.get(key, Runs.of(()))
             for seconds, *values in zip(runs["wall_seconds"], *(runs[name] for name in names), strict=True):
                 if seconds is not None:
                     found.setdefault(tuple(values), []).append(seconds)
-        return self._seconds[alike, names]
+        return self._seconds[key, names]
 
 
 def _key(values: Mapping[str, Any], names: Iterable[str]) -> Key:

@@ -31,26 +31,26 @@ def load_runs(stores: Iterable[Path | str], leave_out: Collection[str] = ()) -> 
         leave_out = set(leave_out) - _RESULT
     tables = [_columns(folder, leave_out) for folder in folders]
     folder_of = [folder for folder, table in zip(folders, tables, strict=True) for _ in table["run_id"]]
-    runs = Runs.below_each_other(tables)
+    runs = Runs.concatenated(tables)
     known, statuses = fingerprints(runs), runs["status"]
     chosen: dict[str, list[int]] = {}
     unlike: Counter[str] = Counter()
     for number, run_id in enumerate(runs["run_id"]):
-        alike = chosen.setdefault(run_id, [])
-        place = next((i for i, other in enumerate(alike) if not differing(known[other], known[number])), None)
-        if place is None:
-            alike.append(number)
-        elif statuses[alike[place]] not in FINAL:
-            alike[place] = number
+        same_id = chosen.setdefault(run_id, [])
+        index = next((i for i, other in enumerate(same_id) if not differing(known[other], known[number])), None)
+        if index is None:
+            same_id.append(number)
+        elif statuses[same_id[index]] not in FINAL:
+            same_id[index] = number
         elif statuses[number] in FINAL:
-            unlike[folder_of[number]] += _unlike(runs, number, alike[place])
+            unlike[folder_of[number]] += _unlike(runs, number, same_id[index])
     for folder, count in unlike.items():
         if count:
             message = f"{folder}: {count} runs have other results here than in a folder before it, which counts"
             warnings.warn(message, stacklevel=2)
     if not runs:
         raise UserError(Problem("there are no runs yet", where=", ".join(folders)))
-    return runs.take(number for alike in chosen.values() for number in alike)
+    return runs.take(number for same_id in chosen.values() for number in same_id)
 
 
 def _unlike(runs: Runs, one: int, other: int) -> bool:
@@ -63,10 +63,10 @@ def _columns(folder: str, leave_out: Collection[str]) -> dict[str, list[Any]]:
     columns = read_columns(folder, "runs", leave_out)
     kinds = ["study", *(tag_key(table).replace(".", "_") for table in TAGS)]
     runs = Runs(columns, range(len(columns["run_id"])))
-    for values, alike in runs.split_by(*kinds).items():
+    for values, rows in runs.split_by(*kinds).items():
         for name, value in neutral_columns(dict(zip(kinds, values, strict=True))).items():
             column = columns.setdefault(name, [None] * len(runs))
-            for place in alike.places:
-                if column[place] is None:
-                    column[place] = value
+            for index in rows.indices:
+                if column[index] is None:
+                    column[index] = value
     return columns

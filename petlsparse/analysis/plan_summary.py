@@ -103,8 +103,8 @@ def plan_summary(
     ).configurations:
         ids = replicates.runs["run_id"]
         first = by_id[ids[0]]
-        alike = tuple(getattr(first, name) for name in type(first).model_fields if name not in _UNDESCRIBED)
-        described = descriptions[alike] = descriptions.get(alike) or describe(first)
+        shared = tuple(getattr(first, name) for name in type(first).model_fields if name not in _UNDESCRIBED)
+        described = descriptions[shared] = descriptions.get(shared) or describe(first)
         known = recorded.take(numbers[run_id] for run_id in ids if run_id in numbers)
         stale = stale_runs(known, dict.fromkeys(ids, described.fingerprints))
         states = dict.fromkeys(ids, TO_DO)

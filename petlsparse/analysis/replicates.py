@@ -52,9 +52,9 @@ def group(runs: Runs) -> Grouping:
     for in different roles, are different configurations.
     """
     names = _setting_columns(runs.columns)
-    divided = [split_by_content(alike) for alike in runs.split_by("study", "role", *names).values()]
+    divided = [split_by_content(equal) for equal in runs.split_by("study", "role", *names).values()]
     groups = [part for parts in divided for part in parts]
-    first = Runs(runs.columns, [part.places[0] for part in groups])
+    first = Runs(runs.columns, [part.indices[0] for part in groups])
     varies = [name for name in names if len(set(first[name])) > 1]
     columns = _columns(varies, names, first)
     methods = _named(first, {name: name.removeprefix("method_") for name in names if name.startswith("method_")})
@@ -93,7 +93,7 @@ def _said(setting: tuple[str, str]) -> str:
 
 def _named(runs: Runs, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """The values of every run in some columns, by the names given for these."""
-    return [{name: runs.columns[column][place] for column, name in names.items()} for place in runs.places]
+    return [{name: runs.columns[column][index] for column, name in names.items()} for index in runs.indices]
 
 
 def _setting_columns(names: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ class Runs:
 
     columns: Mapping[str, Sequence[Any]]
     """Values by column, what is missing None."""
-    places: Sequence[int]
+    indices: Sequence[int]
     """Where in the columns these rows are, in order."""
 
     @classmethod
@@ -31,7 +31,7 @@ class Runs:
         return cls(columns, range(number))
 
     @classmethod
-    def below_each_other(cls, tables: Sequence[Mapping[str, Sequence[Any]]]) -> Runs:
+    def concatenated(cls, tables: Sequence[Mapping[str, Sequence[Any]]]) -> Runs:
         """All rows of tables, given by their columns, of which none is empty."""
         lengths = [len(next(iter(table.values()))) for table in tables]
         columns = {
@@ -41,20 +41,20 @@ class Runs:
         return cls(columns, range(sum(lengths)))
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     def __getitem__(self, name: str) -> list[Any]:
         """The values of a column; None in every row for one that is not there."""
         values = self.columns.get(name)
-        return [None] * len(self) if values is None else [values[place] for place in self.places]
+        return [None] * len(self) if values is None else [values[index] for index in self.indices]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rows as mappings, made one at a time."""
-        return ({name: values[place] for name, values in self.columns.items()} for place in self.places)
+        return ({name: values[index] for name, values in self.columns.items()} for index in self.indices)
 
     def take(self, numbers: Iterable[int]) -> Runs:
         """The rows of these numbers, counted from 0, in the order given."""
-        return Runs(self.columns, [self.places[number] for number in numbers])
+        return Runs(self.columns, [self.indices[number] for number in numbers])
 
     def where(self, name: str, values: Collection[Any]) -> Runs:
         """The rows that have one of these values in a column."""
@@ -65,4 +65,4 @@ class Runs:
         numbers: dict[tuple[Any, ...], list[int]] = {}
         for number, values in enumerate(zip(*(self[name] for name in names), strict=True)):
             numbers.setdefault(values, []).append(number)
-        return {values: self.take(alike) for values, alike in numbers.items()}
+        return {values: self.take(group) for values, group in numbers.items()}

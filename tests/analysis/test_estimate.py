@@ -79,7 +79,7 @@ def test_the_work_grows_with_the_runs_and_not_with_their_square(record: Make) ->
         runs = Runs.of(rows)
         Counted.looks = 0
         columns = {name: Counted(values) for name, values in runs.columns.items()}
-        estimates = Estimates(Runs(columns, runs.places), "cpu")
+        estimates = Estimates(Runs(columns, runs.indices), "cpu")
         assert all(estimates.seconds(settings_of(row)) == 10.0 for row in rows)
         return Counted.looks
 

@@ -27,5 +27,5 @@ def test_equal_values_belong_together_in_order_of_first_appearance() -> None:
 
 
 def test_tables_below_each_other_have_the_columns_of_all() -> None:
-    runs = Runs.below_each_other([{"run_id": ["a"], "lr": [0.1]}, {"run_id": ["b", "c"], "seed": [1, 2]}])
+    runs = Runs.concatenated([{"run_id": ["a"], "lr": [0.1]}, {"run_id": ["b", "c"], "seed": [1, 2]}])
     assert (runs["run_id"], runs["lr"], runs["seed"]) == (["a", "b", "c"], [0.1, None, None], [None, 1, 2])
