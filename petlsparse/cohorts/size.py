@@ -58,8 +58,8 @@ def peak_bytes(members: Sequence[Member], **how: Any) -> int:
     with strategy.context():
         for epoch, chosen in islice(loop.batches(), 1 if strategy.captured is None else CapturedStep.WARM_UP + 2):
             loop.step(epoch, chosen)
-        loop.compute(*loop.batch(loop.now + 1, chosen))
-        loop.evaluate(epoch, loop.working)
+        loop.compute(*loop.batch(loop.steps_done + 1, chosen))
+        loop.evaluate(epoch, loop.active)
     return peak_memory_bytes(members[0].device)
 
 

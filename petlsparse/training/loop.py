@@ -49,7 +49,7 @@ class Loop:
     ) -> None:
         self.strategy, self.members, self.hooks = strategy, strategy.members, strategy.hooks
         self.done, self.should_stop, self.warn = done, should_stop, warn
-        self.working = list(range(len(self.members)))
+        self.active = list(range(len(self.members)))
         self.timer = timer or Timer()
         self.timer.share(self.members)
         self.saved_at = self.timer.clock()
@@ -59,10 +59,10 @@ class Loop:
         self.correct = torch.stack([member.correct for member in self.members])
         for member, loss_sum, correct in zip(self.members, self.loss_sum, self.correct, strict=True):
             member.loss_sum, member.correct = loss_sum, correct
-        self.leaders = list({member.seed: member for member in self.members}.values())
+        self.one_per_seed = list({member.seed: member for member in self.members}.values())
         """One for each seed: those with the same seed see the same batches."""
-        seeds = [member.seed for member in self.leaders]
-        self.of = torch.tensor([seeds.index(member.seed) for member in self.members], device=first.device)
+        seeds = [member.seed for member in self.one_per_seed]
+        self.batch_index = torch.tensor([seeds.index(member.seed) for member in self.members], device=first.device)
 
     def run(self) -> None:
         """Train to the end; every member's result is handed to `done`."""
@@ -71,45 +71,45 @@ class Loop:
         with self.strategy.context():
             for epoch, chosen in self.batches():
                 self.advance(epoch, chosen)
-                if not self.working:
+                if not self.active:
                     return
-                if self.now < self.settings.total_steps and self.should_stop():
+                if self.steps_done < self.settings.total_steps and self.should_stop():
                     self.save()
-                    for i in self.working:
+                    for i in self.active:
                         self.done(self.members[i], RunResult(status="interrupted"))
                     return
             self.finish()
 
     @property
-    def now(self) -> int:
+    def steps_done(self) -> int:
         """Optimizer steps done."""
-        return self.members[self.working[0]].state.step
+        return self.members[self.active[0]].state.step
 
     def batches(self) -> Iterator[tuple[int, Tensor]]:
         """(epoch, examples of the batch of each seed (U, B)) up to the last step."""
         size, of_epoch = self.settings.batch_size, -1
-        for step in range(self.now, self.settings.total_steps):
+        for step in range(self.steps_done, self.settings.total_steps):
             epoch, within = divmod(step, self.epoch_steps)
             if epoch != of_epoch:
-                orders, of_epoch = torch.stack([leader.order(epoch) for leader in self.leaders]), epoch
+                orders, of_epoch = torch.stack([member.order(epoch) for member in self.one_per_seed]), epoch
                 chunks = torch.split(orders, size, dim=1)
             yield epoch + 1, chunks[within]
 
     def advance(self, epoch: int, chosen: Tensor) -> None:
         """A step of all and what is due before and after it."""
-        if self.members[0].evaluation_due(self.now + 1):
-            early = [i for i in self.working if self.members[i].evaluates_early()]
-            self.evaluate(self.members[self.working[0]].epochs(), early)
-        if self.working:
+        if self.members[0].evaluation_due(self.steps_done + 1):
+            before = [i for i in self.active if self.members[i].evaluation_due_now()]
+            self.evaluate(self.members[self.active[0]].epochs(), before)
+        if self.active:
             self.step(epoch, chosen)
-            self.milestone(epoch)
+            self.after_step(epoch)
 
     def step(self, epoch: int, chosen: Tensor) -> None:
         """One optimizer step of all, on the chosen examples, with the methods' hooks around it."""
-        index, count = self.now + 1, chosen.shape[1]
+        index, count = self.steps_done + 1, chosen.shape[1]
         inputs, labels = self.batch(index, chosen)
         self.strategy.set_lrs(index)
-        due = [i for i in self.hooks.due(index) if i in self.working]
+        due = [i for i in self.hooks.due(index) if i in self.active]
         with self.members[0].dropout(index):
             if due:
                 self.backward(inputs, labels)
@@ -120,14 +120,14 @@ class Loop:
                 self.strategy.detach_gradients(due)
             else:
                 self.strategy.run(self.compute, inputs, labels)
-        for i in self.working:
+        for i in self.active:
             self.members[i].seen += count
             self.members[i].state.step = index
         if index % self.epoch_steps == 0:
-            due = self.working
+            due = self.active
             for i in due:
                 self.members[i].method.after_epoch(epoch)
-        self.collect(due)
+        self.collect_rows(due)
 
     def batch(self, index: int, chosen: Tensor) -> tuple[Any, Tensor]:
         """Inputs and labels of a batch for each seed, (U, B, ...)."""
@@ -135,8 +135,8 @@ class Loop:
         if not loader.random:
             return batched(loader.batch(chosen.flatten() if len(chosen) > 1 else chosen[0]), len(chosen)), labels
         each = [
-            loader.batch(examples, stream(leader.seed, "augment", index))
-            for examples, leader in zip(chosen, self.leaders, strict=True)
+            loader.batch(examples, stream(member.seed, "augment", index))
+            for examples, member in zip(chosen, self.one_per_seed, strict=True)
         ]
         return (torch.stack(each) if len(each) > 1 else batched(each[0], 1)), labels
 
@@ -148,9 +148,9 @@ class Loop:
     def backward(self, inputs: Any, labels: Tensor) -> None:
         """Gradients of all, and the sums that training accuracy and loss are read from."""
         self.strategy.zero_grad()
-        labels = labels.expand(len(self.members), -1) if len(labels) == 1 else labels.index_select(0, self.of)
+        labels = labels.expand(len(self.members), -1) if len(labels) == 1 else labels.index_select(0, self.batch_index)
         with self.members[0].autocast():
-            logits = self.strategy.logits(inputs, self.of)
+            logits = self.strategy.logits(inputs, self.batch_index)
         losses = self.strategy.losses(logits, labels, "mean", self.settings.label_smoothing)
         losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
         self.loss_sum += losses.detach() * labels.shape[1]
@@ -162,41 +162,41 @@ class Loop:
         self.strategy.optimizer_step()
         self.hooks.apply()
 
-    def collect(self, of: Sequence[int]) -> None:
+    def collect_rows(self, of: Sequence[int]) -> None:
         """Add the rows that members' methods recorded to theirs."""
         for i in of:
-            self.members[i].state.collect(self.members[i].method.rows())
+            self.members[i].state.add_rows(self.members[i].method.rows())
 
-    def milestone(self, epoch: int) -> None:
+    def after_step(self, epoch: int) -> None:
         """Evaluate, checkpoint and report where due."""
-        step = self.now
+        step = self.steps_done
         if self.members[0].evaluation_due(step):
-            self.evaluate(epoch, [i for i in self.working if not self.members[i].early(step)])
-        if self.working:
+            self.evaluate(epoch, [i for i in self.active if not self.members[i].evaluated_before(step)])
+        if self.active:
             if self.checkpoint_due():
                 self.save()
-            self.members[self.working[0]].tell(epoch)
+            self.members[self.active[0]].report_progress(epoch)
 
     def evaluate(self, epoch: int, members: Sequence[int]) -> None:
         """Close the training sums of these, score them on validation; those whose loss is not a number are done."""
         if not members:
             return
-        train = {i: self.members[i].close_sums() for i in members}
+        train = {i: self.members[i].training_metrics() for i in members}
         self.timer.lap(training=True)
         loader, val = self.members[0].val, cast("Sequence[Score | None]", [None] * len(self.members))
         if len(loader.labels) and any(map(finite, train.values())):
             val = evaluate(self.strategy, loader)
-        diverged = [i for i in members if not self.members[i].judge(epoch, train[i], val[i])]
+        diverged = [i for i in members if not self.members[i].record_evaluation(epoch, train[i], val[i])]
         self.timer.lap()
-        self.collect(diverged)
+        self.collect_rows(diverged)
         for i in diverged:
-            self.working.remove(i)
+            self.active.remove(i)
             self.done(self.members[i], self.members[i].result("diverged"))
-        self.timer.share([self.members[i] for i in self.working])
+        self.timer.share([self.members[i] for i in self.active])
 
     def checkpoint_due(self) -> bool:
         """Whether to write checkpoints at this step, though nobody asks to stop."""
-        if self.now % self.settings.checkpoint_every or self.now == self.settings.total_steps:
+        if self.steps_done % self.settings.checkpoint_every or self.steps_done == self.settings.total_steps:
             return False
         return self.timer.clock() - self.saved_at >= self.settings.checkpoint_seconds
 
@@ -204,8 +204,8 @@ class Loop:
         """Write every member's checkpoint."""
         self.loss_sum.tolist()  # waits for the device
         self.timer.lap(training=True)
-        self.collect(self.working)
-        for i in self.working:
+        self.collect_rows(self.active)
+        for i in self.active:
             self.members[i].save()
         self.timer.lap()
         self.saved_at = self.timer.clock()
@@ -216,11 +216,11 @@ class Loop:
             self.warn(warning)
         test = self.members[0].read_test()
         last = best = evaluate(self.strategy, test)
-        recalled = [self.members[i].recall_best() for i in self.working]
-        if any(recalled):
+        replaced = [self.members[i].load_best() for i in self.active]
+        if any(replaced):
             best = evaluate(self.strategy, test)
-        self.collect(self.working)
+        self.collect_rows(self.active)
         self.timer.lap()
-        results = [(self.members[i], self.members[i].conclude(last[i], best[i])) for i in self.working]
+        results = [(self.members[i], self.members[i].finish(last[i], best[i])) for i in self.active]
         for member, result in results:
             self.done(member, result)

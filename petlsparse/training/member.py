@@ -134,7 +134,7 @@ class Member:
         """Whether validation belongs to this step."""
         return step % self.settings.evaluate_every == 0 or step == self.settings.total_steps
 
-    def early(self, step: int) -> bool:
+    def evaluated_before(self, step: int) -> bool:
         """Whether the evaluation that belongs to a step comes before it.
 
         So it does where weights are pruned: right after that a network is at its worst, and one that is never pruned
@@ -142,12 +142,12 @@ class Member:
         """
         return step < self.settings.total_steps and self.method.updates_topology(step)
 
-    def evaluates_early(self) -> bool:
+    def evaluation_due_now(self) -> bool:
         """Whether to evaluate now, before the next step; not if nothing was trained since the last time."""
-        following = self.state.step + 1
-        return self.seen > 0 and self.evaluation_due(following) and self.early(following)
+        upcoming = self.state.step + 1
+        return self.seen > 0 and self.evaluation_due(upcoming) and self.evaluated_before(upcoming)
 
-    def close_sums(self) -> Score:
+    def training_metrics(self) -> Score:
         """Loss and accuracy in training since the last time; the sums start again. Waits for the device."""
         train = {"loss": self.loss_sum.item() / self.seen, "accuracy": 100 * self.correct.item() / self.seen}
         self.loss_sum.zero_()
@@ -155,20 +155,20 @@ class Member:
         self.seen = 0
         return train
 
-    def judge(self, epoch: int, train: Score, val: Score | None) -> bool:
+    def record_evaluation(self, epoch: int, train: Score, val: Score | None) -> bool:
         """Log and report the scores, and remember the best weights on validation. False if not a number."""
         self.state.log(epoch, "train", lr=self.optimizer.defaults["lr"] * self.schedule(self.state.step), **train)
         sound = finite(train)
         if sound and val is not None:
             self.state.log(epoch, "val", **val)
             sound = finite(val)
-        self.tell(epoch, evaluated=True)
+        self.report_progress(epoch, evaluated=True)
         if sound and val is not None and self.state.is_best(val[self.task.select_by]):
             self.state.mark_best(epoch, val[self.task.select_by])
             self.best_tensors = self.snapshot()
         return sound
 
-    def tell(self, epoch: int, *, evaluated: bool = False) -> None:
+    def report_progress(self, epoch: int, *, evaluated: bool = False) -> None:
         """Report how far the training is; where it was just evaluated, with that evaluation's metrics alone."""
         metrics = self.state.logged_now() if evaluated else self.state.latest
         self.report(Progress(self.state.step, self.settings.total_steps, epoch, metrics, evaluated))
@@ -179,7 +179,7 @@ class Member:
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def recall_best(self) -> bool:
+    def load_best(self) -> bool:
         """Keep the last weights and put the best ones in their place. False if they are the same."""
         self.last_tensors = self.snapshot()
         if not self.best_tensors or self.state.best_step == self.state.step:
@@ -187,7 +187,7 @@ class Member:
         ckpt.load_learned_tensors(self.model, self.best_tensors)
         return True
 
-    def conclude(self, last: Score, best: Score) -> RunResult:
+    def finish(self, last: Score, best: Score) -> RunResult:
         """The result of a finished run, from its scores on the test split; the model gets its last weights back."""
         ckpt.load_learned_tensors(self.model, self.last_tensors)
         self.state.log(self.epochs(), "test", **last)

@@ -52,7 +52,7 @@ class TrainState:
         rows = [*takewhile(lambda row: row[0] == self.step, reversed(self.history))]
         return {f"{split}_{name}": value for _, _, split, name, value in reversed(rows)}
 
-    def collect(self, rows: dict[str, list[Row]]) -> None:
+    def add_rows(self, rows: dict[str, list[Row]]) -> None:
         """Add the rows a method recorded."""
         for table, new in rows.items():
             self.rows.setdefault(table, []).extend(new)
