@@ -14,17 +14,17 @@ from petlsparse.training.loaders import Loader
 if TYPE_CHECKING:
     from petlsparse.training.strategy import Strategy
 
-Score: TypeAlias = Mapping[str, float]
+Evaluation: TypeAlias = Mapping[str, float]
 """The mean loss over a split as "loss", and metrics by their names."""
 
 
-def finite(score: Score) -> bool:
+def is_finite(score: Evaluation) -> bool:
     """Whether the loss is a number that training can go on from."""
     return math.isfinite(score["loss"])
 
 
 @torch.no_grad()
-def evaluate(strategy: Strategy, loader: Loader) -> list[Score]:
+def evaluate(strategy: Strategy, loader: Loader) -> list[Evaluation]:
     """Every member's score on all examples of `loader`, in evaluation mode; training mode is restored."""
     strategy.train(False)
     task = strategy.members[0].task

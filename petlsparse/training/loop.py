@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from petlsparse.metrics.accuracy import right
-from petlsparse.training.evaluation import Score, batched, evaluate, finite
+from petlsparse.training.evaluation import Evaluation, batched, evaluate, is_finite
 from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import stream
@@ -183,8 +183,8 @@ class Loop:
             return
         train = {i: self.members[i].training_metrics() for i in members}
         self.timer.lap(training=True)
-        loader, val = self.members[0].val, cast("Sequence[Score | None]", [None] * len(self.members))
-        if len(loader.labels) and any(map(finite, train.values())):
+        loader, val = self.members[0].val, cast("Sequence[Evaluation | None]", [None] * len(self.members))
+        if len(loader.labels) and any(map(is_finite, train.values())):
             val = evaluate(self.strategy, loader)
         diverged = [i for i in members if not self.members[i].record_evaluation(epoch, train[i], val[i])]
         self.timer.lap()

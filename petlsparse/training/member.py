@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.progress import Progress
 from petlsparse.training import checkpoint as ckpt
-from petlsparse.training.evaluation import Score, finite
+from petlsparse.training.evaluation import Evaluation, is_finite
 from petlsparse.training.loaders import Loader
 from petlsparse.training.loop_settings import LoopSettings, examples_seen, steps_per_epoch
 from petlsparse.training.method import Method
@@ -147,7 +147,7 @@ class Member:
         upcoming = self.state.step + 1
         return self.seen > 0 and self.evaluation_due(upcoming) and self.evaluated_before(upcoming)
 
-    def training_metrics(self) -> Score:
+    def training_metrics(self) -> Evaluation:
         """Loss and accuracy in training since the last time; the sums start again. Waits for the device."""
         train = {"loss": self.loss_sum.item() / self.seen, "accuracy": 100 * self.correct.item() / self.seen}
         self.loss_sum.zero_()
@@ -155,13 +155,13 @@ class Member:
         self.seen = 0
         return train
 
-    def record_evaluation(self, epoch: int, train: Score, val: Score | None) -> bool:
+    def record_evaluation(self, epoch: int, train: Evaluation, val: Evaluation | None) -> bool:
         """Log and report the scores, and remember the best weights on validation. False if not a number."""
         self.state.log(epoch, "train", lr=self.optimizer.defaults["lr"] * self.schedule(self.state.step), **train)
-        sound = finite(train)
+        sound = is_finite(train)
         if sound and val is not None:
             self.state.log(epoch, "val", **val)
-            sound = finite(val)
+            sound = is_finite(val)
         self.report_progress(epoch, evaluated=True)
         if sound and val is not None and self.state.is_best(val[self.task.select_by]):
             self.state.mark_best(epoch, val[self.task.select_by])
@@ -187,7 +187,7 @@ class Member:
         ckpt.load_learned_tensors(self.model, self.best_tensors)
         return True
 
-    def finish(self, last: Score, best: Score) -> RunResult:
+    def finish(self, last: Evaluation, best: Evaluation) -> RunResult:
         """The result of a finished run, from its scores on the test split; the model gets its last weights back."""
         ckpt.load_learned_tensors(self.model, self.last_tensors)
         self.state.log(self.epochs(), "test", **last)
