@@ -7,8 +7,8 @@ from torch import Tensor
 from petlsparse.metrics.metric import Metric
 
 
-def right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Examples predicted right, int64 (M,). One model's logits (1, B, classes) may be (B, classes)."""
+def correct_count(logits: Tensor, labels: Tensor) -> Tensor:
+    """Examples predicted correctly, int64 (M,). One model's logits (1, B, classes) may be (B, classes)."""
     return (logits.argmax(-1) == labels).sum(-1)
 
 
@@ -17,4 +17,4 @@ def percent(counts: Tensor, examples: int) -> Tensor:
     return 100 * counts.double() / examples
 
 
-ACCURACY = Metric(right, percent)
+ACCURACY = Metric(correct_count, percent)

@@ -18,9 +18,9 @@ Evaluation: TypeAlias = Mapping[str, float]
 """The mean loss over a split as "loss", and metrics by their names."""
 
 
-def is_finite(score: Evaluation) -> bool:
+def is_finite(evaluation: Evaluation) -> bool:
     """Whether the loss is a number that training can go on from."""
-    return math.isfinite(score["loss"])
+    return math.isfinite(evaluation["loss"])
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from petlsparse.metrics.accuracy import right
+from petlsparse.metrics.accuracy import correct_count
 from petlsparse.training.evaluation import Evaluation, batched, evaluate, is_finite
 from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
@@ -154,7 +154,7 @@ class Loop:
         losses = self.strategy.losses(logits, labels, "mean", self.settings.label_smoothing)
         losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]  # of each member's loss, its own weights' gradient
         self.loss_sum += losses.detach() * labels.shape[1]
-        self.correct += right(logits.detach(), labels)
+        self.correct += correct_count(logits.detach(), labels)
 
     def update(self) -> None:
         """The optimizer step, with what methods do at every one."""
