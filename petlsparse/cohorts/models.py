@@ -30,8 +30,8 @@ class Stack(Protocol):
         """All that is trained."""
         ...
 
-    def __call__(self, inputs: Any, of: Tensor) -> Tensor:
-        """Logits (M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), is the index of each model's batch."""
+    def __call__(self, inputs: Any, batch_index: Tensor) -> Tensor:
+        """Logits (M, B, classes) of U batches (U, B, ...); `batch_index`, int64 (M,), says which is whose."""
         ...
 
     def train(self, mode: bool) -> None:
@@ -75,11 +75,11 @@ class StackedModels:
         """Of the one module that computes for all."""
         self._template.train(mode)
 
-    def __call__(self, inputs: Tensor, of: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, batch_index: Tensor) -> Tensor:
         """Logits (M, B, classes)."""
         shared = len(inputs) == 1
         if not shared and len(inputs) < self._members:
-            inputs = inputs.index_select(0, of)
+            inputs = inputs.index_select(0, batch_index)
         if self._layers is not None:
             return self._by_products(inputs)
         state = {name: stacked.whole() for name, stacked in self._parameters.items()} | self._buffers

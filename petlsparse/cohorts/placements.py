@@ -79,13 +79,13 @@ class StackedPlacements:
         for model in self._models:
             model.train(mode)
 
-    def __call__(self, inputs: Tensor | Mapping[int, Tensor], of: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor | Mapping[int, Tensor], batch_index: Tensor) -> Tensor:
         """Logits (M, B, classes) of U batches.
 
         Args:
             inputs: normalised images (U, B, C, H, W), or the frozen features (U, B, T, d) of every node that a member
                 needs; the last one may be whole, or as `read_by_pool` leaves it where nobody needs more.
-            of: int64 (M,), which batch is whose.
+            batch_index: int64 (M,), the index of each model's batch.
         """
         frozen, context = self._frozen(inputs), self._stream.context()
         batch = next(iter(frozen.values())).shape[1]
@@ -94,8 +94,8 @@ class StackedPlacements:
             self._schedule,
             frozen,
             context,
-            write=partial(self._write, weights=self._weights(), of=of),
-            join=partial(self._join, of=of),
+            write=partial(self._write, weights=self._weights(), batch_index=batch_index),
+            join=partial(self._join, batch_index=batch_index),
             keep=partial(_Rows, batch=batch),
         )
         features = self._stream.pool(x, context).view(len(self._models), batch, -1)
@@ -117,17 +117,20 @@ class StackedPlacements:
         grouped = self._adapters.weights(self._order, [len(step.adapters) for step in steps])
         return {step.node: own for step, own in zip(steps, grouped, strict=True)}
 
-    def _join(self, x: Tensor | None, frozen: Tensor, step: NodeStep, *, of: Tensor) -> Tensor:
+    def _join(self, x: Tensor | None, frozen: Tensor, step: NodeStep, *, batch_index: Tensor) -> Tensor:
         """Rows x (A * B, T, d) and behind them, of frozen features (U, B, T, d), those of each who joins."""
-        joining = self._of(frozen, step.joins, of)
+        joining = self._of_members(frozen, step.joins, batch_index)
         return (joining if x is None else torch.cat([x.view(-1, *joining.shape[1:]), joining])).flatten(0, 1)
 
     def _write(
-        self, x: Tensor, step: NodeStep, values: Values, *, weights: Mapping[int, Weights], of: Tensor
+        self, x: Tensor, step: NodeStep, values: Values, *, weights: Mapping[int, Weights], batch_index: Tensor
     ) -> Tensor:
         """Rows x (A * B, T, d) with what adapters make of what they read (R, B, T, d); one row may be written twice."""
         assert self._adapters is not None
-        each = [self._stream.needed(step.node, self._read(source, values[source.ref], of)) for source in step.sources]
+        each = [
+            self._stream.needed(step.node, self._read(source, values[source.ref], batch_index))
+            for source in step.sources
+        ]
         read = torch.cat(each) if len(each) > 1 else each[0]
         added = self._adapters(weights[step.node], read.flatten(1, 2)).view(read.shape)
         rows = x.view(-1, *read.shape[1:])
@@ -135,15 +138,15 @@ class StackedPlacements:
             return x + added.flatten(0, 1)
         return rows.index_add(0, self._index[step.rows], added.to(x.dtype)).flatten(0, 1)
 
-    def _read(self, source: Source, value: Any, of: Tensor) -> Tensor:
+    def _read(self, source: Source, value: Any, batch_index: Tensor) -> Tensor:
         """A source's value for each adapter that reads it, (R, B, T, d)."""
-        return self._of(value, source.members, of) if source.ref.frozen else value.of(source.rows)
+        return self._of_members(value, source.members, batch_index) if source.ref.frozen else value.take(source.rows)
 
-    def _of(self, values: Tensor, members: tuple[int, ...], of: Tensor) -> Tensor:
+    def _of_members(self, values: Tensor, members: tuple[int, ...], batch_index: Tensor) -> Tensor:
         """Members' own, (R, B, T, d), of the values of all batches (U, B, T, d)."""
         if len(values) == 1:
             return values.expand(len(members), *values.shape[1:])
-        return values.index_select(0, of.index_select(0, self._index[members]))
+        return values.index_select(0, batch_index.index_select(0, self._index[members]))
 
 
 class _Rows:
@@ -152,7 +155,7 @@ class _Rows:
     def __init__(self, whole: Tensor, *, batch: int) -> None:
         self._whole, self._batch = whole, batch
 
-    def of(self, rows: tuple[int, ...]) -> Tensor:
+    def take(self, rows: tuple[int, ...]) -> Tensor:
         """Of these rows, ascending: (R, B, T, d)."""
         if len(rows) * self._batch == len(self._whole):
             return self._whole.view(-1, self._batch, *self._whole.shape[1:])

@@ -76,9 +76,9 @@ class Stacked:
         for stacked in self.stack.parameters:
             stacked.rows.grad = None
 
-    def logits(self, inputs: Any, of: Tensor) -> Tensor:
+    def logits(self, inputs: Any, batch_index: Tensor) -> Tensor:
         """(M, B, classes)."""
-        return self.stack(inputs, of)
+        return self.stack(inputs, batch_index)
 
     def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
         """The task's loss of every member over its batch, (M,)."""

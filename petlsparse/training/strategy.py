@@ -42,8 +42,8 @@ class Strategy(Protocol):
         """Free all gradients."""
         ...
 
-    def logits(self, inputs: Any, of: Tensor) -> Tensor:
-        """(M, B, classes) of U batches (U, B, ...); `of`, int64 (M,), is the index of each member's batch.
+    def logits(self, inputs: Any, batch_index: Tensor) -> Tensor:
+        """(M, B, classes) of U batches (U, B, ...); `batch_index`, int64 (M,), is the index of each member's batch.
 
         One member may leave out its dimension here and in losses, as it takes time to put it there and away again.
         """
@@ -101,7 +101,7 @@ class Single:
         """Free all gradients."""
         self._optimizer.zero_grad(set_to_none=True)
 
-    def logits(self, inputs: Any, of: Tensor) -> Tensor:
+    def logits(self, inputs: Any, batch_index: Tensor) -> Tensor:
         """(B, classes)."""
         inputs = {key: value[0] for key, value in inputs.items()} if isinstance(inputs, dict) else inputs[0]
         logits: Tensor = self._model(inputs)
