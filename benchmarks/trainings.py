@@ -11,14 +11,14 @@ import torch
 from torch.optim import Optimizer
 
 from benchmarks.harness import Contestant, counted
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.data.types import Split
 from petlsparse.training.loaders import Images, Loader
 from petlsparse.training.loop import Loop
 from petlsparse.training.loop_settings import LoopSettings, steps_per_epoch
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
-from petlsparse.training.strategy import Single
+from petlsparse.training.strategy import SingleStrategy
 
 NEVER = 10**9
 NOTHING = Images(Split(torch.empty(0), torch.empty(0)), (), ())
@@ -82,12 +82,12 @@ def constant(step: int) -> float:
 
 def as_one(trainings: Sequence[Member], **how: Any) -> Loop:
     """A cohort without end; `how` are its `stack` and `method`."""
-    return Loop(Stacked(trainings, **how), done=lambda *_: None)
+    return Loop(StackedStrategy(trainings, **how), done=lambda *_: None)
 
 
 def steps_of(trained: Trained) -> Callable[[int], None]:
     """`go(n)`: the next n steps, everything included that `run` does on the way."""
-    loop = Loop(Single(trained), done=lambda *_: None) if isinstance(trained, Member) else trained
+    loop = Loop(SingleStrategy(trained), done=lambda *_: None) if isinstance(trained, Member) else trained
     stream = loop.strategy.context()
 
     def forever() -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from petlsparse.cohorts.capture import CapturedStep
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.memory import free_memory_bytes, peak_memory_bytes, reset_peak_memory, used_memory_bytes
@@ -49,10 +49,10 @@ def peak_bytes(members: Sequence[Member], **how: Any) -> int:
     """Bytes at the highest point of a few steps and a validation pass; the members are of no use afterwards.
 
     Steps of every kind: a recorded one holds memory of its own beside what the others use. `how` are arguments of
-    `Stacked`.
+    `StackedStrategy`.
     """
     reset_peak_memory(members[0].device)
-    strategy = Stacked(members, **how)
+    strategy = StackedStrategy(members, **how)
     loop = Loop(strategy, done=lambda *_: None)
     strategy.train(True)
     with strategy.context():

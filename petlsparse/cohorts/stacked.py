@@ -14,14 +14,14 @@ from petlsparse.cohorts.compatible import by_optimizer, check_compatible, consec
 from petlsparse.cohorts.models import Stack, StackedModels
 from petlsparse.cohorts.optimizer import StackedOptimizer
 from petlsparse.cohorts.parameters import StackedParameter
-from petlsparse.training.hooks import Hooks, OneByOne
+from petlsparse.training.hooks import Hooks, PerMemberHooks
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method
 from petlsparse.training.strategy import Compute
 from petlsparse.training.task import Reduction
 
 
-class Stacked:
+class StackedStrategy:
     """A `training.strategy.Strategy`: the members' weights and optimizer states become views of common tensors.
 
     They may differ in seed, initial weights, method, learning rate and schedule, weight decay and momentum. On CUDA a
@@ -44,7 +44,7 @@ class Stacked:
         members: Sequence[Member],
         *,
         stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels,
-        method: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: OneByOne(methods),
+        method: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: PerMemberHooks(methods),
     ) -> None:
         check_compatible(members)
         grouped = by_optimizer(members)

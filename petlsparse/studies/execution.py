@@ -13,7 +13,7 @@ import torch
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.cohorts.models import Incompatible
 from petlsparse.cohorts.size import even_parts, fitting, peak_bytes
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
@@ -26,7 +26,7 @@ from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
 from petlsparse.training.memory import peak_memory_bytes, reset_peak_memory
 from petlsparse.training.result import RunResult
-from petlsparse.training.strategy import Single
+from petlsparse.training.strategy import SingleStrategy
 from petlsparse.training.timer import Timer
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ def execute(
             done(i, whole)
 
         members = [one.member for one in prepared]
-        strategy = Stacked(members, stack=study.stack, method=study.hooks) if stacked else Single(*members)
+        strategy = (
+            StackedStrategy(members, stack=study.stack, method=study.hooks) if stacked else SingleStrategy(*members)
+        )
         warn = prepared[0].warnings.append
         Loop(strategy, done=conclude, should_stop=should_stop, warn=warn, timer=timer).run()
 

@@ -15,7 +15,7 @@ from petlsparse.studies.assembly import total_steps
 from petlsparse.studies.members import prepare
 from petlsparse.training.loop import Loop
 from petlsparse.training.loop_settings import steps_per_epoch
-from petlsparse.training.strategy import Single
+from petlsparse.training.strategy import SingleStrategy
 
 if TYPE_CHECKING:
     from petlsparse.studies.study import Study
@@ -30,7 +30,7 @@ def extrapolated_seconds(
     examples = len(assembly.dataset.train)
     brief = run.training.model_copy(update={"duration": Duration(count=steps + 1, unit="steps")})
     member = prepare(run.model_copy(update={"training": brief}), assembly, device, output=Output())
-    loop = Loop(Single(member), done=lambda *_: None)
+    loop = Loop(SingleStrategy(member), done=lambda *_: None)
     start_seconds = time.perf_counter() - clock
     for epoch, chosen in loop.batches():
         loop.step(epoch, chosen)

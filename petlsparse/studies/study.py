@@ -17,7 +17,7 @@ from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import Assembly
 from petlsparse.studies.execution import execute
 from petlsparse.tracking.progress import Progress
-from petlsparse.training.hooks import Hooks, OneByOne
+from petlsparse.training.hooks import Hooks, PerMemberHooks
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 
@@ -39,7 +39,7 @@ class Study:
     """Whether the loaders of runs trained as one hold more, the more runs there are."""
     stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
     """Their models as one."""
-    hooks: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: OneByOne(methods)
+    hooks: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: PerMemberHooks(methods)
     """Their methods as one."""
 
     def execute(

@@ -36,7 +36,7 @@ class Hooks(Protocol):
         ...
 
 
-class OneByOne:
+class PerMemberHooks:
     """Calls each member's own hooks at every step: right for every method, and slow for many members."""
 
     def __init__(self, methods: Sequence[Method]) -> None:

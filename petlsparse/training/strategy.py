@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from petlsparse.training.hooks import Hooks, OneByOne
+from petlsparse.training.hooks import Hooks, PerMemberHooks
 from petlsparse.training.member import Member
 from petlsparse.training.task import Reduction
 
@@ -78,7 +78,7 @@ class Strategy(Protocol):
         ...
 
 
-class Single:
+class SingleStrategy:
     """One member: its model is called, its optimizer steps, its method's hooks are called at every step."""
 
     evaluation_batch = 500
@@ -86,7 +86,7 @@ class Single:
 
     def __init__(self, member: Member) -> None:
         self.members: Sequence[Member] = [member]
-        self.hooks: Hooks = OneByOne([member.method])
+        self.hooks: Hooks = PerMemberHooks([member.method])
         self._model, self._optimizer = member.model, member.optimizer
 
     def context(self) -> AbstractContextManager[Any]:

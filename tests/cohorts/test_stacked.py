@@ -18,7 +18,7 @@ from torch.optim import AdamW, Optimizer
 
 from petlsparse.cohorts.capture import CapturedStep
 from petlsparse.cohorts.models import Incompatible, StackedModels
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.data.augment import crop_flip
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import load_checkpoint
@@ -90,7 +90,7 @@ def train_together(trainings: Sequence[Member], **options: Any) -> list[RunResul
         assert training not in results
         results[training] = result
 
-    Loop(Stacked(trainings), done=done, **options).run()
+    Loop(StackedStrategy(trainings), done=done, **options).run()
     return [results[training] for training in trainings]
 
 
@@ -330,7 +330,7 @@ def test_dropout_and_layers_of_width_one_are_refused() -> None:
 
 
 def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
-    stacked = Stacked([member(seed=seed) for seed in (1, 2)])
+    stacked = StackedStrategy([member(seed=seed) for seed in (1, 2)])
     stacked.captured = CapturedStep()
     cohort = Loop(stacked, done=lambda *_: None)
     cohort.step(1, next(cohort.batches())[1])
@@ -350,7 +350,7 @@ def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
 def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
     told: list[str] = []
     company = [member(seed=seed) for seed in (1, 2)]
-    stacked = Stacked(company)
+    stacked = StackedStrategy(company)
     stacked.captured = CapturedStep()
     stacked.captured.failure = "no reason"
     Loop(stacked, done=lambda *_: told.append("done"), warn=told.append).run()
@@ -360,7 +360,7 @@ def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
 def test_only_full_batches_without_anything_due_are_recorded() -> None:
     """A record is of one shape, and of the same work every time."""
     company = [member(seed=seed, batch=16) for seed in (1, 2)]  # 50 examples: the last batch of an epoch has 2
-    stacked = Stacked(company)
+    stacked = StackedStrategy(company)
     sizes: list[int] = []
 
     def captured(step: Callable[..., None], inputs: Tensor, labels: Tensor) -> None:
@@ -373,7 +373,7 @@ def test_only_full_batches_without_anything_due_are_recorded() -> None:
         cohort.step(epoch, chosen)
     assert sizes == [16] * 9
     hooks = [toy_training(seed=seed) for seed in (1, 2)]  # their hooks are called at every step
-    stacked = Stacked(hooks)
+    stacked = StackedStrategy(hooks)
     stacked.captured = captured  # type: ignore[assignment]
     cohort = Loop(stacked, done=lambda *_: None)
     cohort.step(*next(cohort.batches()))
@@ -391,7 +391,7 @@ def test_equal_members_have_equal_times_and_together_they_have_the_cohorts(tmp_p
     company = [
         member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=2, evaluate_every=3) for seed in range(16)
     ]
-    Loop(Stacked(company), done=lambda _, result: results.append(result), timer=timer).run()
+    Loop(StackedStrategy(company), done=lambda _, result: results.append(result), timer=timer).run()
     for name in ("wall_seconds", "train_seconds", "examples_per_second"):
         assert len({result.cost[name] for result in results}) == 1
     assert results[0].cost["train_seconds"] > 0
@@ -401,7 +401,7 @@ def test_equal_members_have_equal_times_and_together_they_have_the_cohorts(tmp_p
 
 def test_after_a_divergence_time_is_shared_by_those_who_go_on() -> None:
     company = [member(seed=1), member(seed=2, optimizer=partial(sgd, **WILD))]
-    cohort = Loop(Stacked(company), done=lambda *_: None, timer=ticking())
+    cohort = Loop(StackedStrategy(company), done=lambda *_: None, timer=ticking())
     cohort.run()
     survivor = company[0].state
     before = survivor.seconds

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.models import PlacedAdapters, frozen_features
 from petlsparse.cohorts.placements import StackedPlacements
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.data.types import Split
 from petlsparse.training.loaders import CachedFeatures, Images, Loader
 from petlsparse.training.loop import Loop
@@ -127,7 +127,7 @@ def stack(models: Sequence[nn.Module]) -> StackedPlacements:
 
 def trained_as_one(members: Sequence[Member], should_stop: Callable[[], bool] = lambda: False) -> list[RunResult]:
     results: dict[Member, RunResult] = {}
-    Loop(Stacked(members, stack=stack), done=results.__setitem__, should_stop=should_stop).run()
+    Loop(StackedStrategy(members, stack=stack), done=results.__setitem__, should_stop=should_stop).run()
     return [results[member] for member in members]
 
 

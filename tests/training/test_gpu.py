@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
@@ -71,7 +71,7 @@ def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone
 
     company, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
     with reference_arithmetic(deterministic=True):
-        stacked = Stacked(company)
+        stacked = StackedStrategy(company)
         assert stacked.captured is not None
         Loop(stacked, done=lambda *_: None).run()
         assert stacked.captured.failure == ""

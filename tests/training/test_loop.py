@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from petlsparse.cohorts.models import Incompatible
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.evaluation import evaluate
 from petlsparse.training.result import RunResult
@@ -238,4 +238,4 @@ def test_runs_that_group_their_parameters_in_other_ways_are_not_trained_as_one()
         toy_training(optimizer=functools.partial(split, first=first), schedule=schedule) for first in (True, False)
     ]
     with pytest.raises(Incompatible, match="parameter groups"):
-        Stacked(members)
+        StackedStrategy(members)

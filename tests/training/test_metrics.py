@@ -9,14 +9,14 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 
-from petlsparse.cohorts.stacked import Stacked
+from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.data.types import Split
 from petlsparse.metrics import METRICS
 from petlsparse.registry import resolve
 from petlsparse.tracking.tables import MEASURES, RUNS
 from petlsparse.training.evaluation import evaluate
 from petlsparse.training.loaders import Images
-from petlsparse.training.strategy import Single
+from petlsparse.training.strategy import SingleStrategy
 from petlsparse.training.task import classification
 from tests.training.toys import MEAN, STD, toy_network, toy_split, toy_training, train
 
@@ -88,8 +88,8 @@ def test_evaluations_of_one_run_and_of_several_give_every_metric_of_all_their_pr
         predictions = member.model.eval()(loader.batch(slice(None))).argmax(1).tolist()
         labels = split.labels.tolist()
         expected.append((100 * accuracy_score(labels, predictions), brute_macro_f1(predictions, labels)))
-    alone = [evaluate(Single(member), loader)[0] for member in members]
-    for scores in (alone, evaluate(Stacked(members), loader)):
+    alone = [evaluate(SingleStrategy(member), loader)[0] for member in members]
+    for scores in (alone, evaluate(StackedStrategy(members), loader)):
         found = [(score["accuracy"], score["macro_f1"]) for score in scores]
         assert found == [pytest.approx(each, rel=1e-12) for each in expected]
         assert [list(score) for score in scores] == [["loss", *METRICS]] * 3

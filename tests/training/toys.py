@@ -19,7 +19,7 @@ from petlsparse.training.member import Member
 from petlsparse.training.optimizers import sgd
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule, with_warmup
-from petlsparse.training.strategy import Single
+from petlsparse.training.strategy import SingleStrategy
 
 MEAN, STD = (0.5,), (0.25,)
 
@@ -157,7 +157,7 @@ def toy_training(
 
 def looped(member: Member, **options: Any) -> Loop:
     """The loop over one member by itself."""
-    return Loop(Single(member), **{"done": lambda *_: None} | options)
+    return Loop(SingleStrategy(member), **{"done": lambda *_: None} | options)
 
 
 def train(member: Member, **options: Any) -> RunResult:
