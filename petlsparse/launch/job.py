@@ -81,8 +81,8 @@ class Job:
 class Outcome:
     """How an execution ended. `transient`: the reason of a failure may not come back (memory, files).
 
-    "pending" is the status of a run that came to no result because of its company or of an interruption; no record
-    tells of such an execution.
+    "pending" is the status of a run that came to no result because of another run of its cohort or of an interruption;
+    no record tells of such an execution.
     """
 
     status: str

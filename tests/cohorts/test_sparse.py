@@ -73,7 +73,7 @@ def member(
     return SparseTraining(model, counts, mask_generator=masks, updates=dynamic or None, optimizer_state=state)
 
 
-def company(state: str = "masked") -> list[Method]:
+def sparse_methods(state: str = "masked") -> list[Method]:
     """Every pair of rules, several densities, periods and points of update; static and dense ones among them."""
 
     def mixed(seed: int, rules: tuple[str, str]) -> Method:
@@ -114,7 +114,7 @@ def bound(methods: Sequence[Method], kind: str) -> list[Optimizer]:
     return optimizers
 
 
-class Company:
+class AsOne:
     """Steps of all methods at once."""
 
     def __init__(self, methods: Sequence[Method], optimizers: Sequence[Optimizer]) -> None:
@@ -158,12 +158,12 @@ def masks(method: Method) -> dict[str, Tensor]:
 @pytest.mark.parametrize("state", ["masked", "dense"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_masks_are_equal_at_every_step_and_weights_within_rounding(optimizer: str, state: str) -> None:
-    expected, found = company(state), company(state)
+    expected, found = sparse_methods(state), sparse_methods(state)
     theirs, ours = bound(expected, optimizer), bound(found, optimizer)
-    together = Company(found, ours)
+    as_one = AsOne(found, ours)
     for step in range(1, STEPS + 1):
         alone(expected, theirs, step)
-        together.step(step)
+        as_one.step(step)
         for one, other in zip(expected, found, strict=True):
             a, b = masks(one), masks(other)
             assert all(torch.equal(a[name], b[name]) for name in a), step
@@ -179,11 +179,11 @@ def test_masks_are_equal_at_every_step_and_weights_within_rounding(optimizer: st
 
 
 def test_inactive_weights_and_their_state_are_exactly_zero() -> None:
-    methods = company()
+    methods = sparse_methods()
     optimizers = bound(methods, "adam")
-    together = Company(methods, optimizers)
+    as_one = AsOne(methods, optimizers)
     for step in range(1, 14):
-        together.step(step)
+        as_one.step(step)
         for method, optimizer in zip(methods, optimizers, strict=True):
             for name, mask in masks(method).items():
                 weight = method.model.get_submodule(name).weight
@@ -193,8 +193,8 @@ def test_inactive_weights_and_their_state_are_exactly_zero() -> None:
 
 
 def test_updates_in_parts_are_the_same_updates() -> None:
-    whole, parts = company(), company()
-    ours, theirs = Company(whole, bound(whole, "sgd")), Company(parts, bound(parts, "sgd"))
+    whole, parts = sparse_methods(), sparse_methods()
+    ours, theirs = AsOne(whole, bound(whole, "sgd")), AsOne(parts, bound(parts, "sgd"))
     for step in range(1, 10):
         ours.step(step)
         with patch.object(sparse, "CHUNK", 250):
@@ -206,16 +206,16 @@ def test_updates_in_parts_are_the_same_updates() -> None:
 
 def test_members_may_go_on_alone() -> None:
     """Their masks are their own view of the common ones."""
-    together, expected = company(), company()
-    ours, theirs = bound(together, "sgd"), bound(expected, "sgd")
-    steps = Company(together, ours)
+    as_one, expected = sparse_methods(), sparse_methods()
+    ours, theirs = bound(as_one, "sgd"), bound(expected, "sgd")
+    steps = AsOne(as_one, ours)
     for step in range(1, 8):
         steps.step(step)
         alone(expected, theirs, step)
     for step in range(8, 20):
-        alone(together, ours, step)
+        alone(as_one, ours, step)
         alone(expected, theirs, step)
-    for one, other in zip(together, expected, strict=True):
+    for one, other in zip(as_one, expected, strict=True):
         assert all(torch.equal(masks(one)[name], masks(other)[name]) for name in masks(one))
         for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
@@ -225,10 +225,10 @@ def test_growth_after_the_step_reads_gradients_from_before_they_were_masked() ->
     """Of all members at once, whose rows of gradients are the tensor that is masked."""
     expected, found = ([member(seed, 0.3, ("magnitude", "gradient")) for seed in (0, 1)] for _ in range(2))
     theirs, ours = bound(expected, "sgd"), bound(found, "sgd")
-    together = Company(found, ours)
+    as_one = AsOne(found, ours)
     for step in range(1, 10):
         alone(expected, theirs, step)
-        together.step(step)
+        as_one.step(step)
     for one, other in zip(expected, found, strict=True):
         assert all(torch.equal(masks(one)[name], masks(other)[name]) for name in masks(one))
 
@@ -301,8 +301,8 @@ def test_an_update_of_rows_is_that_of_each_alone(
 
     alone = [updated(slice(i, i + 1)) for i in range(len(fractions))]
     with patch.object(selection, "_by_numpy", lambda score: device == "cpu"):
-        together = updated(slice(None))
-    for layer, found in enumerate(together):
+        as_one = updated(slice(None))
+    for layer, found in enumerate(as_one):
         for row, update in enumerate(found):
             for name, a, b in zip(update._fields, update, alone[row][layer][0], strict=True):
                 assert torch.equal(a, b), name

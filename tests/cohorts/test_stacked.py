@@ -1,4 +1,4 @@
-"""Trainings as one: each has the result it has alone, in any company, and none suffers from another."""
+"""Trainings as one: each has the result it has alone, in any cohort, and none suffers from another."""
 
 from __future__ import annotations
 
@@ -135,16 +135,16 @@ def test_every_member_has_the_result_it_has_alone(variant: str) -> None:
     options = dict(VARIANTS[variant])
     amount = options.pop("label_smoothing", 0.0)
     alone = [smoothed(member(**one, **options), amount) for one in SETTINGS]
-    company = [smoothed(member(**one, **options), amount) for one in SETTINGS]
+    members = [smoothed(member(**one, **options), amount) for one in SETTINGS]
     apart = [train(training) for training in alone]
-    together = train_together(company)
+    together = train_together(members)
     tolerance = 2e-2 if variant == "bf16" else 1e-4
     for one, other in zip(apart, together, strict=True):
         assert one.status == other.status == "done"
         assert [row[:4] for row in one.history] == [row[:4] for row in other.history]
         assert numbers(one) == pytest.approx(numbers(other), rel=tolerance, abs=tolerance)
     if variant != "bf16":
-        for one, other in zip(alone, company, strict=True):
+        for one, other in zip(alone, members, strict=True):
             assert_close(weights(one), weights(other))
     assert len({tuple(numbers(result)) for result in together}) == len(SETTINGS)  # they do differ
 
@@ -152,11 +152,11 @@ def test_every_member_has_the_result_it_has_alone(variant: str) -> None:
 @pytest.mark.parametrize("kind", [(adamw, fast_adamw), (adamw, adamw)])
 def test_adam_too(kind: tuple[Callable[..., Optimizer], ...]) -> None:
     alone = [member(seed=seed, optimizer=kind[seed % 2]) for seed in (1, 2, 3)]
-    company = [member(seed=seed, optimizer=kind[seed % 2]) for seed in (1, 2, 3)]
+    members = [member(seed=seed, optimizer=kind[seed % 2]) for seed in (1, 2, 3)]
     for training in alone:
         train(training)
-    train_together(company)
-    for one, other in zip(alone, company, strict=True):
+    train_together(members)
+    for one, other in zip(alone, members, strict=True):
         assert_close(weights(one), weights(other))
         for a, b in zip(one.optimizer.state.values(), other.optimizer.state.values(), strict=True):
             assert_close([a["exp_avg"], a["exp_avg_sq"], a["step"]], [b["exp_avg"], b["exp_avg_sq"], b["step"]])
@@ -165,24 +165,26 @@ def test_adam_too(kind: tuple[Callable[..., Optimizer], ...]) -> None:
 def test_optimizers_may_differ_in_anything_but_their_type() -> None:
     kinds = [partial(sgd, lr=0.05, nesterov=False, **kind) for kind in ({"momentum": 0.9, "weight_decay": 0.0}, HEAVY)]
     alone = [member(seed=1, optimizer=kind) for kind in kinds]
-    company = [member(seed=1, optimizer=kind) for kind in kinds]
+    members = [member(seed=1, optimizer=kind) for kind in kinds]
     for training in alone:
         train(training)
-    train_together(company)
-    for one, other in zip(alone, company, strict=True):
+    train_together(members)
+    for one, other in zip(alone, members, strict=True):
         assert_close(weights(one), weights(other))
 
 
 HEAVY = {"momentum": 0.0, "weight_decay": 0.1}
 
 
-# -- in any company --------------------------------------------------------------------------------------------------
+# -- in any cohort --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", [slow_sgd, adamw, grouped_adamw])
 @pytest.mark.parametrize("batch", [16, 17])
 @pytest.mark.parametrize("width", [12, 7, 2])
-def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimizer], batch: int, width: int) -> None:
+def test_other_members_and_order_do_not_change_a_bit(
+    optimizer: Callable[..., Optimizer], batch: int, width: int
+) -> None:
     def odd(seed: int) -> nn.Module:
         torch.manual_seed(seed)
         return nn.Sequential(nn.Flatten(), nn.Linear(16, width), nn.ReLU(), nn.Linear(width, 3))
@@ -192,8 +194,8 @@ def test_company_and_place_do_not_change_a_bit(optimizer: Callable[..., Optimize
 
     expected = {seed: (made_alone := made(seed), *train_together([made_alone])) for seed in range(6)}
     for seeds in ([0, 1, 2, 3, 4, 5], [5, 0], [3, 1, 4], [2] * 3 + [0]):
-        company = [made(seed) for seed in seeds]
-        for seed, training, result in zip(seeds, company, train_together(company), strict=True):
+        members = [made(seed) for seed in seeds]
+        for seed, training, result in zip(seeds, members, train_together(members), strict=True):
             alone, its_result = expected[seed]
             assert numbers(result) == numbers(its_result)
             assert all(torch.equal(a, b) for a, b in zip(weights(training), weights(alone), strict=True))
@@ -251,9 +253,9 @@ def test_members_go_on_bit_identically_alone_or_together(
 
 def test_checkpoints_are_those_of_runs_alone_in_form(tmp_path: Path) -> None:
     alone = member(seed=1, checkpoint=tmp_path / "alone", checkpoint_every=4)
-    company = [member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=4) for seed in (1, 2)]
+    members = [member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=4) for seed in (1, 2)]
     train(alone)
-    train_together(company)
+    train_together(members)
     ours, metadata = load_checkpoint(tmp_path / "1")
     theirs, expected = load_checkpoint(tmp_path / "alone")
     assert {name: tensor.shape for name, tensor in ours.items()} == {n: t.shape for n, t in theirs.items()}
@@ -272,18 +274,18 @@ def test_the_test_split_is_read_once_for_all() -> None:
 
 
 def test_hooks_of_every_member_are_called_as_alone() -> None:
-    alone, company = toy_training(), [toy_training(seed=seed) for seed in (7, 8)]
+    alone, members = toy_training(), [toy_training(seed=seed) for seed in (7, 8)]
     train(alone)
-    results = train_together(company)
-    for training, result in zip(company, results, strict=True):
+    results = train_together(members)
+    for training, result in zip(members, results, strict=True):
         assert training.method.calls == alone.method.calls  # type: ignore[attr-defined]
         assert result.rows["topology"] == [{"step": step} for step in range(1, 13)]
 
 
 def test_time_is_shared_and_reports_are_made() -> None:
     told: list[int] = []
-    company = [member(seed=seed, report=lambda p: p.evaluated or told.append(p.step)) for seed in (1, 2, 3, 4)]
-    results = train_together(company)
+    members = [member(seed=seed, report=lambda p: p.evaluated or told.append(p.step)) for seed in (1, 2, 3, 4)]
+    results = train_together(members)
     assert told == list(range(1, 13))
     assert len({result.cost["wall_seconds"] for result in results}) == 1
 
@@ -332,16 +334,16 @@ def test_dropout_and_layers_of_width_one_are_refused() -> None:
 def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
     stacked = StackedStrategy([member(seed=seed) for seed in (1, 2)])
     stacked.captured = CapturedStep()
-    cohort = Loop(stacked, done=lambda *_: None)
-    cohort.step(1, next(cohort.batches())[1])
+    loop = Loop(stacked, done=lambda *_: None)
+    loop.step(1, next(loop.batches())[1])
     gradients = [weakref.ref(parameter.rows.grad) for parameter in stacked.stack.parameters]
     for parameter in stacked.stack.parameters:
         parameter.rows.grad = None
     assert all(gradient() is None for gradient in gradients)
-    whole = weakref.ref(cohort)
+    whole = weakref.ref(loop)
     gc.disable()
     try:
-        del cohort, stacked
+        del loop, stacked
         assert whole() is None  # without waiting for the collector, which knows nothing of a GPU's memory
     finally:
         gc.enable()
@@ -349,8 +351,8 @@ def test_nothing_is_held_of_a_cohort_or_of_gradients_that_are_gone() -> None:
 
 def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
     told: list[str] = []
-    company = [member(seed=seed) for seed in (1, 2)]
-    stacked = StackedStrategy(company)
+    members = [member(seed=seed) for seed in (1, 2)]
+    stacked = StackedStrategy(members)
     stacked.captured = CapturedStep()
     stacked.captured.failure = "no reason"
     Loop(stacked, done=lambda *_: told.append("done"), warn=told.append).run()
@@ -359,8 +361,8 @@ def test_a_failed_recording_is_warned_of_before_results_are_told() -> None:
 
 def test_only_full_batches_without_anything_due_are_recorded() -> None:
     """A record is of one shape, and of the same work every time."""
-    company = [member(seed=seed, batch=16) for seed in (1, 2)]  # 50 examples: the last batch of an epoch has 2
-    stacked = StackedStrategy(company)
+    members = [member(seed=seed, batch=16) for seed in (1, 2)]  # 50 examples: the last batch of an epoch has 2
+    stacked = StackedStrategy(members)
     sizes: list[int] = []
 
     def captured(step: Callable[..., None], inputs: Tensor, labels: Tensor) -> None:
@@ -368,15 +370,15 @@ def test_only_full_batches_without_anything_due_are_recorded() -> None:
         step(inputs, labels)
 
     stacked.captured = captured  # type: ignore[assignment]
-    cohort = Loop(stacked, done=lambda *_: None)
-    for epoch, chosen in cohort.batches():
-        cohort.step(epoch, chosen)
+    loop = Loop(stacked, done=lambda *_: None)
+    for epoch, chosen in loop.batches():
+        loop.step(epoch, chosen)
     assert sizes == [16] * 9
     hooks = [toy_training(seed=seed) for seed in (1, 2)]  # their hooks are called at every step
     stacked = StackedStrategy(hooks)
     stacked.captured = captured  # type: ignore[assignment]
-    cohort = Loop(stacked, done=lambda *_: None)
-    cohort.step(*next(cohort.batches()))
+    loop = Loop(stacked, done=lambda *_: None)
+    loop.step(*next(loop.batches()))
     assert len(sizes) == 9
 
 
@@ -388,10 +390,10 @@ def ticking() -> Timer:
 
 def test_equal_members_have_equal_times_and_together_they_have_the_cohorts(tmp_path: Path) -> None:
     timer, results = ticking(), []
-    company = [
+    members = [
         member(seed=seed, checkpoint=tmp_path / str(seed), checkpoint_every=2, evaluate_every=3) for seed in range(16)
     ]
-    Loop(StackedStrategy(company), done=lambda _, result: results.append(result), timer=timer).run()
+    Loop(StackedStrategy(members), done=lambda _, result: results.append(result), timer=timer).run()
     for name in ("wall_seconds", "train_seconds", "examples_per_second"):
         assert len({result.cost[name] for result in results}) == 1
     assert results[0].cost["train_seconds"] > 0
@@ -400,12 +402,12 @@ def test_equal_members_have_equal_times_and_together_they_have_the_cohorts(tmp_p
 
 
 def test_after_a_divergence_time_is_shared_by_those_who_go_on() -> None:
-    company = [member(seed=1), member(seed=2, optimizer=partial(sgd, **WILD))]
-    cohort = Loop(StackedStrategy(company), done=lambda *_: None, timer=ticking())
-    cohort.run()
-    survivor = company[0].state
+    members = [member(seed=1), member(seed=2, optimizer=partial(sgd, **WILD))]
+    loop = Loop(StackedStrategy(members), done=lambda *_: None, timer=ticking())
+    loop.run()
+    survivor = members[0].state
     before = survivor.seconds
-    cohort.timer.lap()
+    loop.timer.lap()
     assert survivor.seconds - before >= 1.0  # all of the time that passed, not half of it
 
 
@@ -441,11 +443,11 @@ def test_every_member_reports_its_own_evaluations_as_it_does_alone() -> None:
     def evaluations(told: Sequence[Progress]) -> list[tuple[int, int, list[float]]]:
         return [(each.step, each.epoch, list(each.metrics.values())) for each in told if each.evaluated]
 
-    company, alone = made(), made()
-    train_together([training for training, _ in company])
-    for (_, together), (training, apart) in zip(company, alone, strict=True):
+    members, alone = made(), made()
+    train_together([training for training, _ in members])
+    for (_, together), (training, apart) in zip(members, alone, strict=True):
         train(training)
         for (*where, values), (*place, expected) in zip(evaluations(together), evaluations(apart), strict=True):
             assert where == place
             assert values == pytest.approx(expected, rel=1e-4, nan_ok=True)
-    assert [[step for step, *_ in evaluations(told)] for _, told in company] == [[3, 7, 12], [4, 8, 12], [4]]
+    assert [[step for step, *_ in evaluations(told)] for _, told in members] == [[3, 7, 12], [4, 8, 12], [4]]

@@ -166,15 +166,15 @@ def test_values_of_the_union_serve_as_well_as_each_ones_own() -> None:
         assert_alike(together[i], got[i], alone, train(alone))
 
 
-@pytest.mark.parametrize("company", [True, False], ids=["as one again", "each alone"])
-def test_an_interrupted_cohort_goes_on(tmp_path: Path, company: bool) -> None:
+@pytest.mark.parametrize("as_one", [True, False], ids=["as one again", "each alone"])
+def test_an_interrupted_cohort_goes_on(tmp_path: Path, as_one: bool) -> None:
     alone = trainings("frozen features")
     expected = [train(member) for member in alone]
     asked = iter([False] * 4 + [True])
     first = trained_as_one(trainings("frozen features", folder=tmp_path), should_stop=lambda: next(asked))
     assert {result.status for result in first} == {"interrupted"}
     rest = trainings("frozen features", folder=tmp_path)
-    if company:
+    if as_one:
         for member in rest:
             member.resume()
             assert member.state.step == 5

@@ -1,4 +1,4 @@
-"""Runs that are trained as one: who is handed over together, and that nobody suffers from the company."""
+"""Runs that are trained as one: which are handed over at once, and that none suffers from another."""
 
 from __future__ import annotations
 

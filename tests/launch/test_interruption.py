@@ -253,40 +253,40 @@ def test_where_no_stop_file_can_be_made_the_first_signal_ends_at_once(tmp_path: 
 
 # -- runs that are trained as one ------------------------------------------------------------------------------------
 
-COMPANY = [Trouble.NONE, Trouble.PATIENT, Trouble.NONE, Trouble.PATIENT]
+COHORT = [Trouble.NONE, Trouble.PATIENT, Trouble.NONE, Trouble.PATIENT]
 """Two cohorts of two, each of which waits half way for a signal."""
 
 
 def test_a_signal_stops_all_that_are_trained_as_one(
     command: Callable[..., Command], tmp_path: Path, undisturbed: Callable[..., Path]
 ) -> None:
-    running = command(COMPANY, "auto")
+    running = command(COHORT, "auto")
     running.wait_for(lambda: count(tmp_path / "store", "been-here") == 4)
     running.signal_group(signal.SIGINT)
     assert running.end() == ("interrupted {'interrupted': 4}", "")
     assert statuses(tmp_path / "store") == ["interrupted"] * 4
     assert count(tmp_path / "store", "checkpoint.safetensors") == 4
-    assert command(COMPANY, "auto").end() == ("complete {'done': 4}", "")
+    assert command(COHORT, "auto").end() == ("complete {'done': 4}", "")
     logs = [path.read_text() for path in (tmp_path / "store").glob("runs/*/log.txt")]
     assert sum("2 as one on cpu\n" in log for log in logs) == 2
     assert all("from step 4\n" in log for log in logs)
     assert [record.attempts for record in Store(tmp_path / "store").records()] == [1] * 4
-    assert differences(tmp_path / "store", undisturbed(COMPANY)) == []
+    assert differences(tmp_path / "store", undisturbed(COHORT)) == []
 
 
 @pytest.mark.parametrize("whole_command", [False, True])
 def test_killed_while_trained_as_one(
     command: Callable[..., Command], tmp_path: Path, undisturbed: Callable[..., Path], whole_command: bool
 ) -> None:
-    running = command(COMPANY, "auto")
+    running = command(COHORT, "auto")
     running.wait_for(lambda: count(tmp_path / "store", "been-here") == 4)
     if whole_command:
         running.signal_group(signal.SIGKILL)
         running.process.communicate()
-        running = command(COMPANY, "auto")
+        running = command(COHORT, "auto")
     else:
         for worker in running.workers():
             worker.kill()
     assert running.end() == ("complete {'done': 4}", "")
     assert [record.attempts for record in Store(tmp_path / "store").records()] == [1] * 4
-    assert differences(tmp_path / "store", undisturbed(COMPANY)) == []
+    assert differences(tmp_path / "store", undisturbed(COHORT)) == []

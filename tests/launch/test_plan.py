@@ -1,4 +1,4 @@
-"""What is executed, in which order, and that neither order nor company changes a result."""
+"""What is executed, in which order, and that neither order nor other runs change a result."""
 
 import subprocess
 import sys

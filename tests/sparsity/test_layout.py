@@ -1,4 +1,4 @@
-"""Layers in the company of csr ones compute what they did before, in another order in memory."""
+"""Layers beside csr ones compute what they did before, in another order in memory."""
 
 from __future__ import annotations
 

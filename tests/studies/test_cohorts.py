@@ -1,4 +1,4 @@
-"""Runs trained as one: the same result to the last bit in any company, after any interruption, in any parts."""
+"""Runs trained as one: the same result to the last bit in any cohort, after any interruption, in any parts."""
 
 from __future__ import annotations
 

@@ -69,13 +69,13 @@ def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone
         options = {"network": network, "optimizer": optimizer, "method": method}
         return member(seed=seed, steps=40, evaluate_every=6, device=CUDA, **options)
 
-    company, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
+    members, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
     with reference_arithmetic(deterministic=True):
-        stacked = StackedStrategy(company)
+        stacked = StackedStrategy(members)
         assert stacked.captured is not None
         Loop(stacked, done=lambda *_: None).run()
         assert stacked.captured.failure == ""
-        for ours, theirs in zip(company, alone, strict=True):
+        for ours, theirs in zip(members, alone, strict=True):
             train(theirs)
             for one, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

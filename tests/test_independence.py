@@ -1,4 +1,4 @@
-"""A run's result does not depend on its company: alone, beside others, in any order, from any launcher."""
+"""A run's result depends on no other run: alone, in a cohort, in any order, from any launcher."""
 
 from __future__ import annotations
 
