@@ -20,7 +20,7 @@ from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.geometry import LayerGeometry, geometries
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.training.seeding import seeded, stream
+from petlsparse.training.seeding import random_stream, seeded
 
 LAYER_DENSITIES = (0.1, 0.05, 0.02, 0.01)
 DENSITIES = (0.1, 0.05, 0.02)
@@ -99,7 +99,7 @@ class InTraining:
         )
         self.sparse = [name for name, backend in backends.items() if backend == "csr"]
         self.densities: Mapping[str, float] = {name: counts[name] / sizes[name] for name in sizes}
-        self.method = SparseTraining(model, counts, mask_generator=stream(0, "masks"), backends=backends)
+        self.method = SparseTraining(model, counts, mask_generator=random_stream(0, "masks"), backends=backends)
         self.optimizer = optimizer(self.method.parameters())
         self.method.bind(self.optimizer)
         generator = torch.Generator().manual_seed(0)

@@ -25,7 +25,7 @@ from petlsparse.training.loaders import Augmentation, Images
 from petlsparse.training.member import Member
 from petlsparse.training.method import Method, StandardTraining
 from petlsparse.training.optimizers import sgd
-from petlsparse.training.seeding import seeded, stream
+from petlsparse.training.seeding import random_stream, seeded
 
 SHAPE = (3, 32, 32)
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -92,7 +92,7 @@ def method_of(model: nn.Module, variant: Variant, seed: int = 0) -> Method:
             UpdateRules(
                 resolve(CRITERIA, variant.criterion, "criterion"), resolve(GROWTHS, variant.growth, "growth rule")
             ),
-            generator=stream(seed, "growth"),
+            generator=random_stream(seed, "growth"),
             total_steps=NEVER,
             update_period=variant.update_period,
         )
@@ -102,7 +102,7 @@ def method_of(model: nn.Module, variant: Variant, seed: int = 0) -> Method:
         sparse["backends"] = {
             name: variant.backend if count < CROSSOVER * sizes[name] else "masked" for name, count in counts.items()
         }
-    return SparseTraining(model, counts, mask_generator=stream(seed, "masks"), updates=updates, **sparse)
+    return SparseTraining(model, counts, mask_generator=random_stream(seed, "masks"), updates=updates, **sparse)
 
 
 def optimizer(parameters: list[nn.Parameter]) -> Optimizer:

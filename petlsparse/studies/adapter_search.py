@@ -27,7 +27,7 @@ from petlsparse.studies.study import Study
 from petlsparse.studies.tuners import METHODS, Tuner
 from petlsparse.training.method import StandardTraining
 from petlsparse.training.parameter_groups import roles
-from petlsparse.training.seeding import stream
+from petlsparse.training.seeding import random_stream
 
 FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None, "bf16": torch.bfloat16})
 """`backbone.frozen_precision` -> what frozen values are rounded to."""
@@ -50,7 +50,7 @@ def assemble_together(
         first.backbone.name,
         pretrained=first.backbone.pretrained,
         image_size=first.backbone.image_size,
-        generator=stream(first.seed, "init"),
+        generator=random_stream(first.seed, "init"),
     )
     if first.data.image_size not in (None, backbone.image_size):
         message = f"images take the size of the backbone, {backbone.image_size}; set backbone.image_size instead"
@@ -117,8 +117,8 @@ def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> TunedMode
         run.method,
         backbone,
         classes,
-        generator=stream(run.seed, "adapters"),
-        head_generator=stream(run.seed, "head"),
+        generator=random_stream(run.seed, "adapters"),
+        head_generator=random_stream(run.seed, "head"),
         frozen_dtype=frozen_dtype,
     )
 

@@ -39,7 +39,7 @@ from petlsparse.studies.study import Study
 from petlsparse.training.hooks import Hooks
 from petlsparse.training.method import Method, StandardTraining
 from petlsparse.training.parameter_groups import roles
-from petlsparse.training.seeding import seeded, stream
+from petlsparse.training.seeding import random_stream, seeded
 
 
 def assemble(
@@ -57,7 +57,9 @@ def assemble(
     active = {} if isinstance(run.method, DenseSettings) else _counts(run.method, network)
     inactive = sum(math.prod(shapes[name]) - count for name, count in active.items())
     updates = (
-        topology_updates(run.method, steps, stream(run.seed, "growth")) if isinstance(run.method, DstSettings) else None
+        topology_updates(run.method, steps, random_stream(run.seed, "growth"))
+        if isinstance(run.method, DstSettings)
+        else None
     )
     share = updates.count / steps if updates is not None and updates.rules.growth.reads_gradient else 0.0
     with calling(run.network.name, "network.name"):
@@ -139,7 +141,7 @@ def _method(
     return SparseTraining(
         network,
         active,
-        mask_generator=stream(run.seed, "masks"),
+        mask_generator=random_stream(run.seed, "masks"),
         updates=updates,
         optimizer_state=run.method.optimizer_state if isinstance(run.method, DstSettings) else "masked",
         backends=backends,

@@ -16,7 +16,7 @@ from petlsparse.metrics.accuracy import correct_count
 from petlsparse.training.evaluation import Evaluation, batched, evaluate, is_finite
 from petlsparse.training.member import Member
 from petlsparse.training.result import RunResult
-from petlsparse.training.seeding import stream
+from petlsparse.training.seeding import random_stream
 from petlsparse.training.strategy import Strategy
 from petlsparse.training.timer import Timer
 
@@ -135,7 +135,7 @@ class Loop:
         if not loader.random:
             return batched(loader.batch(chosen.flatten() if len(chosen) > 1 else chosen[0]), len(chosen)), labels
         each = [
-            loader.batch(examples, stream(member.seed, "augment", index))
+            loader.batch(examples, random_stream(member.seed, "augment", index))
             for examples, member in zip(chosen, self.one_per_seed, strict=True)
         ]
         return (torch.stack(each) if len(each) > 1 else batched(each[0], 1)), labels

@@ -21,7 +21,7 @@ from petlsparse.training.loop_settings import LoopSettings, examples_seen, steps
 from petlsparse.training.method import Method
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import Schedule
-from petlsparse.training.seeding import global_generator, seeded, stream
+from petlsparse.training.seeding import global_generator, random_stream, seeded
 from petlsparse.training.state import TrainState
 from petlsparse.training.task import Task, classification
 
@@ -98,7 +98,7 @@ class Member:
 
     def order(self, epoch: int) -> Tensor:
         """The training examples in the order of an epoch, counted from 0: int64 (N,) by seed and epoch alone."""
-        return torch.randperm(self.examples, generator=stream(self.seed, "order", epoch)).to(self.device)
+        return torch.randperm(self.examples, generator=random_stream(self.seed, "order", epoch)).to(self.device)
 
     def epochs(self) -> int:
         """Epochs begun so far."""

@@ -1,6 +1,6 @@
 """Random streams: every purpose draws from its own generator, all derived from the run's seed.
 
-Streams are addressed, not consumed: the order of epoch 7 is `stream(seed, "order", 7)` whatever happened before.
+Streams are addressed, not consumed: the order of epoch 7 is `random_stream(seed, "order", 7)` whatever happened before.
 A resumed run therefore needs no generator state for them, and one purpose can never shift another.
 """
 
@@ -21,7 +21,7 @@ def derived_seed(seed: int, purpose: str, *index: int) -> int:
     return int.from_bytes(hashlib.sha256(address.encode()).digest()[:8], "big") >> 1
 
 
-def stream(seed: int, purpose: str, *index: int) -> torch.Generator:
+def random_stream(seed: int, purpose: str, *index: int) -> torch.Generator:
     """A fresh CPU generator for one purpose of a run. Drawing on the CPU makes runs equal across devices."""
     return torch.Generator().manual_seed(derived_seed(seed, purpose, *index))
 

@@ -24,7 +24,7 @@ from petlsparse.training.method import StandardTraining
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.result import RunResult
 from petlsparse.training.schedules import cosine, with_warmup
-from petlsparse.training.seeding import stream as numbers
+from petlsparse.training.seeding import random_stream as numbers
 from tests.adapters.toys import CLASSES, tiny_stream
 from tests.training.toys import train
 

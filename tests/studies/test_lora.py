@@ -74,11 +74,11 @@ def test_kept_weights_are_a_peft_adapter_of_the_backbone(tmp_path: Path) -> None
 
 
 def _backbone_of(run: Run) -> dict[str, torch.Tensor]:
-    from petlsparse.training.seeding import stream
+    from petlsparse.training.seeding import random_stream
 
     return dict(
         load_backbone(
-            "vit-micro", pretrained=False, image_size=16, generator=stream(run.seed, "init")
+            "vit-micro", pretrained=False, image_size=16, generator=random_stream(run.seed, "init")
         ).model.state_dict()
     )
 

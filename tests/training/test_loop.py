@@ -14,7 +14,7 @@ from petlsparse.cohorts.stacked import StackedStrategy
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.evaluation import evaluate
 from petlsparse.training.result import RunResult
-from petlsparse.training.seeding import stream
+from petlsparse.training.seeding import random_stream
 from tests.training.toys import (
     MEAN,
     STD,
@@ -35,7 +35,7 @@ def twin_weights(steps: int, batch: int) -> list[torch.Tensor]:
     velocity = [torch.zeros_like(p) for p in model.parameters()]
     done, epoch = 0, 0
     while done < steps:
-        order = torch.randperm(50, generator=stream(7, "order", epoch)).tolist()
+        order = torch.randperm(50, generator=random_stream(7, "order", epoch)).tolist()
         for start in range(0, 50, batch):
             if done == steps:
                 break
@@ -154,7 +154,7 @@ def test_augmentation_gets_its_own_stream_for_every_step() -> None:
         return images
 
     train(toy_training(steps=6, augment=augment))
-    expected = [int(torch.randint(10**9, (), generator=stream(7, "augment", step))) for step in range(1, 7)]
+    expected = [int(torch.randint(10**9, (), generator=random_stream(7, "augment", step))) for step in range(1, 7)]
     assert draws == expected
     assert len(set(draws)) == 6
 

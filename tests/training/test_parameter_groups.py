@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.parameter_groups import parameter_groups, roles
-from petlsparse.training.seeding import stream
+from petlsparse.training.seeding import random_stream
 from tests.training.toys import MEAN, STD, toy_dataset, toy_network, toy_training, train
 
 OF_TORCH: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ def grouped(name: str, network: nn.Module) -> Callable[[list[nn.Parameter]], Opt
 
 def batches() -> Iterator[Tensor]:
     for epoch in range(9):
-        yield from torch.randperm(50, generator=stream(7, "order", epoch)).split(BATCH)
+        yield from torch.randperm(50, generator=random_stream(7, "order", epoch)).split(BATCH)
 
 
 def twin(name: str) -> list[Tensor]:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petlsparse.training.seeding import derived_seed, seeded, stream
+from petlsparse.training.seeding import derived_seed, random_stream, seeded
 from tests.training.toys import toy_training, train
 
 
@@ -20,7 +20,7 @@ def test_derived_seeds_never_change_between_releases() -> None:
 
 @given(st.integers(0, 2**31), st.sampled_from(["init", "order", "masks", "growth"]), st.integers(0, 1000))
 def test_a_stream_is_a_function_of_its_address(seed: int, purpose: str, index: int) -> None:
-    first, again = stream(seed, purpose, index), stream(seed, purpose, index)
+    first, again = random_stream(seed, purpose, index), random_stream(seed, purpose, index)
     assert torch.equal(torch.rand(5, generator=first), torch.rand(5, generator=again))
 
 
