@@ -37,10 +37,10 @@ def assemble(
     run: Run, device: torch.device, execution: Execution, resumed_from: Mapping[str, str] = MappingProxyType({})
 ) -> Assembly:
     """Data at the backbone's size, backbone and method of a run, on the device."""
-    return assemble_together([run], device, execution, [resumed_from])[0]
+    return assemble_all([run], device, execution, [resumed_from])[0]
 
 
-def assemble_together(
+def assemble_all(
     runs: Sequence[Run], device: torch.device, execution: Execution, resumed_from: Sequence[Mapping[str, str]]
 ) -> list[Assembly]:
     """`assemble` for runs with the same data and backbone: they share the backbone, and what is cached of it."""
@@ -146,7 +146,7 @@ def _without_weights(run: Run) -> Run:
 
 
 STUDY = Study(
-    assemble=assemble_together,
+    assemble=assemble_all,
     check_method=check_method,
     model=lambda run: cast("AdapterRun", run).backbone,
     without_weights=_without_weights,

@@ -181,7 +181,7 @@ def check_method(settings: SparseMethodSettings, model: nn.Module) -> None:
         _counts(settings, model)
 
 
-def _methods_as_one(methods: Sequence[Method], stack: Stack) -> Hooks:
+def _sparse_hooks(methods: Sequence[Method], stack: Stack) -> Hooks:
     return SparseCohort(methods, stack.parameters)
 
 
@@ -195,5 +195,5 @@ STUDY = Study(
     assemble=_assemble_all,
     check_method=check_method,
     model=lambda run: cast("SparseRun", run).network,
-    hooks=_methods_as_one,
+    hooks=_sparse_hooks,
 )

@@ -229,7 +229,7 @@ def test_what_placements_take_is_measured_with_the_values_that_all_of_them_need(
     seen: list[set[int]] = []
 
     def assemble(*args: Any) -> list[Any]:
-        assemblies = adapter_search.assemble_together(*args)
+        assemblies = adapter_search.assemble_all(*args)
         seen.extend(set(assembly.loaders[0].values) for assembly in assemblies if assembly.loaders)
         return assemblies
 
