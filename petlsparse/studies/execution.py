@@ -18,7 +18,7 @@ from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import arithmetic_of
-from petlsparse.studies.members import Prepared, build_members, checkpoint_in
+from petlsparse.studies.members import PreparedRun, build_members, checkpoint_path
 from petlsparse.tracking.atomic import rename_with_suffix, write_bytes
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import BrokenCheckpoint, runtime_choices_of, save_tensors
@@ -93,7 +93,7 @@ def execute(
 
         def conclude(member: Member, result: RunResult) -> None:
             i, one = index[member]
-            whole = concluded(one, result, keep=output.save_weights)
+            whole = finished_result(one, result, keep=output.save_weights)
             if stacked:
                 whole.provenance_extra["cohort"] = len(prepared)
             done(i, whole)
@@ -122,11 +122,11 @@ def execute(
 
 def _in_cohort_arithmetic(run: Run, folder: Path, device: torch.device, execution: Execution) -> bool:
     """Whether a run by itself is stacked: as it was begun, else if it could have been one of several."""
-    chosen = runtime_choices_of(checkpoint_in(folder), run.run_id)
+    chosen = runtime_choices_of(checkpoint_path(folder), run.run_id)
     return "cohort" in chosen if chosen is not None else cohort_key(run, device.type, execution) is not None
 
 
-def _resumed(build: Callable[[], list[Prepared]]) -> list[Prepared]:
+def _resumed(build: Callable[[], list[PreparedRun]]) -> list[PreparedRun]:
     """Members where their checkpoints stand; what cannot be continued is set aside, and all are built again."""
     prepared, again = build(), False
     for one in prepared:
@@ -167,7 +167,7 @@ def cohort_size(study: Study, runs: Sequence[Run], device: torch.device, executi
     return fitting(len(runs), device, measured=measured, weights=held, workers_per_device=execution.workers_per_device)
 
 
-def concluded(one: Prepared, result: RunResult, *, keep: str) -> RunResult:
+def finished_result(one: PreparedRun, result: RunResult, *, keep: str) -> RunResult:
     """The result with what the training knows nothing of: cost, provenance, final rows. Writes weights to keep."""
     assembly, member = one.assembly, one.member
     if result.status == "done" and one.folder is not None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Prepared:
+class PreparedRun:
     """A run and the member that it became."""
 
     run: Run
@@ -42,7 +42,7 @@ class Prepared:
     warnings: list[str] = field(default_factory=list)
 
 
-def checkpoint_in(folder: Path) -> Path:
+def checkpoint_path(folder: Path) -> Path:
     """Where a run's checkpoint is."""
     return folder / "checkpoint.safetensors"
 
@@ -58,7 +58,7 @@ def build_members(
     output: Output,
     progress: Callable[[int, Progress], None] = lambda *_: None,
     others: Sequence[Run] = (),
-) -> list[Prepared]:
+) -> list[PreparedRun]:
     """Runs assembled and prepared, with the runtime choices of their checkpoints; not resumed yet.
 
     Args:
@@ -75,7 +75,7 @@ def build_members(
     """
     if stacked:
         execution = replace(execution, backend="masked")
-    checkpoints = [folder and checkpoint_in(folder) for folder in folders]
+    checkpoints = [folder and checkpoint_path(folder) for folder in folders]
     resumed_from = [
         (checkpoint and runtime_choices_of(checkpoint, run.run_id)) or {}
         for checkpoint, run in zip(checkpoints, runs, strict=True)
@@ -89,7 +89,7 @@ def build_members(
         if stacked:
             choices = {**assembly.runtime_choices, "cohort": str(len(runs))}
             assembly = replace(assembly, loaders=loaders, runtime_choices=choices)
-        member = prepare(
+        member = build_member(
             run,
             assembly,
             device,
@@ -98,11 +98,11 @@ def build_members(
             progress=partial(progress, i),
         )
         loaders = loaders or (member.train, member.val)
-        found.append(Prepared(run, folder, assembly, member, list(assembly.warnings)))
+        found.append(PreparedRun(run, folder, assembly, member, list(assembly.warnings)))
     return found
 
 
-def prepare(
+def build_member(
     run: Run,
     assembly: Assembly,
     device: torch.device,

@@ -12,7 +12,7 @@ from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import total_steps
-from petlsparse.studies.members import prepare
+from petlsparse.studies.members import build_member
 from petlsparse.training.loop import Loop
 from petlsparse.training.loop_settings import steps_per_epoch
 from petlsparse.training.strategy import SingleStrategy
@@ -29,7 +29,7 @@ def extrapolated_seconds(
     (assembly,) = study.assemble([run], device, execution, [{}])
     examples = len(assembly.dataset.train)
     brief = run.training.model_copy(update={"duration": Duration(count=steps + 1, unit="steps")})
-    member = prepare(run.model_copy(update={"training": brief}), assembly, device, output=Output())
+    member = build_member(run.model_copy(update={"training": brief}), assembly, device, output=Output())
     loop = Loop(SingleStrategy(member), done=lambda *_: None)
     start_seconds = time.perf_counter() - clock
     for epoch, chosen in loop.batches():

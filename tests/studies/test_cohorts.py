@@ -154,12 +154,12 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_again(by_themselve
 def test_other_data_under_a_checkpoint_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter([False, False, False, True])
     execute(RUNS[0], tmp_path, stop=lambda: next(calls), execution=AUTO)
-    loaded = members.prepare
+    loaded = members.build_member
 
     def otherwise(run: Run, assembly: Any, *args: Any, **kwargs: Any) -> Any:
         return loaded(run, replace(assembly, provenance={"backbone_fingerprint": "other"}), *args, **kwargs)
 
-    monkeypatch.setattr(members, "prepare", otherwise)
+    monkeypatch.setattr(members, "build_member", otherwise)
     result = execute(RUNS[0], tmp_path, execution=AUTO)
     assert result.status == "done"
     assert "started again" in result.provenance_extra["warnings"][0]

@@ -18,7 +18,7 @@ from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, tables_of, validate_run
 from petlsparse.studies import STUDIES, adapter_search, dst_sweep
 from petlsparse.studies.assembly import arithmetic_of
-from petlsparse.studies.members import prepare
+from petlsparse.studies.members import build_member
 from tests.studies.walk import described
 
 CPU = torch.device("cpu")
@@ -186,7 +186,7 @@ def put_together(run: Run) -> Any:
     with arithmetic_of(run, CPU):
         arithmetic = torch.are_deterministic_algorithms_enabled()
         assembly = study.assemble(run, CPU, INSPECT_ONLY)
-        training = prepare(run, assembly, CPU, output=Output())
+        training = build_member(run, assembly, CPU, output=Output())
     training.run_id = ""
     factors = [training.schedule(step) for step in range(1, training.settings.total_steps + 1)]
     test = training.read_test()
