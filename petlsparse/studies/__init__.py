@@ -80,9 +80,9 @@ def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool =
     the arithmetic they ask for. Without `weights` backbones have random ones, so that none are looked for; the
     fingerprints are of no use then.
     """
-    from petlsparse.studies.assembly import forget_data
+    from petlsparse.studies.assembly import clear_data_cache
 
-    forget_data()
+    clear_data_cache()
     # Runs on the same data follow each other, so that these are loaded once for all models.
     groups: dict[Hashable, dict[Hashable, dict[str, Run]]] = {}
     for run_id, run in runs.items():

@@ -104,6 +104,6 @@ def shared_data(data: Data, **imposed: Any) -> Dataset:
     return _loaded(place, tuple(settings.items()))
 
 
-def forget_data() -> None:
+def clear_data_cache() -> None:
     """Read the data anew when they are next asked for: a process may execute several commands."""
     _loaded.cache_clear()

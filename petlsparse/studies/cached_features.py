@@ -18,7 +18,7 @@ from petlsparse.data.types import Dataset, Split
 from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.schema import AdapterRun
 from petlsparse.studies.assembly import examples_of
-from petlsparse.studies.frozen_cache import Entry, FrozenCache, NoRoom
+from petlsparse.studies.tensor_cache import CachedTensor, CacheFull, TensorCache
 from petlsparse.training.loaders import CachedFeatures, Images
 
 CHUNK = 64
@@ -70,16 +70,16 @@ def feature_loaders(
     elif examples_of(run, dataset) < len(dataset.train):
         reason = "training does not see every image"
     else:
-        cache = FrozenCache(execution.cache_folder, execution.cache_memory, warn)
+        cache = TensorCache(execution.cache_folder, execution.cache_memory, warn)
         try:
             return _take(cache, run, models, dataset, device, backbone), run.backbone.frozen_precision
-        except NoRoom as no_room:
-            reason = str(no_room)
+        except CacheFull as full:
+            reason = str(full)
     return None, f"none: {reason}" + (f"; begun with {resumed_from}" if resumed_from else "")
 
 
 def _take(
-    cache: FrozenCache,
+    cache: TensorCache,
     run: AdapterRun,
     models: Sequence[TunedModel],
     dataset: Dataset,
@@ -91,12 +91,12 @@ def _take(
     splits = {"train": dataset.train, "val": dataset.val}
     group = _group(run, models[0], dataset, device, backbone)
     entries = {
-        (name, node): Entry(f"{group}-{name}-{node}-{shape[0]}", (len(split), *shape), dtype)
+        (name, node): CachedTensor(f"{group}-{name}-{node}-{shape[0]}", (len(split), *shape), dtype)
         for name, split in splits.items()
         for node, shape in _row_shapes(stream, nodes, pooled=pooled).items()
     }
 
-    def fill(files: Mapping[Entry, IO[bytes]]) -> None:
+    def fill(files: Mapping[CachedTensor, IO[bytes]]) -> None:
         for name, split in splits.items():
             wanted = {node: files[entry] for (of, node), entry in entries.items() if of == name and entry in files}
             if not wanted:

@@ -37,10 +37,10 @@ def crossover(geometry: LayerGeometry, *, batch_size: int) -> float:
         f"batch {batch_size}",
     ]
     measure = partial(_measured, geometry, batch_size)
-    return remembered(cache_home() / "crossovers.json", " | ".join(map(str, depends_on)), measure)
+    return measured_once(cache_home() / "crossovers.json", " | ".join(map(str, depends_on)), measure)
 
 
-def remembered(file: Path, key: str, measure: Callable[[], float]) -> float:
+def measured_once(file: Path, key: str, measure: Callable[[], float]) -> float:
     """The number under `key` in a JSON file; measured and added if it is not there."""
     lock = FileLock(f"{file}.lock")
     with suppress(OSError, NotImplementedError):  # filelock raises the latter where files cannot be locked

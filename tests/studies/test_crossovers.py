@@ -1,4 +1,4 @@
-"""What was measured once is remembered by all, as long as there is a place to keep it; without one all goes on."""
+"""What was measured once is measured_once by all, as long as there is a place to keep it; without one all goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from petlsparse.sparsity.geometry import LayerGeometry
 from petlsparse.studies import crossovers
-from petlsparse.studies.crossovers import crossover, remembered
+from petlsparse.studies.crossovers import crossover, measured_once
 
 
 def refuse() -> float:
@@ -23,9 +23,9 @@ def refuse() -> float:
 
 def test_a_number_is_measured_once(tmp_path: Path) -> None:
     file = tmp_path / "new" / "numbers.json"
-    assert remembered(file, "a", lambda: 0.25) == 0.25
-    assert remembered(file, "b", lambda: 0.5) == 0.5
-    assert remembered(file, "a", refuse) == 0.25
+    assert measured_once(file, "a", lambda: 0.25) == 0.25
+    assert measured_once(file, "b", lambda: 0.5) == 0.5
+    assert measured_once(file, "a", refuse) == 0.25
     assert json.loads(file.read_text()) == {"a": 0.25, "b": 0.5}
 
 
@@ -33,7 +33,7 @@ def test_a_number_is_measured_once(tmp_path: Path) -> None:
 def test_a_damaged_file_is_measured_anew_and_mended(tmp_path: Path, content: str) -> None:
     file = tmp_path / "numbers.json"
     file.write_bytes(content.encode("latin-1"))
-    assert remembered(file, "a", lambda: 0.25) == 0.25
+    assert measured_once(file, "a", lambda: 0.25) == 0.25
     assert json.loads(file.read_text()) == {"a": 0.25}
 
 
@@ -41,7 +41,7 @@ def test_without_a_folder_to_write_to_everything_works(tmp_path: Path) -> None:
     occupied = tmp_path / "file"
     occupied.touch()
     for measured in (0.25, 0.5):
-        assert remembered(occupied / "numbers.json", "a", lambda measured=measured: measured) == measured
+        assert measured_once(occupied / "numbers.json", "a", lambda measured=measured: measured) == measured
 
 
 def measured_by(process: int, log: Path) -> float:
@@ -52,7 +52,7 @@ def measured_by(process: int, log: Path) -> float:
 
 
 def ask(file: Path, log: Path) -> float:
-    return remembered(file, "a", lambda: measured_by(os.getpid(), log))
+    return measured_once(file, "a", lambda: measured_by(os.getpid(), log))
 
 
 def test_processes_that_ask_at_once_agree_and_one_measures(tmp_path: Path) -> None:

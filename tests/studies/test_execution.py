@@ -152,7 +152,7 @@ def test_data_are_read_anew_once_they_were_forgotten() -> None:
     data = make(SPARSE).data
     before = assembly.shared_data(data)
     assert assembly.shared_data(data) is before
-    assembly.forget_data()
+    assembly.clear_data_cache()
     assert assembly.shared_data(data) is not before
 
 

@@ -38,7 +38,7 @@ NUMPY = {torch.float32: np.float32, torch.bfloat16: np.int16}
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedTensor:
     """One tensor of the cache."""
 
     name: str
@@ -56,12 +56,12 @@ class Entry:
         return self.size + CHECKSUM_BYTES
 
 
-class NoRoom(Exception):
+class CacheFull(Exception):
     """The tensors do not fit, or cannot be written; says why."""
 
 
 @dataclass(frozen=True)
-class FrozenCache:
+class TensorCache:
     """A folder of tensors that takes no more than `limit` bytes. `warn` is told of what was damaged."""
 
     folder: Path
@@ -69,8 +69,8 @@ class FrozenCache:
     warn: Callable[[str], None] = lambda _: None
 
     def take(
-        self, group: str, entries: Collection[Entry], fill: Callable[[Mapping[Entry, IO[bytes]]], None]
-    ) -> dict[Entry, Tensor]:
+        self, group: str, entries: Collection[CachedTensor], fill: Callable[[Mapping[CachedTensor, IO[bytes]]], None]
+    ) -> dict[CachedTensor, Tensor]:
         """The tensors of `entries`, those that are missing or damaged written by `fill`.
 
         Args:
@@ -79,11 +79,11 @@ class FrozenCache:
             fill: writes the tensors' bytes, in row-major order, to the files it is given.
 
         Raises:
-            NoRoom: all of them together are too large, or too much of the rest is in use.
+            CacheFull: all of them together are too large, or too much of the rest is in use.
         """
         needed = sum(entry.file_size for entry in entries)
         if needed > self.limit:
-            raise NoRoom(f"needs {readable(needed)}, --cache-memory allows {readable(self.limit)}")
+            raise CacheFull(f"needs {readable(needed)}, --cache-memory allows {readable(self.limit)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             tensors = self._sound(entries)
@@ -94,9 +94,9 @@ class FrozenCache:
                     tensors |= self._filled([entry for entry in missing if entry not in tensors], fill)
             return {entry: tensors[entry] for entry in entries}
         except OSError as error:
-            raise NoRoom(f"cannot be written: {error.strerror or error}") from error
+            raise CacheFull(f"cannot be written: {error.strerror or error}") from error
 
-    def _sound(self, entries: Collection[Entry]) -> dict[Entry, Tensor]:
+    def _sound(self, entries: Collection[CachedTensor]) -> dict[CachedTensor, Tensor]:
         """The tensors of those entries that are there as they were written."""
         tensors = {}
         with ExitStack() as ends:
@@ -110,8 +110,8 @@ class FrozenCache:
         return tensors
 
     def _filled(
-        self, entries: Sequence[Entry], fill: Callable[[Mapping[Entry, IO[bytes]]], None]
-    ) -> dict[Entry, Tensor]:
+        self, entries: Sequence[CachedTensor], fill: Callable[[Mapping[CachedTensor, IO[bytes]]], None]
+    ) -> dict[CachedTensor, Tensor]:
         """The tensors of entries that are not there, or damaged, written by `fill`."""
         if not entries:
             return {}
@@ -137,16 +137,16 @@ class FrozenCache:
         """Held by who looks for files or makes room: none goes between being found and being in use."""
         return FileLock(self.folder / "room.lock")
 
-    def _path(self, entry: Entry) -> Path:
+    def _path(self, entry: CachedTensor) -> Path:
         return self.folder / entry.name
 
-    def _has(self, entry: Entry) -> bool:
+    def _has(self, entry: CachedTensor) -> bool:
         return self._path(entry).exists() and self._path(entry).stat().st_size == entry.file_size
 
-    def _temporary(self, entry: Entry) -> Path:
+    def _temporary(self, entry: CachedTensor) -> Path:
         return self.folder / f".{entry.name}.{os.getpid()}.tmp"
 
-    def _reserve(self, entry: Entry, ends: ExitStack) -> IO[bytes]:
+    def _reserve(self, entry: CachedTensor, ends: ExitStack) -> IO[bytes]:
         """A file to write a tensor to. It counts as full at once, and goes at the end unless it is renamed."""
         temporary = self._temporary(entry)
         ends.callback(temporary.unlink, missing_ok=True)
@@ -159,7 +159,7 @@ class FrozenCache:
         return file
 
     def _make_room(self, needed: int) -> None:
-        """Remove what is not in use until `needed` bytes fit. Raises NoRoom, then removing nothing."""
+        """Remove what is not in use until `needed` bytes fit. Raises CacheFull, then removing nothing."""
         files = [path for path in self.folder.iterdir() if path.suffix != ".lock"]
         sizes = {path: path.stat().st_size for path in files}
         excess = sum(sizes.values()) + needed - self.limit
@@ -169,7 +169,9 @@ class FrozenCache:
         unused = {path: sizes[path] for path in files if not _in_use(path)}
         if sum(unused.values()) < excess:
             taken = sum(sizes.values()) - sum(unused.values())
-            raise NoRoom(f"needs {readable(needed)} more, runs at work use {readable(taken)} of {readable(self.limit)}")
+            raise CacheFull(
+                f"needs {readable(needed)} more, runs at work use {readable(taken)} of {readable(self.limit)}"
+            )
         for path in sorted(unused, key=lambda path: path.stat().st_mtime_ns):
             if excess <= 0:
                 break
@@ -194,7 +196,7 @@ def _in_use(path: Path) -> bool:
     return True
 
 
-def _mapped(file: IO[bytes], entry: Entry) -> Tensor:
+def _mapped(file: IO[bytes], entry: CachedTensor) -> Tensor:
     """The tensor in a file, nothing copied; writes to it would stay in this process."""
     if entry.size == 0:  # cannot be mapped
         return torch.empty(entry.shape, dtype=entry.dtype)
