@@ -84,7 +84,7 @@ app.command("doctor", cls=Command, rich_help_panel=ABOUT)(doctor)
 
 
 def main() -> None:
-    """Entry point.
+    """SettingEntry point.
 
     Exit codes: 0 all done, 1 some run failed, 2 the user's mistake or nowhere to write results to, 128 + the number of
     the signal that ended the command.

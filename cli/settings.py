@@ -13,7 +13,7 @@ from ._complete import study_names
 from ._options import Json
 
 if TYPE_CHECKING:
-    from petlsparse.recipe.reference import Entry
+    from petlsparse.recipe.reference import SettingEntry
 
 
 def settings(
@@ -49,7 +49,7 @@ def settings(
         _console.out.print(_listed(found, alone=study is not None))
 
 
-def _listed(entries: "list[Entry]", *, alone: bool) -> Table:
+def _listed(entries: "list[SettingEntry]", *, alone: bool) -> Table:
     """The key of each setting beside what is to be known about it; `alone`: all of one study."""
     from petlsparse.recipe.reference import REQUIRED, applies_to
 

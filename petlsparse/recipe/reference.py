@@ -29,7 +29,7 @@ _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 @dataclass(frozen=True)
-class Entry:
+class SettingEntry:
     """One setting, or one kind of a table that comes in several."""
 
     section: str
@@ -49,7 +49,7 @@ class Entry:
     meaning: str
 
 
-def reference(study: str | None = None) -> list[Entry]:
+def reference(study: str | None = None) -> list[SettingEntry]:
     """All settings, or those of one study's recipes, in the order of the models."""
     studies = (study,) if study else tuple(RUN_TYPES)
     found = [
@@ -68,9 +68,9 @@ def reference(study: str | None = None) -> list[Entry]:
     ]
 
 
-def sections(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+def sections(entries: Iterable[SettingEntry]) -> dict[str, list[SettingEntry]]:
     """The entries by the table they belong to, in order of first appearance."""
-    grouped: dict[str, list[Entry]] = {}
+    grouped: dict[str, list[SettingEntry]] = {}
     for entry in entries:
         grouped.setdefault(entry.section, []).append(entry)
     return grouped
@@ -100,19 +100,19 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def applies_to(entry: Entry) -> str:
+def applies_to(entry: SettingEntry) -> str:
     """The kinds, or else the one study, that a setting belongs to; empty for what all recipes may say."""
     return ", ".join(entry.kinds or entry.studies * (len(entry.studies) < len(RUN_TYPES)))
 
 
-def _pipes(entry: Entry) -> str:
+def _pipes(entry: SettingEntry) -> str:
     default = entry.default if entry.default in ("", REQUIRED) else f"`{entry.default}`"
     measure = ", ".join(filter(None, (entry.type, entry.unit)))
     cells = (f"`{entry.key}`", applies_to(entry), measure, default, ", ".join(entry.valid), entry.meaning)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _entries(section: str, prefix: str, model: type[SettingsTable], studies: tuple[str, ...]) -> Iterator[Entry]:
+def _entries(section: str, prefix: str, model: type[SettingsTable], studies: tuple[str, ...]) -> Iterator[SettingEntry]:
     """The settings of one model; the field that says which kind of table it is stands for the kind."""
     meanings, tag = attribute_docstrings(model), "name" if issubclass(model, Choice) else TAGS.get(section)
     kinds = (str(model.model_fields[tag].default),) if tag else ()
@@ -121,7 +121,7 @@ def _entries(section: str, prefix: str, model: type[SettingsTable], studies: tup
         default, meaning = _default(field), meanings.get(name, "")
         if name == tag:
             default, meaning = _chosen(studies[0], section), inspect.cleandoc(model.__doc__ or "")
-        yield Entry(section, shown_key(prefix + name), studies, kinds, kind, default, unit, valid, meaning)
+        yield SettingEntry(section, shown_key(prefix + name), studies, kinds, kind, default, unit, valid, meaning)
 
 
 def _chosen(study: str, table: str) -> str:
@@ -133,9 +133,9 @@ def _chosen(study: str, table: str) -> str:
     return show_value(getattr(default, TAGS[table])) if isinstance(default, BaseModel) else REQUIRED
 
 
-def _merged(entries: Iterable[Entry]) -> list[Entry]:
+def _merged(entries: Iterable[SettingEntry]) -> list[SettingEntry]:
     """Entries that differ in nothing but study and kind as one."""
-    merged: dict[Entry, Entry] = {}
+    merged: dict[SettingEntry, SettingEntry] = {}
     for entry in entries:
         bare = replace(entry, studies=(), kinds=())
         known = merged.get(bare, bare)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from petlsparse.recipe.reference import REQUIRED, Entry, markdown, reference
+from petlsparse.recipe.reference import REQUIRED, SettingEntry, markdown, reference
 from petlsparse.recipe.schema import RUN_TYPES, keys_of, tables_of
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def entries() -> dict[str, Entry]:
+def entries() -> dict[str, SettingEntry]:
     """The entries by key, of the first kind that has it."""
     return {entry.key: entry for entry in reversed(reference())}
 
