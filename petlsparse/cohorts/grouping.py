@@ -9,7 +9,7 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import CohortSize
 from petlsparse.recipe.schema import Run
 
-LARGEST = 500
+MAX_COHORT = 500
 """Runs in one cohort, where the limit of open files allows as many."""
 
 SHARE_OF_FILES = 0.5
@@ -41,7 +41,7 @@ def cohorts(
 
 def _largest() -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return LARGEST if files == resource.RLIM_INFINITY else max(1, min(LARGEST, int(SHARE_OF_FILES * files)))
+    return MAX_COHORT if files == resource.RLIM_INFINITY else max(1, min(MAX_COHORT, int(SHARE_OF_FILES * files)))
 
 
 def _parts(runs: list[Run], workers: int, largest: int) -> list[list[Run]]:

@@ -10,7 +10,7 @@ from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.methods import AdaptersSettings, LinearProbeSettings
 from petlsparse.recipe.schema import AdapterRun, Run, SparseRun
 
-SMALL = 2_500_000
+SMALL_NETWORK = 2_500_000
 """Multiplications of a step, weights times batch: networks of fewer are trained as one on a CPU, where it is the calls
 that take time (own choice; 8 runs as one were measured 3.3 times as fast at 0.1 M, 2.5 at 0.5, 1.6 at 2.3, 1 at 34)."""
 
@@ -54,4 +54,4 @@ def _is_small(run: SparseRun) -> bool:
     channels, height, width, classes = shape_of(run.data.name, run.data.image_size)
     sizes = (channels * height * width, *run.network.arguments()["widths"], classes)
     weights: int = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
-    return weights * run.training.batch_size <= SMALL
+    return weights * run.training.batch_size <= SMALL_NETWORK

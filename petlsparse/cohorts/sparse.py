@@ -14,7 +14,7 @@ from petlsparse.sparsity.sparse_training import SparseTraining
 from petlsparse.sparsity.topology import LayerView, UpdateRules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 
-CHUNK = 2**27
+ENTRIES_AT_A_TIME = 2**27
 """Entries, rows times weights, that are updated at once: what is computed on the way takes some 20 bytes each."""
 
 
@@ -106,7 +106,7 @@ class SparseCohort:
         alike: dict[tuple[UpdateRules, frozenset[str]], list[int]] = {}
         for index, member in enumerate(members):
             alike.setdefault((self._updates(member).rules, frozenset(self._members[member].exempt)), []).append(index)
-        at_once = max(1, CHUNK // max(layer.size for layer in self._layers))
+        at_once = max(1, ENTRIES_AT_A_TIME // max(layer.size for layer in self._layers))
         for (rules, exempt), indices in alike.items():
             for part in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
                 some = [members[index] for index in part]

@@ -10,10 +10,10 @@ from petlsparse.sparsity.geometry import LayerGeometry
 Crossover = Callable[[LayerGeometry], float]
 """Density below which a layer is faster as csr."""
 
-SMALL = 16_384
+SMALL_LAYER = 16_384
 """Layers of fewer multiplications per example are masked unless csr is asked for: it would save less than a tenth of a
 millisecond."""
-DENSE = 0.5
+DENSE_LAYER = 0.5
 """So are layers of at least this density: it would save nothing (crossovers lie between 0.1 and 0.35)."""
 
 
@@ -43,7 +43,7 @@ def choose_backends(
             return False
         if requested == "csr":
             return True
-        if geometries[name].products < SMALL or counts[name] >= DENSE * size:
+        if geometries[name].products < SMALL_LAYER or counts[name] >= DENSE_LAYER * size:
             return False
         return counts[name] < crossover(geometries[name]) * size
 

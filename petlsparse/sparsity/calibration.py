@@ -21,7 +21,7 @@ from petlsparse.sparsity.indices import indices_of
 from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.masked import Masked
 
-PROBES = 0.02, 0.1
+TIMED_DENSITIES = 0.02, 0.1
 """Densities at which a csr layer is timed."""
 ROUNDS = 4
 BUDGET = 0.5
@@ -38,7 +38,7 @@ def measured_crossover(geometry: LayerGeometry, batch_size: int) -> float:
     """
     # The clock of a thread does not count what others do meanwhile, but neither what the other threads of torch do.
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    steps = [layer_step(geometry, batch_size, density) for density in (None, *PROBES)]
+    steps = [layer_step(geometry, batch_size, density) for density in (None, *TIMED_DENSITIES)]
     return meeting_point(*best_seconds(steps, clock))
 
 
@@ -62,11 +62,11 @@ def best_seconds(steps: Sequence[Callable[[], None]], clock: Callable[[], float]
 
 
 def meeting_point(masked: float, at_low: float, at_high: float) -> float:
-    """Where a straight line through the two csr times (at `PROBES`) rises to the masked time, within [0, 1].
+    """Where a straight line through the two csr times (at `TIMED_DENSITIES`) rises to the masked time, within [0, 1].
 
     0 if csr is not the faster one at the lower density already: what little it gains further down is not worth it.
     """
-    low, high = PROBES
+    low, high = TIMED_DENSITIES
     if at_low >= masked:
         return 0.0
     slope = (at_high - at_low) / (high - low)

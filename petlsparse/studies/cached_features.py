@@ -21,7 +21,7 @@ from petlsparse.studies.assembly import examples_of
 from petlsparse.studies.tensor_cache import CachedTensor, CacheFull, TensorCache
 from petlsparse.training.loaders import CachedFeatures, Images
 
-CHUNK = 64
+IMAGES_AT_A_TIME = 64
 """Images per forward pass that fills the cache. Fixed: the last bits of a float depend on the batch it was part of."""
 
 DEVICE_SHARE = 0.5
@@ -102,9 +102,9 @@ def _take(
             if not wanted:
                 continue
             images = Images(split.to(device), stream.mean, stream.std)
-            for start in range(0, len(split), CHUNK):
+            for start in range(0, len(split), IMAGES_AT_A_TIME):
                 with _autocast(run, device):
-                    chunk = images.batch(slice(start, start + CHUNK))
+                    chunk = images.batch(slice(start, start + IMAGES_AT_A_TIME))
                     values = frozen_features(stream, chunk, wanted, dtype, pooled=pooled)
                 for node, file in wanted.items():
                     file.write(_bytes(values[node]))

@@ -11,7 +11,7 @@ from petlsparse.studies.assembly import Assembly
 from petlsparse.training.optimizers import OPTIMIZERS
 from petlsparse.training.parameter_groups import parameter_groups
 
-OF_GROUPS = {"head_lr", "decay_norms_and_biases", "layer_decay"}
+GROUP_SETTINGS = {"head_lr", "decay_norms_and_biases", "layer_decay"}
 """The settings that are of parameter groups; the others the optimizer takes itself."""
 
 
@@ -20,9 +20,9 @@ def build_optimizer(run: Run, assembly: Assembly) -> Optimizer:
     if problems := optimizer_problems(run):
         raise UserError(*problems)
     settings = run.optimizer
-    of_groups = settings.model_dump(include=OF_GROUPS)
+    of_groups = settings.model_dump(include=GROUP_SETTINGS)
     groups = parameter_groups(assembly.roles, lr=settings.lr, weight_decay=settings.weight_decay, **of_groups)
-    return OPTIMIZERS[settings.name](groups, **settings.model_dump(exclude={"name", *OF_GROUPS}))
+    return OPTIMIZERS[settings.name](groups, **settings.model_dump(exclude={"name", *GROUP_SETTINGS}))
 
 
 def optimizer_problems(run: Run) -> list[Problem]:

@@ -197,7 +197,7 @@ def test_updates_in_parts_are_the_same_updates() -> None:
     ours, theirs = AsOne(whole, bound(whole, "sgd")), AsOne(parts, bound(parts, "sgd"))
     for step in range(1, 10):
         ours.step(step)
-        with patch.object(sparse, "CHUNK", 250):
+        with patch.object(sparse, "ENTRIES_AT_A_TIME", 250):
             theirs.step(step)
     assert [method.rows() for method in whole] == [method.rows() for method in parts]
     for one, other in zip(whole, parts, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from petlsparse.sparsity.backends import DENSE, SMALL, choose_backends
+from petlsparse.sparsity.backends import DENSE_LAYER, SMALL_LAYER, choose_backends
 from petlsparse.sparsity.geometry import LayerGeometry
 
 SHAPES = {"big": (400, 500), "grouped": (64, 64, 3, 3), "conv": (6, 1, 5, 5), "small": (100, 100), "full": (400, 600)}
@@ -41,8 +41,8 @@ def test_by_itself_a_big_layer_is_csr_below_its_crossover(crossover: float, back
 
 
 def test_where_the_answer_is_clear_nothing_is_measured() -> None:
-    shapes = {"small": (1, SMALL - 1), "dense": (1000, 1000)}
-    counts = {"small": 1, "dense": int(DENSE * 1_000_000)}
+    shapes = {"small": (1, SMALL_LAYER - 1), "dense": (1000, 1000)}
+    counts = {"small": 1, "dense": int(DENSE_LAYER * 1_000_000)}
     chosen = choose_backends(
         "auto",
         shapes,

@@ -279,7 +279,7 @@ def test_the_size_of_a_network_is_its_parameters_times_the_batch(
     model = dst_sweep.assemble(run, CPU, INSPECT_ONLY).method.model
     size = sum(parameter.numel() for parameter in model.parameters()) * run.training.batch_size
     for limit, small in ((size, True), (size - 1, False)):
-        monkeypatch.setattr(keys, "SMALL", limit)
+        monkeypatch.setattr(keys, "SMALL_NETWORK", limit)
         assert (cohort_key(run, "cpu", AUTO) is not None) is small
 
 

@@ -1,4 +1,4 @@
-"""What was measured once is measured_once by all, as long as there is a place to keep it; without one all goes on."""
+"""What was measured once is known to all, as long as there is a place to keep it; without one all goes on."""
 
 from __future__ import annotations
 
