@@ -22,7 +22,7 @@ class NodeRef(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceNode:
     """A value, and the adapters that read it, in the order of their members' rows."""
 
     ref: NodeRef
@@ -41,7 +41,7 @@ class NodeStep:
     node: int
     joins: tuple[int, ...]
     """Members whose lowest written node this is: up to here each is the frozen network."""
-    sources: tuple[Source, ...]
+    sources: tuple[SourceNode, ...]
     """Of the adapters that write here. Those that read this node read it before the write."""
     keep: bool
     """Whether what is written here is read later."""
@@ -82,9 +82,9 @@ def forward_schedule(placements: Sequence[Sequence[Edge]], nodes: int) -> Forwar
         reads[edge.target, ref].append((rows[member], member, adapter))
         last_read[ref] = max(edge.target, last_read.get(ref, 0))
 
-    def source(ref: NodeRef, readers: list[tuple[int, int, int]]) -> Source:
+    def source(ref: NodeRef, readers: list[tuple[int, int, int]]) -> SourceNode:
         of_rows, members, adapters = zip(*sorted(readers), strict=True)
-        return Source(ref, members, of_rows, adapters)
+        return SourceNode(ref, members, of_rows, adapters)
 
     steps = [
         NodeStep(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from petlsparse.adapters.adapter import Adapter
-from petlsparse.adapters.forward_schedule import NodeStep, Source, forward_schedule
+from petlsparse.adapters.forward_schedule import NodeStep, SourceNode, forward_schedule
 from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
 from petlsparse.cohorts.adapters import StackedAdapters, Weights
@@ -138,7 +138,7 @@ class StackedPlacements:
             return x + added.flatten(0, 1)
         return rows.index_add(0, self._index[step.rows], added.to(x.dtype)).flatten(0, 1)
 
-    def _read(self, source: Source, value: Any, batch_index: Tensor) -> Tensor:
+    def _read(self, source: SourceNode, value: Any, batch_index: Tensor) -> Tensor:
         """A source's value for each adapter that reads it, (R, B, T, d)."""
         return self._of_members(value, source.members, batch_index) if source.ref.frozen else value.take(source.rows)
 

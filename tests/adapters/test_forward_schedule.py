@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlsparse.adapters.edges import Edge, check_edges, lowest_written_node
-from petlsparse.adapters.forward_schedule import NodeRef, NodeStep, Source, forward_schedule
+from petlsparse.adapters.forward_schedule import NodeRef, NodeStep, SourceNode, forward_schedule
 
 NODES = 5
 
@@ -18,15 +18,15 @@ def test_two_placements_and_a_probe_by_hand() -> None:
     assert rows == (1, 2, 0)
     main, frozen = (lambda node: NodeRef(False, node)), (lambda node: NodeRef(True, node))
     assert steps == (
-        NodeStep(1, (2,), (Source(frozen(0), (2,), (0,), (3,)),), keep=True, frees=(frozen(1),)),
-        NodeStep(2, (0,), (Source(main(2), (2, 0), (0, 1), (5, 1)),), keep=False, frees=(frozen(2), main(2))),
+        NodeStep(1, (2,), (SourceNode(frozen(0), (2,), (0,), (3,)),), keep=True, frees=(frozen(1),)),
+        NodeStep(2, (0,), (SourceNode(main(2), (2, 0), (0, 1), (5, 1)),), keep=False, frees=(frozen(2), main(2))),
         NodeStep(
             3,
             (),
             (
-                Source(main(1), (2,), (0,), (4,)),
-                Source(frozen(0), (0,), (1,), (0,)),
-                Source(frozen(4), (0,), (1,), (2,)),
+                SourceNode(main(1), (2,), (0,), (4,)),
+                SourceNode(frozen(0), (0,), (1,), (0,)),
+                SourceNode(frozen(4), (0,), (1,), (2,)),
             ),
             keep=False,
             frees=(frozen(0), main(1)),
