@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from petlsparse.backbones import hub
 from petlsparse.backbones.stream import ResidualStream
-from petlsparse.backbones.strict import nothing_stays_random
+from petlsparse.backbones.strict import strict_loading
 from petlsparse.backbones.timm_streams import TimmModel, as_stream, check_stream
 from petlsparse.errors import Problem, UserError, nearest_name
 from petlsparse.homes import expanded
@@ -43,7 +43,7 @@ def bundled(
                 where=WHERE,
             )
         )
-    with own_random_stream(generator):
+    with drawing_from(generator):
         vit = vit_micro(0)
     if pretrained:
         weights = load_file(BUNDLED)
@@ -67,8 +67,8 @@ def by_timm_name(
         valid = tuple(f"{architecture}.{known}" for known in tags)
         problem = Problem(f'unknown weights "{name}"', WHERE, nearest=nearest_name(name, valid), valid=valid)
         raise UserError(problem)
-    bones = skeleton(name, image_size)
-    config = pretrained_config(bones)
+    meta_model = skeleton(name, image_size)
+    config = pretrained_config(meta_model)
     if pretrained and not (config.get("hf_hub_id") or config.get("url")):
         message = f'timm has no weights for "{name}"; use pretrained = false for random ones'
         raise UserError(Problem(message, WHERE))
@@ -78,7 +78,7 @@ def by_timm_name(
         overlay = {"file": str(file), "custom_load": file.suffix == ".npz"}
     elif pretrained and (repo := config.get("hf_hub_id")):
         hub.ensure_reachable(name, repo)
-    return build(bones, name, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
+    return build(meta_model, name, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
 
 
 def local(name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None) -> ResidualStream:
@@ -87,7 +87,7 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
     overlay = None
     if path.is_dir():
         model = f"local-dir:{path}"
-        bones = skeleton(model, image_size)
+        meta_model = skeleton(model, image_size)
     elif path.is_file() and path.suffix in WEIGHT_SUFFIXES:
         model = path.stem
         if not timm.is_model(model.partition(".")[0]):
@@ -96,26 +96,26 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
                 "rename it, or give a folder with config.json"
             )
             raise UserError(Problem(message, WHERE, nearest=nearest_name(model, timm.list_models())))
-        bones = skeleton(model, image_size)
+        meta_model = skeleton(model, image_size)
         overlay = {"file": str(path), "custom_load": False}
     else:
         kinds = ", ".join(WEIGHT_SUFFIXES)
         raise UserError(Problem(f'no checkpoint folder and no weight file ({kinds}) at "{path}"', WHERE))
-    return build(bones, model, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
+    return build(meta_model, model, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
 
 
 def skeleton(model: str, image_size: int | None) -> TimmModel:
     """The architecture without weights and without memory, checked to have a stream and to take the image size."""
-    with reading(model), torch.device("meta"), torch.random.fork_rng(devices=[]):
-        bones: TimmModel = timm.create_model(model, pretrained=False)
-    check_stream(bones, model)
-    height, width = bones.patch_embed.img_size
+    with timm_errors_of(model), torch.device("meta"), torch.random.fork_rng(devices=[]):
+        meta_model: TimmModel = timm.create_model(model, pretrained=False)
+    check_stream(meta_model, model)
+    height, width = meta_model.patch_embed.img_size
     if image_size is not None:
-        check_image_size(bones, image_size)
+        check_image_size(meta_model, image_size)
     elif height != width:
         message = f'"{model}" takes images of {height} by {width} pixels, and only squares are read; '
         raise UserError(Problem(message + "set backbone.image_size", WHERE))
-    return bones
+    return meta_model
 
 
 def check_image_size(vit: TimmModel, image_size: int) -> None:
@@ -133,7 +133,7 @@ def check_image_size(vit: TimmModel, image_size: int) -> None:
 
 
 def build(
-    bones: TimmModel,
+    meta_model: TimmModel,
     model: str,
     overlay: dict[str, Any] | None,
     *,
@@ -142,8 +142,8 @@ def build(
     generator: torch.Generator | None,
 ) -> ResidualStream:
     """Let timm create the model of `skeleton` and read its weights, from the file in `overlay` if there is one."""
-    options = check_stream(bones, model).OPTIONS
-    with reading(overlay["file"] if overlay else model), own_random_stream(generator), nothing_stays_random():
+    options = check_stream(meta_model, model).OPTIONS
+    with timm_errors_of(overlay["file"] if overlay else model), drawing_from(generator), strict_loading():
         vit = timm.create_model(
             model, pretrained=pretrained, pretrained_cfg_overlay=overlay, img_size=image_size, **options
         )
@@ -175,7 +175,7 @@ def pretrained_config(vit: TimmModel) -> dict[str, Any]:
 
 
 @contextmanager
-def reading(source: str | Path) -> Iterator[None]:
+def timm_errors_of(source: str | Path) -> Iterator[None]:
     """What timm cannot read becomes the user's error, with its name."""
     try:
         yield
@@ -186,7 +186,7 @@ def reading(source: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def own_random_stream(generator: torch.Generator | None) -> Iterator[None]:
+def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
     """Let timm's initialisers, which know only the global generator, draw from ours; the global one is untouched."""
     seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):

@@ -15,7 +15,7 @@ from petlsparse.errors import Problem, UserError
 
 
 @contextmanager
-def nothing_stays_random() -> Iterator[None]:
+def strict_loading() -> Iterator[None]:
     """Let timm read weights into a model of NaN without a classifier, and refuse one in which NaN is left.
 
     The classifier is dropped anyway, and where it does not fit the file timm stops being strict about all else.
