@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from petlsparse.data.streams import permutation, stream
+from petlsparse.data.rng import permutation, rng_for
 from petlsparse.errors import Problem, UserError
 
 
@@ -36,7 +36,7 @@ def stratified_split(labels: Tensor, held_out: int, purpose: str) -> tuple[Tenso
 
 def rank_in_class(labels: np.ndarray, purpose: str) -> np.ndarray:
     """Every example's place, from 0, in a random order of its own class (N,)."""
-    shuffled = permutation(stream(purpose), len(labels))
+    shuffled = permutation(rng_for(purpose), len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     sizes = np.bincount(labels)
     starts = np.repeat(np.cumsum(sizes) - sizes, sizes)

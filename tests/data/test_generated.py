@@ -14,7 +14,7 @@ from petlsparse.data import load_data
 from petlsparse.data.generated import polygons, shapes, sprites
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.generated.warp import warp
-from petlsparse.data.streams import stream
+from petlsparse.data.rng import rng_for
 
 GENERATED = ("sprites-location", "sprites-orientation", "shapes-count")
 
@@ -91,7 +91,7 @@ def test_count_is_the_number_of_connected_regions_where_shapes_do_not_touch() ->
 
 
 def test_every_counted_shape_can_be_seen() -> None:
-    rng = stream("test")
+    rng = rng_for("test")
     centres = scatter(rng, 300, shapes.MOST, shapes.MARGIN, 64 - shapes.MARGIN, shapes.DISTANCE)
     gaps = np.linalg.norm(centres[:, :, None] - centres[:, None], axis=-1)
     gaps[:, np.arange(shapes.MOST), np.arange(shapes.MOST)] = np.inf

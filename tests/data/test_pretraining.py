@@ -8,7 +8,7 @@ from scipy import ndimage
 from petlsparse.data import load_data
 from petlsparse.data.files.bundled import fashion_mnist_10k
 from petlsparse.data.generated import pretraining
-from petlsparse.data.streams import stream
+from petlsparse.data.rng import rng_for
 from petlsparse.data.types import Split
 from petlsparse.errors import UserError
 
@@ -64,7 +64,7 @@ def foreground(images: np.ndarray) -> np.ndarray:
 
 
 def test_places_are_where_the_pixels_are() -> None:
-    images, labels = pretraining.places(stream("test"), *BLANK, 300)
+    images, labels = pretraining.places(rng_for("test"), *BLANK, 300)
     masks, middle = foreground(images), np.arange(32) + 0.5
     area = masks.sum((1, 2))
     column = ((masks.sum(1) * middle).sum(1) / area - 4) / 3
@@ -76,7 +76,7 @@ def test_places_are_where_the_pixels_are() -> None:
 
 def test_directions_turn_the_same_pointer() -> None:
     """Pointers reach furthest forwards or backwards, never to the side."""
-    images, labels = pretraining.directions(stream("test"), *BLANK, 300)
+    images, labels = pretraining.directions(rng_for("test"), *BLANK, 300)
     rows, columns = np.mgrid[:32, :32]
     along = []
     for mask, label in zip(foreground(images), labels, strict=True):
@@ -92,7 +92,7 @@ def test_directions_turn_the_same_pointer() -> None:
 def test_numbers_are_how_many_objects_there_are() -> None:
     """White squares for garments: with blobs, no image shows more regions than its label says."""
     white = np.full((1, 28, 28), 255, np.uint8), np.zeros(1, np.int64)
-    images, labels = pretraining.numbers(stream("test"), *white, 400)
+    images, labels = pretraining.numbers(rng_for("test"), *white, 400)
     masks = foreground(images)
     regions = np.array([ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks])
     assert (regions <= labels + 2).all()

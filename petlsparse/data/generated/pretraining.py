@@ -27,7 +27,7 @@ from petlsparse.data.files.fashion_mnist import fashion_mnist
 from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
 from petlsparse.data.generated.warp import warp
-from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform, unit_vectors
+from petlsparse.data.rng import Rng, balanced_labels, integers, rng_for, uniform, unit_vectors
 from petlsparse.data.types import RawDataset, Split
 
 CANVAS = 32
@@ -52,7 +52,7 @@ Drawing = tuple[np.ndarray, np.ndarray]
 """Images uint8 (N, 3, CANVAS, CANVAS) and labels int64 (N,) from 0."""
 
 
-def garments(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
+def garments(rng: Rng, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
     """One large garment; the label is its kind."""
     which = integers(rng, 0, len(pictures), count)
     centre = uniform(rng, 10, 22, (count, 2))
@@ -60,7 +60,7 @@ def garments(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> 
     return _paint(rng, [coverage]), kinds[which]
 
 
-def numbers(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
+def numbers(rng: Rng, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
     """2 to 10 small objects that keep their distance, all garments or all blobs; the label is their number.
 
     Sizes differ between images more than within one: area does not tell the number.
@@ -81,7 +81,7 @@ def numbers(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> D
     return _paint(rng, layers), labels
 
 
-def directions(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
+def directions(rng: Rng, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
     """One pointer; the label is the direction it points to."""
     labels = balanced_labels(rng, count, 24)
     angle = 2 * np.pi * (labels + rng.random(count)) / 24
@@ -90,7 +90,7 @@ def directions(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -
     return _paint(rng, [_smooth(placed)]), labels
 
 
-def places(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
+def places(rng: Rng, pictures: Pictures, kinds: np.ndarray, count: int) -> Drawing:
     """One irregular blob with seven corners; the label is the grid cell of its middle."""
     labels = balanced_labels(rng, count, 64)
     cell = np.stack([labels % 8, labels // 8], axis=-1)
@@ -98,7 +98,7 @@ def places(rng: Stream, pictures: Pictures, kinds: np.ndarray, count: int) -> Dr
     return _paint(rng, [_blob(rng, centre, uniform(rng, 2, 6, count))]), labels
 
 
-KINDS: tuple[tuple[Callable[[Stream, Pictures, np.ndarray, int], Drawing], int], ...] = (
+KINDS: tuple[tuple[Callable[[Rng, Pictures, np.ndarray, int], Drawing], int], ...] = (
     (garments, 10),
     (numbers, 9),
     (directions, 24),
@@ -112,7 +112,7 @@ def draw(garments_from: Split, split: str) -> Split:
     pictures, kinds = garments_from.images[:, 0].numpy(), garments_from.labels.numpy()
     images, labels, first = [], [], 0
     for (kind, classes), count in zip(KINDS, EXAMPLES[split], strict=True):
-        rng = stream("pretraining-mix", split, kind.__name__)
+        rng = rng_for("pretraining-mix", split, kind.__name__)
         for start in range(0, count, _CHUNK):
             drawn, label = kind(rng, pictures, kinds, min(_CHUNK, count - start))
             images.append(drawn)
@@ -138,12 +138,12 @@ def _draw_test(garment: RawDataset) -> Split:
     return draw(garment.read_test(), "test")
 
 
-def _one_garment(rng: Stream, pictures: Pictures, centre: np.ndarray, width: np.ndarray) -> np.ndarray:
+def _one_garment(rng: Rng, pictures: Pictures, centre: np.ndarray, width: np.ndarray) -> np.ndarray:
     count = len(pictures)
     return warp(pictures, CANVAS, centre, width, uniform(rng, -0.6, 0.6, count), rng.random(count) < 0.5)
 
 
-def _blob(rng: Stream, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def _blob(rng: Rng, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """An irregular polygon with seven corners around each centre (N, 2): coverage (N, CANVAS, CANVAS)."""
     count = len(centre)
     corners = np.stack(unit_vectors(2 * np.pi * np.arange(7) / 7), axis=-1)
@@ -159,7 +159,7 @@ def _smooth(placed: np.ndarray) -> np.ndarray:
     return coverage
 
 
-def _paint(rng: Stream, layers: list[np.ndarray]) -> np.ndarray:
+def _paint(rng: Rng, layers: list[np.ndarray]) -> np.ndarray:
     """Blend layers of coverage (N, CANVAS, CANVAS) over a background: uint8 (N, 3, CANVAS, CANVAS).
 
     Half of the images are grey on black, the others have a random colour for the background and for every layer,

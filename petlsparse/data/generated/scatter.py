@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from petlsparse.data.streams import Stream, uniform
+from petlsparse.data.rng import Rng, uniform
 
 
-def scatter(rng: Stream, count: int, points: int, low: float, high: float, distance: float) -> np.ndarray:
+def scatter(rng: Rng, count: int, points: int, low: float, high: float, distance: float) -> np.ndarray:
     """Points for ``count`` images, (count, points, 2) in [low, high), those of one image at least ``distance`` apart.
 
     Dart throwing: a dart too close to an earlier one of its image is lost, until every image has all its points.

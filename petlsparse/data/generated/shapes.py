@@ -17,7 +17,7 @@ import torch
 
 from petlsparse.data.generated import polygons
 from petlsparse.data.generated.scatter import scatter
-from petlsparse.data.streams import Stream, balanced_labels, integers, stream, uniform
+from petlsparse.data.rng import Rng, balanced_labels, integers, rng_for, uniform
 from petlsparse.data.types import HeldOut, RawDataset, Split
 
 CANVAS = 64
@@ -44,7 +44,7 @@ COLOURS = np.array(
 
 def draw(split: str) -> Split:
     """Draw one split: the background first, then shape after shape over it."""
-    rng, count = stream("shapes-count", split), EXAMPLES[split]
+    rng, count = rng_for("shapes-count", split), EXAMPLES[split]
     labels = balanced_labels(rng, count, MOST - FEWEST + 1)
     centres = scatter(rng, count, MOST, MARGIN, CANVAS - MARGIN, DISTANCE)
     grey = integers(rng, 90, 140, (count, 1, 1, 1)) + uniform(rng, -GRAIN, GRAIN, (count, 1, CANVAS, CANVAS))
@@ -68,7 +68,7 @@ def shading(light: np.ndarray) -> np.ndarray:
     return shaded
 
 
-def random_shapes(rng: Stream, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def random_shapes(rng: Rng, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """A random shape at each centre (N, 2), of about the given radius (N,): bool (N, CANVAS, CANVAS)."""
     count = len(centre)
     shapes = SHAPES[integers(rng, 0, len(SHAPES), count)]

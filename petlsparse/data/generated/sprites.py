@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from petlsparse.data.generated import polygons
-from petlsparse.data.streams import balanced_labels, integers, stream, uniform
+from petlsparse.data.rng import balanced_labels, integers, rng_for, uniform
 from petlsparse.data.types import HeldOut, RawDataset, Split
 
 CANVAS = 64
@@ -38,7 +38,7 @@ SHAPES = polygons.stack((HEART, DROP, ELL))
 
 def draw(factor: str, split: str) -> Split:
     """Draw one split, labelled with ``factor``: "location" (of the centroid, left to right) or "orientation"."""
-    rng, count = stream(f"sprites-{factor}", split), EXAMPLES[split]
+    rng, count = rng_for(f"sprites-{factor}", split), EXAMPLES[split]
     labels = balanced_labels(rng, count, BINS)
     labelled = (labels + rng.random(count)) / BINS  # in [0, 1): the factor that the label bins
     free = rng.random((count, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from petlsparse.data.streams import unit_vectors
+from petlsparse.data.rng import unit_vectors
 
 
 def warp(

@@ -10,31 +10,31 @@ import hashlib
 
 import numpy as np
 
-Stream = np.random.Generator
+Rng = np.random.Generator
 
 
-def stream(*purpose: str) -> Stream:
-    """The generator that belongs to a purpose, for instance ``stream("shapes-count", "test")``."""
+def rng_for(*purpose: str) -> Rng:
+    """The generator that belongs to a purpose, for instance ``rng_for("shapes-count", "test")``."""
     seed = int.from_bytes(hashlib.sha256("/".join(purpose).encode()).digest()[:16], "big")
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def uniform(rng: Stream, low: float, high: float, shape: int | tuple[int, ...]) -> np.ndarray:
+def uniform(rng: Rng, low: float, high: float, shape: int | tuple[int, ...]) -> np.ndarray:
     """Floats in [low, high)."""
     return low + (high - low) * rng.random(shape)
 
 
-def integers(rng: Stream, low: int, high: int, shape: int | tuple[int, ...]) -> np.ndarray:
+def integers(rng: Rng, low: int, high: int, shape: int | tuple[int, ...]) -> np.ndarray:
     """Integers in low..high-1."""
     return low + np.floor((high - low) * rng.random(shape)).astype(np.int64)
 
 
-def permutation(rng: Stream, count: int) -> np.ndarray:
+def permutation(rng: Rng, count: int) -> np.ndarray:
     """A random order of 0..count-1."""
     return np.argsort(rng.random(count), kind="stable")
 
 
-def balanced_labels(rng: Stream, count: int, classes: int) -> np.ndarray:
+def balanced_labels(rng: Rng, count: int, classes: int) -> np.ndarray:
     """Labels (count,) in random order, every class count / classes times, to within one."""
     return permutation(rng, count) % classes
 
