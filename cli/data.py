@@ -20,7 +20,7 @@ from ._help import Command, Commands
 from ._options import Json
 
 if TYPE_CHECKING:
-    from petlsparse.data.about import About
+    from petlsparse.data.description import DatasetDescription
     from petlsparse.data.types import Dataset
 
 HELP = """Say which data sets there are, what they hold, and how to supply the others.
@@ -92,7 +92,7 @@ def show(
         petlsparse data show digits
         petlsparse data show folder:pets --test-fraction 0.3 --json
     """
-    from petlsparse.data.about import about
+    from petlsparse.data.description import describe_dataset
     from petlsparse.data.loading import load_data
 
     asked = settings(
@@ -105,17 +105,17 @@ def show(
     )
     with naming_flags(), _console.err.status("reading images ..."):
         data = load_data(**asked)
-        found = about(data)
+        found = describe_dataset(data)
     if json:
         _console.print_json(_described(data, found))
     else:
         _print(data, found)
 
 
-def _described(data: "Dataset", found: "About") -> dict[str, Any]:
+def _described(data: "Dataset", found: "DatasetDescription") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from petlsparse.data.about import remarks, validation_error
+    from petlsparse.data.description import remarks, validation_error
 
     return {
         "name": data.name,
@@ -128,8 +128,8 @@ def _described(data: "Dataset", found: "About") -> dict[str, Any]:
     }
 
 
-def _print(data: "Dataset", found: "About") -> None:
-    from petlsparse.data.about import few, summary, validation_error, validation_remark
+def _print(data: "Dataset", found: "DatasetDescription") -> None:
+    from petlsparse.data.description import few, summary, validation_error, validation_remark
 
     def say(text: str) -> None:
         _console.out.print(Text(text))

@@ -68,7 +68,7 @@ def load_data(
         test_fingerprint=held_out.fingerprint,
         test_examples=held_out.examples,
         read_test=lambda: prepared(source.read_test()),
-        about=source.about,
+        description=source.description,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from petlsparse.data.about import About
+    from petlsparse.data.description import DatasetDescription
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class RawDataset:
     std: tuple[float, ...]
     held_out: HeldOut | None = None
     """Of the test part, where it is known without reading it again."""
-    about: About | None = None
+    description: DatasetDescription | None = None
     """Of data that are not the same for everybody."""
 
 
@@ -94,7 +94,7 @@ class Dataset:
     """12 hex digits of the content of the test part, before ``load_data`` changes its size and channels."""
     test_examples: int
     read_test: Callable[[], Split] = field(repr=False)
-    about: About | None = None
+    description: DatasetDescription | None = None
 
     def test(self) -> Split:
         """Read the test split now. Nothing of it was kept when it was checked at loading."""

@@ -100,7 +100,7 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
     """Runs with the same data and model."""
     import torch
 
-    from petlsparse.data.about import remarks, summary
+    from petlsparse.data.description import remarks, summary
     from petlsparse.recipe.execution import INSPECT_ONLY
     from petlsparse.studies.assembly import source_fingerprints
     from petlsparse.studies.lengths import length_problems

@@ -116,8 +116,8 @@ def test_a_plain_folder_is_divided_as_asked(
     data = load_data("folder:pets", image_size=4, **fractions)
     assert (len(data.train), len(data.val), data.test_examples) == counts
     assert len(data.test()) == counts[2]
-    assert data.about is not None
-    assert {part: sum(numbers) for part, numbers in data.about.counts.items()} == dict(
+    assert data.description is not None
+    assert {part: sum(numbers) for part, numbers in data.description.counts.items()} == dict(
         zip(("train", "val", "test"), counts, strict=True)
     )
 
@@ -165,7 +165,7 @@ def test_images_are_decoded_once_per_manner(data_root: Path, opened: list[int]) 
     again.test()
     assert len(opened) == 20
     assert torch.equal(first.train.images, again.train.images)
-    assert again.about == first.about
+    assert again.description == first.description
     for other in ({"image_size": 9}, {"image_fit": "crop"}, {"background": "black"}):
         before = len(opened)
         load_data("folder:pets", **({"image_size": 8} | other))
@@ -213,7 +213,7 @@ def test_a_flipped_byte_in_the_cache_is_noticed(
     for decoded_so_far in (40, 40):  # all again, and then none
         again = load_data("folder:pets", image_size=8)
         assert (again.fingerprint, again.test_fingerprint) == (first.fingerprint, first.test_fingerprint)
-        assert again.about == first.about
+        assert again.description == first.description
         assert len(opened) == decoded_so_far
 
 
@@ -273,7 +273,7 @@ def test_names_that_are_not_utf8_are_read_cached_and_told(data_root: Path) -> No
     write_tree(folder.parent, {folder.name: 20}, first=100)
     (folder / "000.png").rename(folder / os.fsdecode(b"\xff.png"))
     for _ in range(2):  # decoded, then from the cache
-        about = load_data("folder:pets", image_size=8).about
+        about = load_data("folder:pets", image_size=8).description
         assert about is not None
         assert about.class_names == (r"caf\xe9", "dog")
         assert r"train/caf\xe9/\xff.png" in about.constant
@@ -286,7 +286,7 @@ def test_names_that_are_not_utf8_are_read_cached_and_told(data_root: Path) -> No
 def test_a_tree_says_what_was_taken_for_what(data_root: Path) -> None:
     write_tree(data_root / "pets/Training", {"cat": 20, "dog": 20})
     write_tree(data_root / "pets/Valid", {"cat": 1, "dog": 3}, first=100)
-    about = load_data("folder:pets", image_size=8).about
+    about = load_data("folder:pets", image_size=8).description
     assert about is not None
     assert about.made == {
         "train": "Training/",
@@ -301,7 +301,7 @@ def test_a_tree_says_what_was_taken_for_what(data_root: Path) -> None:
 
 def test_classes_that_the_cut_parts_lack_are_told(data_root: Path) -> None:
     write_tree(data_root / "few", {f"class{number}": 2 for number in range(10)})
-    about = load_data("folder:few", image_size=8).about
+    about = load_data("folder:few", image_size=8).description
     assert about is not None
     lacking = [text for text in about.remarks() if "has no image" in text]
     assert [text.partition(" classes")[0] for text in lacking] == [
@@ -321,7 +321,7 @@ def pets(data_root: Path) -> Path:
 def remarks_on(name: str) -> list[str]:
     """What is said of images that stand in several places: decoded, and the same from the cache."""
     for _ in range(2):
-        about = load_data(name, image_size=8).about
+        about = load_data(name, image_size=8).description
         assert about is not None
         told = [text.replace(", byte for byte", "") for text in about.oddities() if "byte for byte" in text]
     return told
@@ -366,7 +366,9 @@ def test_copies_that_drawing_the_parts_has_parted_are_told(data_root: Path) -> N
     parts = {"train": data.train, "val": data.val, "test": data.test()}
     cats = {part: {n for n in numbers(split.images) if n < 20} for part, split in parts.items()}
     expected = {n: tuple(part for part in parts if n in cats[part]) for n in range(20)}
-    assert data.about is not None
-    told = {int(Path(name).stem.removeprefix("copy")): found for name, found in data.about.in_several_parts.items()}
+    assert data.description is not None
+    told = {
+        int(Path(name).stem.removeprefix("copy")): found for name, found in data.description.in_several_parts.items()
+    }
     assert told == {n: found for n, found in expected.items() if len(found) > 1} != {}
-    assert data.about.in_several_classes == {}
+    assert data.description.in_several_classes == {}

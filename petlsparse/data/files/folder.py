@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from petlsparse.data.about import About
+from petlsparse.data.description import DatasetDescription
 from petlsparse.data.files.decode import DecodeSettings, FileStatistics, decoded
 from petlsparse.data.files.shown import shown
 from petlsparse.data.files.tree import Part, Tree, locate, scan
@@ -60,7 +60,7 @@ def image_folder(reference: str, image_size: int | None, settings: FolderSetting
         IMAGENET_MEAN,
         IMAGENET_STD,
         held_out,
-        _about(tree, parts, made, stats),
+        _description(tree, parts, made, stats),
     )
 
 
@@ -100,9 +100,9 @@ def _choose(part: Part, indices: Tensor) -> Part:
     return Part(tuple(part.files[i] for i in chosen), tuple(part.labels[i] for i in chosen))
 
 
-def _about(
+def _description(
     tree: Tree, parts: Mapping[str, Part], made: Mapping[str, str], stats: Mapping[str, FileStatistics]
-) -> About:
+) -> DatasetDescription:
     def total(counters: Iterable[Counter[str]]) -> dict[str, int]:
         return dict(sum(counters, Counter[str]()).most_common())
 
@@ -114,7 +114,7 @@ def _about(
         for content, file, label in zip(stats[part].contents, each.files, each.labels, strict=True)
     ]
     in_parts = _in_several(tree, ((content, file, part) for content, file, part, _ in images))
-    return About(
+    return DatasetDescription(
         made=made,
         counts={part: tuple(places[part, label] for label in range(len(tree.classes))) for part in parts},
         class_names=names,

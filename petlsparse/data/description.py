@@ -14,7 +14,7 @@ DOUBTFUL_ERROR = 5.0
 
 
 @dataclass(frozen=True)
-class About:
+class DatasetDescription:
     """What was found out when a data set was read. Counts are of files, by what they have in common."""
 
     made: Mapping[str, str] = field(default_factory=dict)
@@ -56,10 +56,10 @@ class About:
             yield f"{len(self.constant)} constant images, all of one colour: {few(self.constant)}"
 
 
-def about(data: Dataset) -> About:
+def describe_dataset(data: Dataset) -> DatasetDescription:
     """What is known of a data set; of one that is the same for everybody its pixels tell. Reads the test part."""
-    if data.about is not None:
-        return data.about
+    if data.description is not None:
+        return data.description
     parts = {"train": data.train, "val": data.val, "test": data.test()}
     channels, height, width = data.train.images.shape[1:]
     constant = [
@@ -68,7 +68,7 @@ def about(data: Dataset) -> About:
         for index in (part.images.flatten(1) == part.images.flatten(1)[:, :1]).all(1).nonzero()[:, 0].tolist()
     ]
     examples = sum(map(len, parts.values()))
-    return About(
+    return DatasetDescription(
         made=dict.fromkeys(parts, "as the data set has it, the same for everybody"),
         counts={name: class_counts(part, data.classes) for name, part in parts.items()},
         class_names=tuple(map(str, range(data.classes))),
@@ -86,7 +86,7 @@ def summary(data: Dataset) -> str:
 
 def remarks(data: Dataset) -> list[str]:
     """What somebody who trains on these data should know, a sentence each."""
-    found = list(data.about.remarks()) if data.about is not None else []
+    found = list(data.description.remarks()) if data.description is not None else []
     doubt = validation_remark(len(data.val))
     return [f"{data.name}: {text}" for text in (*found, *([doubt] if doubt else []))]
 
