@@ -44,7 +44,7 @@ DATASETS = {
         (3, 32, 32),
         107,
         (110_000, 4_000, 4_000),
-        place="petlsparse.data.files.places:FASHION_MNIST",
+        place="petlsparse.data.files.published:FASHION_MNIST",
     ),
     "fashion-mnist": Known(
         "petlsparse.data.files.fashion_mnist:fashion_mnist",
@@ -52,7 +52,7 @@ DATASETS = {
         (1, 28, 28),
         10,
         (54_000, 6_000, 10_000),
-        place="petlsparse.data.files.places:FASHION_MNIST",
+        place="petlsparse.data.files.published:FASHION_MNIST",
     ),
     "cifar10": Known(
         "petlsparse.data.files.cifar:cifar10",
@@ -60,7 +60,7 @@ DATASETS = {
         (3, 32, 32),
         10,
         (45_000, 5_000, 10_000),
-        place="petlsparse.data.files.places:CIFAR10",
+        place="petlsparse.data.files.published:CIFAR10",
     ),
     "cifar100": Known(
         "petlsparse.data.files.cifar:cifar100",
@@ -68,7 +68,7 @@ DATASETS = {
         (3, 32, 32),
         100,
         (45_000, 5_000, 10_000),
-        place="petlsparse.data.files.places:CIFAR100",
+        place="petlsparse.data.files.published:CIFAR100",
     ),
 }
 """Data set name -> what is known of it; ``folder:NAME_OR_PATH`` comes beside these."""

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from petlsparse.data import DATASETS, Known
-from petlsparse.data.files.places import OnDisk
+from petlsparse.data.files.published import PublishedDataset
 from petlsparse.data.files.roots import roots
 from petlsparse.data.files.tree import scan
 from petlsparse.errors import UserError
@@ -41,7 +41,7 @@ def _named(name: str, known: Known) -> KnownDataset:
     if known.place is None:
         return KnownDataset(name, known.source, True, None, *about)
     module, _, attribute = known.place.partition(":")
-    place: OnDisk = getattr(import_module(module), attribute)
+    place: PublishedDataset = getattr(import_module(module), attribute)
     path = place.find()
     return KnownDataset(name, known.source, path is not None, path, *about, place.supply)
 

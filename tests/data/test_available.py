@@ -10,7 +10,7 @@ import pytest
 
 from petlsparse.data import DATASETS, inventory, load_data
 from petlsparse.data.files.bundled import BUNDLED
-from petlsparse.data.files.places import FASHION_MNIST
+from petlsparse.data.files.published import FASHION_MNIST
 from petlsparse.data.generated import pretraining
 from scripts.make_bundled_data import MAKERS
 from tests.data.formats import write_png

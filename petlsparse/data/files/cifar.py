@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from petlsparse.data.files import packed
-from petlsparse.data.files.places import CIFAR10, CIFAR100
+from petlsparse.data.files.published import CIFAR10, CIFAR100
 from petlsparse.data.subset import stratified_split
 from petlsparse.data.types import RawDataset, Split
 from petlsparse.errors import Problem, UserError

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from petlsparse.data.files.idx import read_idx
-from petlsparse.data.files.places import FASHION_MNIST
+from petlsparse.data.files.published import FASHION_MNIST
 from petlsparse.data.types import RawDataset, Split
 from petlsparse.errors import Problem, UserError
 

@@ -28,7 +28,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class OnDisk:
+class PublishedDataset:
     """A data set that its user has to supply."""
 
     name: str
@@ -48,7 +48,7 @@ class OnDisk:
         return folder
 
 
-FASHION_MNIST = OnDisk(
+FASHION_MNIST = PublishedDataset(
     "fashion-mnist",
     layouts=(
         Layout(
@@ -70,7 +70,7 @@ FASHION_MNIST = OnDisk(
 
 _CIFAR10_PARTS = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
-CIFAR10 = OnDisk(
+CIFAR10 = PublishedDataset(
     "cifar10",
     layouts=(
         Layout(("cifar-10-batches-py",), _CIFAR10_PARTS),
@@ -83,7 +83,7 @@ CIFAR10 = OnDisk(
     ),
 )
 
-CIFAR100 = OnDisk(
+CIFAR100 = PublishedDataset(
     "cifar100",
     layouts=(
         Layout(("cifar-100-python",), ("train", "test")),
