@@ -46,7 +46,7 @@ class Grouping:
 
 
 def group(runs: Runs) -> Grouping:
-    """The configurations of runs of one study, of which only their settings (`Run.flat()`) need to be known.
+    """Runs of one study by configuration; only their settings (`Run.flat()`) need to be known.
 
     Runs of equal settings that rest on different content (see `staleness.split_by_content`), or that a search asked
     for in different roles, are different configurations.

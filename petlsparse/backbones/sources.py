@@ -32,7 +32,10 @@ FORMS = ("vit-micro", "local-dir:PATH", "a timm VisionTransformer or Eva such as
 def bundled(
     name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None
 ) -> ResidualStream:
-    """vit-micro, whose weights travel with the package."""
+    """The stream of vit-micro, whose weights travel with the package.
+
+    Raises UserError where they are missing, and for an impossible image size.
+    """
     from petlsparse.networks.vit_micro import vit_micro
 
     if pretrained and not BUNDLED.is_file():
@@ -57,7 +60,10 @@ def bundled(
 def by_timm_name(
     name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None
 ) -> ResidualStream:
-    """A model of timm's registry; pre-trained weights from the hub cache, else from the hub."""
+    """The stream of a model of timm's registry; pre-trained weights from the hub cache, else from the hub.
+
+    Raises UserError for an unknown name, weights that cannot be had, no residual stream, or an impossible image size.
+    """
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         nearest = nearest_name(architecture, timm.list_models())
@@ -82,7 +88,10 @@ def by_timm_name(
 
 
 def local(name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None) -> ResidualStream:
-    """A checkpoint "local-dir:PATH": a folder that timm wrote, or a weight file named after its timm model."""
+    """The stream of "local-dir:PATH": a folder that timm wrote, or a weight file named after its timm model.
+
+    Raises UserError where there is neither, for no residual stream, and for an impossible image size.
+    """
     path = expanded(name.partition(":")[2])
     overlay = None
     if path.is_dir():
@@ -105,7 +114,7 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
 
 
 def skeleton(model: str, image_size: int | None) -> TimmModel:
-    """The architecture without weights and without memory, checked to have a stream and to take the image size."""
+    """The timm model without weights and memory. Raises UserError if it has no stream, or not that image size."""
     with timm_errors_of(model), torch.device("meta"), torch.random.fork_rng(devices=[]):
         meta_model: TimmModel = timm.create_model(model, pretrained=False)
     check_stream(meta_model, model)
@@ -119,7 +128,7 @@ def skeleton(model: str, image_size: int | None) -> TimmModel:
 
 
 def check_image_size(vit: TimmModel, image_size: int) -> None:
-    """Refuse sizes that patches do not fill: timm would leave out the rest of the image in silence."""
+    """Raises UserError for a size that patches do not fill: timm would leave out the rest of the image in silence."""
     patch = vit.patch_embed.feat_ratio()
     if image_size < patch or image_size % patch:
         below = max(image_size // patch, 1) * patch
@@ -141,7 +150,7 @@ def build(
     image_size: int | None,
     generator: torch.Generator | None,
 ) -> ResidualStream:
-    """Let timm create the model of `skeleton` and read its weights, from the file in `overlay` if there is one."""
+    """The stream of the model of `skeleton`, made by timm with its weights, from the file in `overlay` if given."""
     options = check_stream(meta_model, model).OPTIONS
     with timm_errors_of(overlay["file"] if overlay else model), drawing_from(generator), strict_loading():
         vit = timm.create_model(
@@ -170,7 +179,7 @@ def normalisation(vit: TimmModel, model: str) -> tuple[tuple[float, ...], tuple[
 
 
 def pretrained_config(vit: TimmModel) -> dict[str, Any]:
-    """What timm knows of the weights: where they are, and how their images were normalised."""
+    """A model's `pretrained_cfg`: where the weights are, and how their images were normalised."""
     return cast("dict[str, Any]", vit.pretrained_cfg)
 
 

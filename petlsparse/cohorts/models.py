@@ -27,7 +27,7 @@ class Stack(Protocol):
 
     @property
     def parameters(self) -> Sequence[StackedParameter]:
-        """All that is trained."""
+        """All that is trained, of all models."""
         ...
 
     def __call__(self, inputs: Any, batch_index: Tensor) -> Tensor:
@@ -72,11 +72,11 @@ class StackedModels:
         self._layers = _linear_layers(self._template)
 
     def train(self, mode: bool) -> None:
-        """Of the one module that computes for all."""
+        """Put the one module that computes for all into training or evaluation mode."""
         self._template.train(mode)
 
     def __call__(self, inputs: Tensor, batch_index: Tensor) -> Tensor:
-        """Logits (M, B, classes)."""
+        """Logits (M, B, classes) of U batches (U, B, ...); see `Stack`."""
         shared = len(inputs) == 1
         if not shared and len(inputs) < self._members:
             inputs = inputs.index_select(0, batch_index)

@@ -63,7 +63,7 @@ class StackedOptimizer:
         self._shared = False
 
     def set_lrs(self) -> None:
-        """The learning rates that the first member of every group has now, for the next step."""
+        """Take over the learning rates that the first member of every group has now, for the next step."""
         for (own, _), leader in zip(self._groups, self._leaders, strict=True):
             for group, theirs in zip(own.param_groups, leader.param_groups, strict=True):
                 if isinstance(group["lr"], Tensor):
@@ -73,7 +73,7 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """With the gradients that the stacked parameters hold now. Waits for nothing."""
+        """One optimizer step with the gradients that the stacked parameters hold now. Waits for nothing."""
         for optimizer, parts in self._groups:
             for part in parts:
                 gradient = part.stacked.rows.grad

@@ -77,7 +77,7 @@ class StackedStrategy:
             stacked.rows.grad = None
 
     def logits(self, inputs: Any, batch_index: Tensor) -> Tensor:
-        """(M, B, classes)."""
+        """Logits (M, B, classes); see `Strategy.logits`."""
         return self.stack(inputs, batch_index)
 
     def losses(self, logits: Tensor, labels: Tensor, reduction: Reduction, label_smoothing: float = 0.0) -> Tensor:
@@ -87,7 +87,7 @@ class StackedStrategy:
         return mean if reduction == "mean" else mean * labels.shape[1]
 
     def set_lrs(self, step: int) -> None:
-        """Every member's learning rates of a step."""
+        """Set every member's learning rates of a step."""
         for group in self._groups:
             leader = self.members[group.start]
             leader.set_lrs(step)
@@ -99,7 +99,7 @@ class StackedStrategy:
         self._optimizer.set_lrs()
 
     def optimizer_step(self) -> None:
-        """Of all members."""
+        """A step of all members' optimizers."""
         self._optimizer.step()
 
     def run(self, compute: Compute, inputs: Any, labels: Tensor) -> None:

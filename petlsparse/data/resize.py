@@ -12,7 +12,10 @@ _CHUNK = 4096  # images resized at once: bounds the float32 copy
 
 
 def with_size(images: Tensor, size: int | None) -> Tensor:
-    """Images uint8 (N, C, H, W) as squares of ``size`` pixels: antialiased bilinear, rounded to nearest."""
+    """Images uint8 (N, C, H, W) as squares (N, C, size, size): antialiased bilinear, rounded to nearest.
+
+    None leaves them as they are. Raises UserError for a size below 1.
+    """
     if size is None or images.shape[-2:] == (size, size):
         return images
     if size < 1:
@@ -26,7 +29,10 @@ def with_size(images: Tensor, size: int | None) -> Tensor:
 
 
 def with_channels(images: Tensor, channels: int | None) -> Tensor:
-    """Images uint8 (N, C, H, W) in grey (1) or colour (3). Colour becomes grey by the BT.601 luma."""
+    """Images uint8 (N, C, H, W) in grey (1) or colour (3), (N, channels, H, W). Colour becomes grey by the BT.601 luma.
+
+    None leaves them as they are. Raises UserError for any other number of channels.
+    """
     present = images.shape[1]
     if channels is None or channels == present:
         return images

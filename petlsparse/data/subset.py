@@ -14,7 +14,7 @@ def balanced_subset(labels: Tensor, count: int) -> Tensor:
     """Indices (count,), ascending, of a subset in which the classes are as equally frequent as they can be.
 
     The subsets are nested: a larger one holds every smaller one. A class that runs out leaves its share to the
-    others.
+    others. Raises UserError for a count below 1 or above the number of labels (N,).
     """
     if not 1 <= count <= len(labels):
         message = f"must be between 1 and the {len(labels)} examples to train on"

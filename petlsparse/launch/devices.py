@@ -55,7 +55,10 @@ def device_slots(device: str = "auto", workers: int | None = None, per_gpu: int 
 
 
 def resolve_device(device: str) -> str:
-    """What a user asked for as "cpu", "cuda" or "cuda:N"; "auto" is CUDA where there is any."""
+    """What a user asked for as "cpu", "cuda" or "cuda:N"; "auto" is CUDA where there is any.
+
+    Raises UserError for anything else.
+    """
     if device == "auto":
         return "cuda" if any(node.exists() for node in GPU_NODES) and visible_gpus() else "cpu"
     if device == "cpu" or re.fullmatch(r"cuda(:\d+)?", device):

@@ -13,7 +13,7 @@ def correct_count(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def percent(counts: Tensor, examples: int) -> Tensor:
-    """Of `counts` out of `examples`, float64."""
+    """Percent, float64 (M,), that `counts` (M,) are of so many examples."""
     return 100 * counts.double() / examples
 
 

@@ -49,7 +49,7 @@ class Excludes:
         return bool(found)
 
     def first(self) -> KeyPath:
-        """Where the first rule stands."""
+        """The key path of the first rule."""
         return next(iter(self._rules.values())).path
 
     def idle(self) -> Iterator[Problem]:

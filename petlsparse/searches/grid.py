@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def grid(recipe: Recipe) -> Search:
-    """All runs of the recipe."""
+    """All runs of the recipe, in one batch."""
     yield Batch(recipe.runs)

@@ -38,11 +38,11 @@ class Csr:
         layer.records = updates
 
     def bind(self, optimizer: Optimizer) -> None:
-        """Remember whose state to move."""
+        """Take note of the optimizer whose state moves with the values."""
         self._optimizer = optimizer
 
     def mask(self) -> Tensor:
-        """Made from the indices."""
+        """A new boolean tensor, shaped like the weight, made from the indices."""
         return mask_of(self.layer.active(), self.size).view(self.layer.shape)
 
     def view(self) -> LayerView:
@@ -65,7 +65,7 @@ class Csr:
         return torch.zeros_like(self.layer.values, requires_grad=False) if gradient is None else gradient
 
     def snapshot_gradients(self) -> None:
-        """Copy them: some optimizers write into gradients."""
+        """Copy the gradients: some optimizers write into them."""
         self._snapshot = self._gradients().clone()
 
     @torch.no_grad()
@@ -77,12 +77,12 @@ class Csr:
         self.layer.set_active(update.active)
 
     def recompute_gradients(self) -> None:
-        """Another sampled product, over the new topology."""
+        """Compute the gradients of the new active weights: another sampled product."""
         if self.layer.values.grad is not None:
             self.layer.values.grad = self.layer.gradient()
 
     def after_step(self) -> None:
-        """There are no inactive weights to hold at zero."""
+        """Nothing to do: there are no inactive weights to hold at zero."""
 
     def free(self) -> None:
         """Forget the copy, and what the backward pass left behind."""
@@ -126,7 +126,7 @@ def _has_counterpart(module: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
 
 
 def convert(model: nn.Module, name: str, mask: Tensor) -> CsrLayer:
-    """Put a layer with the weights under `mask` (shaped like the weight) wherever the layer `name` is in `model`."""
+    """The layer with the weights under `mask`, shaped like the weight, put wherever the layer `name` is in `model`."""
     dense = model.get_submodule(name)
     assert _has_counterpart(dense), name
     bias, active = dense._parameters["bias"], indices_of(mask.flatten())
@@ -141,7 +141,7 @@ def convert(model: nn.Module, name: str, mask: Tensor) -> CsrLayer:
 
 
 def to_dense_state_dict(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """Tensors of a model with `CsrLayer` layers as those of the ordinary network.
+    """Tensors of a model with `CsrLayer` layers by the names and shapes that they have in the ordinary network.
 
     Args:
         tensors: by name, among them "<layer>.values", "<layer>.rows" and "<layer>.columns"; others are left alone.

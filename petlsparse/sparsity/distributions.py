@@ -44,7 +44,7 @@ def layer_counts(shapes: Mapping[str, Shape], density: float, distribution: str)
 
 
 def uniform(shapes: Sequence[Shape], density: float) -> list[float]:
-    """The same density everywhere."""
+    """The same density for every shape."""
     return [density] * len(shapes)
 
 

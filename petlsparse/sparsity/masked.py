@@ -33,11 +33,11 @@ class Masked:
         self.after_step()
 
     def bind(self, optimizer: Optimizer) -> None:
-        """Remember whose state to mask."""
+        """Take note of the optimizer whose state is masked."""
         self._optimizer = optimizer
 
     def mask(self) -> Tensor:
-        """A copy of the mask."""
+        """A copy of the mask, boolean, shaped like the weight."""
         return self._mask.clone()
 
     def view(self) -> LayerView:
@@ -55,7 +55,7 @@ class Masked:
         return self.weight.grad.flatten()
 
     def snapshot_gradients(self) -> None:
-        """Copy it: some optimizers write into gradients."""
+        """Copy the gradient: some optimizers write into it."""
         self._snapshot = self._gradient().clone()
 
     @torch.no_grad()
@@ -70,7 +70,7 @@ class Masked:
             _fill(tensor, gone, 0)
 
     def recompute_gradients(self) -> None:
-        """The dense gradient has them."""
+        """Nothing to do: the dense gradient has them."""
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -80,11 +80,11 @@ class Masked:
                 tensor.mul_(self._factor)
 
     def free(self) -> None:
-        """Forget the copy."""
+        """Forget the copy of the gradient."""
         self._snapshot = None
 
     def state(self) -> dict[str, Tensor]:
-        """The mask."""
+        """The mask, as "mask"."""
         return {"mask": self.mask()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:

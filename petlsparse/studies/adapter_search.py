@@ -36,7 +36,10 @@ FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": N
 def assemble(
     run: Run, device: torch.device, execution: Execution, resumed_from: Mapping[str, str] = MappingProxyType({})
 ) -> Assembly:
-    """Data at the backbone's size, backbone and method of a run, on the device."""
+    """Data at the backbone's size, backbone and method of a run, on the device.
+
+    Raises UserError for data, backbone or method that the run cannot have.
+    """
     return assemble_all([run], device, execution, [resumed_from])[0]
 
 

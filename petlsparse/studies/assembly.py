@@ -83,7 +83,7 @@ def examples_of(run: Run, dataset: Dataset) -> int:
 
 
 def arithmetic_of(run: Run, device: torch.device) -> AbstractContextManager[None]:
-    """What a run is to be assembled and trained in. Raises UserError if the device has no such arithmetic."""
+    """A context that a run is to be assembled and trained in. Raises UserError if the device has no such arithmetic."""
     if problem := missing_arithmetic(run.training.precision, device.type):
         raise UserError(problem)
     return reference_arithmetic(deterministic=run.training.deterministic, tf32=run.training.precision == "tf32")

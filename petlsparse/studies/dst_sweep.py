@@ -45,7 +45,10 @@ from petlsparse.training.seeding import random_stream, seeded
 def assemble(
     run: Run, device: torch.device, execution: Execution, resumed_from: Mapping[str, str] = MappingProxyType({})
 ) -> Assembly:
-    """Data, network and method of a run, on the device."""
+    """Data, network and method of a run, on the device.
+
+    Raises UserError for data, network, density or backend that the run cannot have.
+    """
     run = cast("SparseRun", run)
     dataset = shared_data(run.data)
     shape = cast("tuple[int, int, int]", tuple(dataset.train.images.shape[1:]))
@@ -149,7 +152,7 @@ def _method(
 
 
 def topology_updates(settings: DstSettings, steps: int, generator: torch.Generator) -> TopologyUpdates:
-    """When and how the topology changes in a training of so many steps."""
+    """The topology updates of a training of so many steps, by its settings."""
     criterion = as_criterion(resolve(CRITERIA, settings.criterion.name, "criterion"))
     growth = as_growth(resolve(GROWTHS, settings.growth.name, "growth rule"))
     return TopologyUpdates(

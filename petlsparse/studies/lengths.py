@@ -12,7 +12,7 @@ from petlsparse.training.loop_settings import steps_per_epoch
 
 
 def length_problems(run: Run, examples: int) -> list[Problem]:
-    """What cannot be meant in a run over so many training examples."""
+    """Problems of a run over so many examples: a warm-up that outlasts it, topology updates that never come."""
     epoch_steps = steps_per_epoch(examples, run.training.batch_size)
     steps = run.training.duration.steps(epoch_steps)
     problems = []

@@ -69,7 +69,7 @@ class LinearProbeTuner(Tuner):
     freezes = True
 
     def build(self, settings: Any, backbone: ResidualStream, classes: int, **how: Any) -> TunedModel:
-        """No adapters."""
+        """A model without adapters; see `Tuner.build`."""
         return PlacedAdapters(backbone, (), classes, **how)
 
 
@@ -79,7 +79,7 @@ class FullFinetuningTuner(Tuner):
     def build(
         self, settings: Any, backbone: ResidualStream, classes: int, *, head_generator: torch.Generator, **how: Any
     ) -> TunedModel:
-        """The backbone itself."""
+        """A model whose backbone is trained; see `Tuner.build`."""
         return FullFinetuningModel(backbone, classes, head_generator=head_generator)
 
 
@@ -89,26 +89,26 @@ class AdaptersTuner(Tuner):
     freezes = True
 
     def edges(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> tuple[Edge, ...]:
-        """In canonical order."""
+        """The edges of the placement in canonical order. Raises UserError if the backbone does not have them."""
         return select_edges(settings.placement.name, backbone.nodes, **settings.placement.arguments())
 
     def build(
         self, settings: methods.AdaptersSettings, backbone: ResidualStream, classes: int, **how: Any
     ) -> TunedModel:
-        """One adapter on each edge."""
+        """A model with one adapter on each edge; see `Tuner.build`."""
         own = settings.model_dump(include={"rank", "activation", "layer_norm", "bias", "scale"})
         return PlacedAdapters(backbone, self.edges(settings, backbone), classes, **own, **how)
 
     def check(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> None:
-        """The edges are there."""
+        """Raises UserError unless the backbone has the nodes of all edges."""
         self.edges(settings, backbone)
 
     def derived(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> dict[str, str]:
-        """The edges."""
+        """The edges as JSON, for the column `edges`."""
         return {"edges": json.dumps(self.edges(settings, backbone))}
 
     def rows(self, model: TunedModel) -> dict[str, list[Row]]:
-        """What each adapter has come to do."""
+        """A row of the `edges` table for each adapter; see `edge_rows`."""
         return {"edges": edge_rows(cast("PlacedAdapters", model))}
 
 
@@ -124,19 +124,19 @@ class LoraTuner(Tuner):
         frozen_dtype: torch.dtype | None,
         **how: Any,
     ) -> TunedModel:
-        """Two matrices beside each that is targeted."""
+        """A model with two matrices beside each that is targeted; see `Tuner.build`."""
         return LoraModel(backbone, classes, **settings.model_dump(exclude={"kind"}), **how)
 
     def check(self, settings: methods.LoraSettings, backbone: ResidualStream) -> None:
-        """The layers are there."""
+        """Raises UserError unless the backbone has the targeted layers."""
         target_layers(backbone, settings.targets)
 
     def export(self, model: TunedModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As peft names them."""
+        """The tensors by the names that peft gives them."""
         return cast("LoraModel", model).to_peft_state_dict(tensors)
 
     def files(self, model: TunedModel) -> dict[str, str]:
-        """Its configuration, as peft reads it."""
+        """The text of `adapter_config.json`, as peft reads it."""
         return {"adapter_config.json": cast("LoraModel", model).peft_config()}
 
 

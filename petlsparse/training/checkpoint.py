@@ -55,7 +55,10 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors, on the device, and metadata of a file written by `save_checkpoint`. Raises BrokenCheckpoint."""
+    """Tensors, on the device, and metadata of a file written by `save_checkpoint`.
+
+    Raises BrokenCheckpoint for a file that is damaged or of another version of the code.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -20,19 +20,19 @@ class Hooks(Protocol):
         ...
 
     def after_backward(self, step: int, due: Sequence[int]) -> None:
-        """Of those due, whose parameters hold their gradients until `after_step`."""
+        """Between backward and optimizer step, for members due; their parameters hold gradients until `after_step`."""
         ...
 
     def before_step(self) -> None:
-        """Of all, between backward and optimizer step."""
+        """Between backward and optimizer step, for all members."""
         ...
 
     def apply(self) -> None:
-        """Of all, after the optimizer step."""
+        """After the optimizer step, for all members."""
         ...
 
     def after_step(self, step: int, due: Sequence[int]) -> None:
-        """Of those due, after the optimizer step."""
+        """After the optimizer step, and after `apply`, for members due."""
         ...
 
 
@@ -44,11 +44,11 @@ class PerMemberHooks:
         self._due = [i for i, method in enumerate(methods) if not isinstance(method, StandardTraining)]
 
     def due(self, step: int) -> Sequence[int]:
-        """All whose hooks do anything."""
+        """Indices of all members whose hooks do anything."""
         return self._due
 
     def after_backward(self, step: int, due: Sequence[int]) -> None:
-        """Each one's own, in order."""
+        """Call the hook of each method due, in order."""
         for i in due:
             self._methods[i].after_backward(step)
 
@@ -59,6 +59,6 @@ class PerMemberHooks:
         """Nothing to do."""
 
     def after_step(self, step: int, due: Sequence[int]) -> None:
-        """Each one's own, in order."""
+        """Call the hook of each method due, in order."""
         for i in due:
             self._methods[i].after_step(step)

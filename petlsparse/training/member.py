@@ -101,7 +101,7 @@ class Member:
         return torch.randperm(self.examples, generator=random_stream(self.seed, "order", epoch)).to(self.device)
 
     def epochs(self) -> int:
-        """Epochs begun so far."""
+        """How many epochs have begun."""
         return -(-self.state.step // self.epoch_steps)
 
     def set_lrs(self, step: int) -> None:

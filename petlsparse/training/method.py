@@ -25,7 +25,7 @@ class Method(Protocol):
         ...
 
     def bind(self, optimizer: Optimizer) -> None:
-        """Called once, when the optimizer exists."""
+        """Take note of the optimizer: called once, before the first step."""
         ...
 
     def updates_topology(self, step: int) -> bool:
@@ -87,12 +87,12 @@ class StandardTraining:
         """Nothing to do."""
 
     def state(self) -> dict[str, Tensor]:
-        """None beyond weights and optimizer."""
+        """Nothing beyond weights and optimizer."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Nothing to load."""
 
     def rows(self) -> dict[str, list[dict[str, object]]]:
-        """None."""
+        """No rows."""
         return {}

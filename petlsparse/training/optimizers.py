@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 
 def sgd(parameters: ParamsT, *, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
-    """SGD with (Nesterov) momentum; Nesterov is dropped without momentum, where it has no meaning."""
+    """SGD of torch with (Nesterov) momentum; Nesterov is dropped without momentum, where it has no meaning."""
     return SGD(
         parameters,
         lr=lr,
@@ -31,7 +31,7 @@ def adam(
     weight_decay: float,
     kind: type[Adam] | type[AdamW] = Adam,
 ) -> Optimizer:
-    """Adam, whose weight decay enters the gradient, or AdamW, whose weight decay does not."""
+    """Adam of torch, whose weight decay enters the gradient, or AdamW, whose weight decay does not."""
     return kind(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 

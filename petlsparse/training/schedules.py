@@ -10,17 +10,17 @@ Schedule = Callable[[int], float]
 
 
 def constant() -> Callable[[float], float]:
-    """Factor 1 throughout."""
+    """Share of training done -> factor on the base learning rate: 1 throughout."""
     return lambda share: 1.0
 
 
 def step(*, milestones: Sequence[float], factor: float) -> Callable[[float], float]:
-    """Multiply by `factor` after each milestone, given as a share of training."""
+    """Share of training done -> factor: multiplied by `factor` after each milestone, a share of training."""
     return lambda share: factor ** sum(share >= milestone for milestone in milestones)
 
 
 def cosine(*, final_fraction: float) -> Callable[[float], float]:
-    """Half a cosine from 1 down to `final_fraction`."""
+    """Share of training done -> factor: half a cosine from 1 down to `final_fraction`."""
     return lambda share: final_fraction + (1 - final_fraction) * (1 + math.cos(math.pi * share)) / 2
 
 

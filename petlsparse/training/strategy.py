@@ -31,7 +31,7 @@ class Strategy(Protocol):
     evaluation_batch: int
 
     def context(self) -> AbstractContextManager[Any]:
-        """What steps are computed in."""
+        """A context that steps are computed in."""
         ...
 
     def train(self, mode: bool) -> None:
@@ -54,11 +54,11 @@ class Strategy(Protocol):
         ...
 
     def set_lrs(self, step: int) -> None:
-        """Every member's learning rates of a step."""
+        """Set every member's learning rates of a step."""
         ...
 
     def optimizer_step(self) -> None:
-        """Of all members."""
+        """A step of all members' optimizers."""
         ...
 
     def run(self, compute: Compute, inputs: Any, labels: Tensor) -> None:
@@ -74,7 +74,7 @@ class Strategy(Protocol):
         ...
 
     def warnings(self) -> list[str]:
-        """What went wrong without harm."""
+        """What went wrong without harm, a sentence each."""
         ...
 
 
@@ -90,11 +90,11 @@ class SingleStrategy:
         self._model, self._optimizer = member.model, member.optimizer
 
     def context(self) -> AbstractContextManager[Any]:
-        """None of its own."""
+        """A context that does nothing."""
         return nullcontext()
 
     def train(self, mode: bool) -> None:
-        """Of the model."""
+        """Put the model into training or evaluation mode."""
         self._model.train(mode)
 
     def zero_grad(self) -> None:
@@ -102,7 +102,7 @@ class SingleStrategy:
         self._optimizer.zero_grad(set_to_none=True)
 
     def logits(self, inputs: Any, batch_index: Tensor) -> Tensor:
-        """(B, classes)."""
+        """Logits (B, classes): the dimension of members is left out."""
         inputs = {key: value[0] for key, value in inputs.items()} if isinstance(inputs, dict) else inputs[0]
         logits: Tensor = self._model(inputs)
         return logits
@@ -112,15 +112,15 @@ class SingleStrategy:
         return self.members[0].task.loss(logits, labels[0], reduction, label_smoothing)
 
     def set_lrs(self, step: int) -> None:
-        """Of every group of the optimizer."""
+        """Set the learning rate of every group of the optimizer."""
         self.members[0].set_lrs(step)
 
     def optimizer_step(self) -> None:
-        """The member's own."""
+        """A step of the member's optimizer."""
         self._optimizer.step()
 
     def run(self, compute: Compute, inputs: Any, labels: Tensor) -> None:
-        """Call it."""
+        """Call `compute`."""
         compute(inputs, labels)
 
     def attach_gradients(self, to: Sequence[int]) -> None:
@@ -130,5 +130,5 @@ class SingleStrategy:
         """Nothing to do."""
 
     def warnings(self) -> list[str]:
-        """None."""
+        """No warnings."""
         return []

@@ -90,7 +90,10 @@ def _read(folder: Path, stems: list[str], key: bytes, classes: int) -> Split:
 
 
 def read_binary(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Records of one label byte (CIFAR-100: coarse, then fine) and 3,072 pixel bytes, plane by plane."""
+    """Pixels uint8 (N, 3072), plane by plane, and labels int64 (N,) of a file of binary records.
+
+    A record is one label byte (CIFAR-100: coarse, then fine) and the pixels. Raises UserError for anything else.
+    """
     label_bytes = 2 if classes == 100 else 1
     try:
         content = np.frombuffer(packed.content(path), dtype=np.uint8)
@@ -103,7 +106,10 @@ def read_binary(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_pickle(path: Path, key: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """A dictionary with ``data`` (N, 3072) uint8 and whole numbers under ``key``, as any Python 2 or 3 pickled it."""
+    """Pixels uint8 (N, 3072) and labels int64 (N,), under ``data`` and ``key`` of a dictionary that any Python pickled.
+
+    Raises UserError for anything else.
+    """
     try:
         batch = _Restricted(io.BytesIO(packed.content(path)), encoding="bytes").load()
         batch = {name.encode() if isinstance(name, str) else name: value for name, value in batch.items()}
