@@ -144,21 +144,21 @@ def compare(
     Raises:
         ValueError: two contestants of one name.
     """
-    everyone = [*contestants, *([roof] if roof else [])]
-    samples: dict[str, dict[Quantity, list[float]]] = {one.name: {"cpu": [], "wall": []} for one in everyone}
-    if len(samples) < len(everyone):
-        raise ValueError(f"two contestants of one name: {[one.name for one in everyone]}")
+    contestants = [*contestants, *([roof] if roof else [])]
+    samples: dict[str, dict[Quantity, list[float]]] = {one.name: {"cpu": [], "wall": []} for one in contestants}
+    if len(samples) < len(contestants):
+        raise ValueError(f"two contestants of one name: {[one.name for one in contestants]}")
     with undisturbed():
-        for one in everyone if warm else ():
+        for one in contestants if warm else ():
             one.call()
         for _ in range(rounds):
-            for one in everyone:
+            for one in contestants:
                 cpu, wall = clocks.cpu(), clocks.wall()
                 for _ in range(repeat):
                     one.call()
                 samples[one.name]["wall"].append((clocks.wall() - wall) / (repeat * one.parts))
                 samples[one.name]["cpu"].append((clocks.cpu() - cpu) / (repeat * one.parts))
-    flops = {one.name: one.flops / one.parts for one in everyone if one.flops is not None}
+    flops = {one.name: one.flops / one.parts for one in contestants if one.flops is not None}
     return Comparison(title, samples, by, flops, roof.name if roof else None, notes)
 
 

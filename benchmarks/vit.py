@@ -84,7 +84,7 @@ class Bench:
         ]
         builders: dict[str, Callable[[], Sequence[Trained]]] = {
             "all-parallel": partial(self.alone, [usual], self.from_images_of),
-            **self.together("random placements", draws, self.from_images_of),
+            **self.as_one("random placements", draws, self.from_images_of),
         }
         return self.compare(f"from images, {len(usual)} adapters", builders)
 
@@ -101,7 +101,7 @@ class Bench:
         what = "placements in the last third"
         builders: dict[str, Callable[[], Sequence[Trained]]] = {
             f"{len(draws)} {what}, one at a time, from images": partial(self.alone, draws, self.from_images_of),
-            **self.together(what, draws, loader),
+            **self.as_one(what, draws, loader),
         }
         return self.compare(f"from cached frozen features, {LATE} adapters", builders)
 
@@ -127,7 +127,7 @@ class Bench:
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         return matmul(side, side, side, dtype=dtype, device=self.device)
 
-    def together(
+    def as_one(
         self, what: str, placements: Sequence[Edges], loader: Callable[[Sequence[PlacedAdapters]], Loader]
     ) -> dict[str, Callable[[], Sequence[Trained]]]:
         """Two contestants: placements one at a time and as one."""

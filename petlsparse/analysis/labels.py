@@ -18,13 +18,13 @@ def method_label(fields: Fields, varying: Collection[str] = ()) -> str:
     Args:
         fields: the method's settings without their `method_` prefix; those of other kinds are None.
         varying: fields that take more than one value among the compared methods of this kind; those that the
-            kind's own label leaves unsaid are appended as `name=value` where the method has them: different methods
+            kind's own label leaves missing are appended as `name=value` where the method has them: different methods
             read differently.
     """
     kind = str(fields["kind"])
-    head, said = _LABELS.get(kind, _plain)(fields)
-    unsaid = [name for name in fields if name in varying and name not in (*said, "kind") and _has(fields, name)]
-    return " ".join([head, *(f"{name}={setting(fields[name])}" for name in unsaid)])
+    head, named = _LABELS.get(kind, _kind)(fields)
+    missing = [name for name in fields if name in varying and name not in (*named, "kind") and _has(fields, name)]
+    return " ".join([head, *(f"{name}={setting(fields[name])}" for name in missing)])
 
 
 def method_labels(methods: Sequence[Fields]) -> list[str]:
@@ -70,7 +70,7 @@ def setting(value: object) -> str:
     return str(int(value))  # type: ignore[call-overload]
 
 
-def _plain(fields: Fields) -> tuple[str, tuple[str, ...]]:
+def _kind(fields: Fields) -> tuple[str, tuple[str, ...]]:
     return str(fields["kind"]), ()
 
 
@@ -79,21 +79,21 @@ def _static(fields: Fields) -> tuple[str, tuple[str, ...]]:
 
 
 def _dst(fields: Fields) -> tuple[str, tuple[str, ...]]:
-    said = ("criterion", "growth", "density")
-    return f"dst {fields['criterion']}/{fields['growth']} d={setting(fields['density'])}", said
+    named = ("criterion", "growth", "density")
+    return f"dst {fields['criterion']}/{fields['growth']} d={setting(fields['density'])}", named
 
 
 def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
     placement = str(fields["placement"])
-    said = ["placement", "rank", *(f"placement_{name}" for name in ("edges", "count"))]
+    named = ["placement", "rank", *(f"placement_{name}" for name in ("edges", "count"))]
     label = edge_names(fields["placement_edges"]) if placement == "explicit" else placement
     if known(fields.get("placement_count")) is not None:
         label = f"{placement.removesuffix('-k')}-{setting(fields['placement_count'])}"
     if placement == "random":
-        said.append("placement_edge_kind")
+        named.append("placement_edge_kind")
         kind = fields.get("placement_edge_kind") or "any"
         label += "" if kind == "any" else f" {kind}"
-    return f"{label} r={setting(fields['rank'])}", tuple(said)
+    return f"{label} r={setting(fields['rank'])}", tuple(named)
 
 
 def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:

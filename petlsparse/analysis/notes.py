@@ -121,16 +121,16 @@ def _versions(runs: Runs) -> str:
 def _origin(runs: Runs) -> str:
     """Machine, versions and code, from the runs' provenance."""
 
-    def said(*columns: str, length: int | None = None) -> str:
+    def text(*columns: str, length: int | None = None) -> str:
         values = (next(filter(None, of_a_run), None) for of_a_run in _distinct(runs, *columns))
         return " / ".join(dict.fromkeys(str(value)[:length] for value in values if value is not None))
 
     dirty = " with uncommitted changes" if any(runs["git_dirty"]) else ""
     parts = [
-        said("device_name", "cpu"),
-        f"{threads} thread{'' if threads == '1' else 's'}" if (threads := said("threads")) else "",
-        f"torch {torch}" if (torch := said("torch_version")) else "",
-        f"git {commits}{dirty}" if (commits := said("git_sha", length=7)) else "",
+        text("device_name", "cpu"),
+        f"{threads} thread{'' if threads == '1' else 's'}" if (threads := text("threads")) else "",
+        f"torch {torch}" if (torch := text("torch_version")) else "",
+        f"git {commits}{dirty}" if (commits := text("git_sha", length=7)) else "",
     ]
     known = [part for part in parts if part]
     return ", ".join(known) + "." if known else ""

@@ -103,16 +103,18 @@ class SparseCohort:
 
     def _update(self, step: int, members: Sequence[int], gradients: Sequence[Tensor]) -> None:
         """Of members with these gradients, (len(members), N) for every layer: those with the same rules together."""
-        alike: dict[tuple[UpdateRules, frozenset[str]], list[int]] = {}
+        by_rules: dict[tuple[UpdateRules, frozenset[str]], list[int]] = {}
         for index, member in enumerate(members):
-            alike.setdefault((self._updates(member).rules, frozenset(self._members[member].exempt)), []).append(index)
+            by_rules.setdefault((self._updates(member).rules, frozenset(self._members[member].exempt)), []).append(
+                index
+            )
         at_once = max(1, ENTRIES_AT_A_TIME // max(layer.size for layer in self._layers))
-        for (rules, exempt), indices in alike.items():
+        for (rules, exempt), indices in by_rules.items():
             for part in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
                 some = [members[index] for index in part]
-                self._update_alike(step, some, rules, exempt, [of_layer[part] for of_layer in gradients])
+                self._update_with_rules(step, some, rules, exempt, [of_layer[part] for of_layer in gradients])
 
-    def _update_alike(
+    def _update_with_rules(
         self,
         step: int,
         members: Sequence[int],

@@ -123,7 +123,7 @@ class Dispatch:
         """Runs that failed together may have failed for the sake of one: each goes on alone, no attempt is counted."""
         last_line = reason.strip().rpartition("\n")[-1]
         for job in jobs:
-            job.note(f"alone from here; together with others: {last_line}")
+            job.add_to_log(f"alone from here; together with others: {last_line}")
         self._pending.extendleft([job] for job in reversed(jobs))
         self.tell(Separated(tuple(job.run_id for job in jobs), reason))
 

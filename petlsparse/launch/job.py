@@ -60,7 +60,7 @@ class Job:
         """What it prints, and what happens to it."""
         return self.folder / "log.txt"
 
-    def note(self, text: str) -> None:
+    def add_to_log(self, text: str) -> None:
         """Add a line to the log."""
         add_line(self.log, text)
 

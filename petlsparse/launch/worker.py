@@ -53,12 +53,12 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda *_: None) -> Outco
         seconds = (time.perf_counter() - clock) / len(jobs)  # for a result that does not say what was booked on it
         outcomes[jobs[index].run_id] = _recorded(jobs[index], store, result, started, seconds)
 
-    with ExitStack() as begun:
+    with ExitStack() as claims:
         for job in jobs:
-            begun.enter_context(_begun(job, store))
+            claims.enter_context(_claimed_folder(job, store))
             if len(jobs) > 1:
-                job.note(f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}")
-        report = begun.enter_context(_Reporting(jobs, listener))
+                job.add_to_log(f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}")
+        report = claims.enter_context(_Reporting(jobs, listener))
         try:
             runs = [validate_run(job.settings) for job in jobs]
             study: Study = resolve(first.studies, runs[0].study, "study")
@@ -76,7 +76,7 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda *_: None) -> Outco
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the next runs are to be executed
             reason = _reason(error)
-            first.note(reason)
+            first.add_to_log(reason)
             pending = Outcome(PENDING, reason)
             if len(jobs) == 1 and not outcomes:  # a result that is recorded stays
                 store.write_record(failure(first, reason, _about(first, started)))
@@ -85,13 +85,13 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda *_: None) -> Outco
 
 
 @contextmanager
-def _begun(job: Job, store: Store) -> Iterator[None]:
+def _claimed_folder(job: Job, store: Store) -> Iterator[None]:
     """The run's folder is ours alone, without what a killed writer left, and the log says who is at work."""
     with store.run_lock(job.run_id) as folder:
         for left_by_killed_writer in folder.glob(TEMPORARY):
             with suppress(OSError):
                 left_by_killed_writer.unlink()
-        job.note(f"--- attempt {job.attempt}, {provenance.utc_now()}, process {os.getpid()}")
+        job.add_to_log(f"--- attempt {job.attempt}, {provenance.utc_now()}, process {os.getpid()}")
         yield
 
 

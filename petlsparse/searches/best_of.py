@@ -90,8 +90,8 @@ def _groups(recipe: Recipe) -> list[Configurations]:
     groups: dict[Hashable, dict[str, list[Run]]] = {}
     for run in recipe.runs:
         model = run.backbone if run.study == "adapter-search" else run.network
-        alike = recipe.arm(run.run_id), run.data.name, model.name, run.training.select_by
-        group = groups.setdefault(alike, {})
+        key = recipe.arm(run.run_id), run.data.name, model.name, run.training.select_by
+        group = groups.setdefault(key, {})
         group.setdefault(next(run_ids(run, [0])), []).append(run)
     return list(groups.values())
 

@@ -39,7 +39,7 @@ def measured_crossover(geometry: LayerGeometry, batch_size: int) -> float:
     # The clock of a thread does not count what others do meanwhile, but neither what the other threads of torch do.
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     steps = [layer_step(geometry, batch_size, density) for density in (None, *TIMED_DENSITIES)]
-    return meeting_point(*best_seconds(steps, clock))
+    return intersection(*best_seconds(steps, clock))
 
 
 def best_seconds(steps: Sequence[Callable[[], None]], clock: Callable[[], float]) -> list[float]:
@@ -61,7 +61,7 @@ def best_seconds(steps: Sequence[Callable[[], None]], clock: Callable[[], float]
     return best
 
 
-def meeting_point(masked: float, at_low: float, at_high: float) -> float:
+def intersection(masked: float, at_low: float, at_high: float) -> float:
     """Where a straight line through the two csr times (at `TIMED_DENSITIES`) rises to the masked time, within [0, 1].
 
     0 if csr is not the faster one at the lower density already: what little it gains further down is not worth it.

@@ -29,9 +29,9 @@ class Plan:
         """What asked for one of its runs: `best-of, candidate 3 of 12`; empty where no search did."""
         if (role := self.roles.get(run_id)) is None:
             return ""
-        alike = [each for each in self.run_ids if self.roles.get(each) == role]
+        same_role = [each for each in self.run_ids if self.roles.get(each) == role]
         search = (self.resolved or {}).get("search", {}).get("name", "a search")
-        return f"{search}, {role} {alike.index(run_id) + 1} of {len(alike)}"
+        return f"{search}, {role} {same_role.index(run_id) + 1} of {len(same_role)}"
 
     def of_same_recipe(self, other: Plan) -> bool:
         """Whether the other plan is that of the same recipe with the same flags."""

@@ -12,8 +12,8 @@ from petlsparse.sparsity.calibration import (
     ROUNDS,
     SAMPLE_SECONDS,
     best_seconds,
+    intersection,
     measured_crossover,
-    meeting_point,
 )
 from petlsparse.sparsity.geometry import LayerGeometry
 
@@ -32,7 +32,7 @@ from petlsparse.sparsity.geometry import LayerGeometry
 def test_csr_is_faster_below_the_density_where_its_line_meets_the_masked_time(
     masked: float, at_low: float, at_high: float, density: float
 ) -> None:
-    assert meeting_point(masked, at_low, at_high) == pytest.approx(density)
+    assert intersection(masked, at_low, at_high) == pytest.approx(density)
 
 
 class Clock:

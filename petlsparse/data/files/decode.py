@@ -66,11 +66,11 @@ def decoded(files: tuple[Path, ...], settings: DecodeSettings) -> tuple[Tensor, 
     Kept under the content of the files. Raises one UserError naming the files that cannot be read.
     """
     with contextlib.suppress(OSError):  # whoever decodes will name the file
-        found = _cached(_place((_digest(file.read_bytes()) for file in files), settings))
+        found = _cached(_cache_file((_digest(file.read_bytes()) for file in files), settings))
         if found is not None:
             return found
     images, stats = _decode(files, settings)
-    place, told = _place(stats.contents, settings), json.dumps(vars(stats))
+    place, told = _cache_file(stats.contents, settings), json.dumps(vars(stats))
     with contextlib.suppress(OSError, SafetensorError):  # a cache that cannot be written costs time, nothing else
         place.parent.mkdir(parents=True, exist_ok=True)
         partial = place.with_suffix(f".{os.getpid()}")
@@ -140,7 +140,7 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _place(digests: Iterable[str], settings: DecodeSettings) -> Path:
+def _cache_file(digests: Iterable[str], settings: DecodeSettings) -> Path:
     about = f"{RULES} {PIL.__version__} {settings.size} {settings.fit} {settings.background}"
     key = hashlib.sha256(about.encode() + b"\0" + bytes.fromhex("".join(digests))).hexdigest()[:32]
     return cache_home() / "decoded" / f"{key}.safetensors"
