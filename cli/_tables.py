@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from petlsparse.analysis.comparison import Comparison
-from petlsparse.analysis.table import Column, columns_of
+from petlsparse.analysis.table import TextColumn, columns_of
 
 from ._console import grid, out
 
@@ -27,7 +27,7 @@ def print_comparisons(comparisons: Sequence[Comparison]) -> None:
         out.print()
 
 
-def fitted(columns: Sequence[Column]) -> tuple[Table, list[str]]:
+def fitted(columns: Sequence[TextColumn]) -> tuple[Table, list[str]]:
     """A table of the columns that must be shown and, the most important first, of others while they fit.
 
     Also the headers of those that do not.
@@ -38,8 +38,8 @@ def fitted(columns: Sequence[Column]) -> tuple[Table, list[str]]:
         table = _table([widest[at] for at in ats])
         return Measurement.get(out, out.options.update(max_width=10_000), table).maximum <= out.width
 
-    shown = [at for at, column in enumerate(columns) if not column.spare]
-    for at in sorted(range(len(columns)), key=lambda at: columns[at].spare):
+    shown = [at for at, column in enumerate(columns) if not column.drop_order]
+    for at in sorted(range(len(columns)), key=lambda at: columns[at].drop_order):
         if fits(more := sorted({*shown, at})):
             shown = more
     chosen = [columns[at] for at in shown]
@@ -49,7 +49,7 @@ def fitted(columns: Sequence[Column]) -> tuple[Table, list[str]]:
     return _table(chosen), [c.header for at, c in enumerate(columns) if at not in shown]
 
 
-def _table(columns: Sequence[Column]) -> Table:
+def _table(columns: Sequence[TextColumn]) -> Table:
     rows = zip(*(column.cells for column in columns), strict=True)
     numbers = [column.header for column in columns if column.numeric]
     return grid([column.header for column in columns], rows, right=numbers)

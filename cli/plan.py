@@ -15,7 +15,7 @@ from ._stale import choice_lines, stale_lines
 if TYPE_CHECKING:
     from petlsparse.analysis.plan_summary import PlannedConfiguration
     from petlsparse.analysis.runs import Runs
-    from petlsparse.analysis.table import Column
+    from petlsparse.analysis.table import TextColumn
     from petlsparse.launch.devices import DeviceSlot
     from petlsparse.recipe import Recipe as LoadedRecipe
     from petlsparse.recipe import Run
@@ -220,11 +220,11 @@ def _print_stale(recorded: "Runs", planned: "Sequence[PlannedConfiguration]") ->
         _console.out.print(Text(line), soft_wrap=True)
 
 
-def _columns(planned: "Sequence[PlannedConfiguration]") -> "list[Column]":
+def _columns(planned: "Sequence[PlannedConfiguration]") -> "list[TextColumn]":
     from petlsparse.analysis.labels import edge_names
     from petlsparse.analysis.plan_summary import STATES
     from petlsparse.analysis.quantities import count, duration
-    from petlsparse.analysis.table import Column, heading
+    from petlsparse.analysis.table import TextColumn, heading
 
     def time(each: "PlannedConfiguration") -> str:
         return "" if each.seconds_left == 0 else "unknown" if each.seconds is None else duration(each.seconds)
@@ -234,28 +234,28 @@ def _columns(planned: "Sequence[PlannedConfiguration]") -> "list[Column]":
 
     return [
         *(
-            Column(heading(name), tuple(each.settings[name] for each in planned), numeric=False)
+            TextColumn(heading(name), tuple(each.settings[name] for each in planned), numeric=False)
             for name in planned[0].settings
         ),
-        Column("method", tuple(each.method for each in planned), numeric=False),
+        TextColumn("method", tuple(each.method for each in planned), numeric=False),
         *(
-            [Column("as", tuple(each.role or "" for each in planned), numeric=False)]
+            [TextColumn("as", tuple(each.role or "" for each in planned), numeric=False)]
             if any(each.role for each in planned)
             else []
         ),
         *(
-            [Column("edges", tuple(map(edges, planned)), numeric=False, spare=1)]
+            [TextColumn("edges", tuple(map(edges, planned)), numeric=False, drop_order=1)]
             if any(each.unsaid for each in planned)
             else []
         ),
         *(
-            Column(state, tuple(str(each.counts[state] or "") for each in planned))
+            TextColumn(state, tuple(str(each.counts[state] or "") for each in planned))
             for state in STATES
             if any(each.counts[state] for each in planned)
         ),
         *(
-            Column(header, tuple(count(each.cost.get(name)) for each in planned), spare=spare)
-            for name, (header, spare) in COSTS.items()
+            TextColumn(header, tuple(count(each.cost.get(name)) for each in planned), drop_order=drop_order)
+            for name, (header, drop_order) in COSTS.items()
         ),
-        Column("time/run", tuple(time(each) for each in planned)),
+        TextColumn("time/run", tuple(time(each) for each in planned)),
     ]

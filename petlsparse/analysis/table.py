@@ -16,13 +16,13 @@ SHOWN_OF_HASH = 6
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """One column of a table for people."""
 
     header: str
     cells: tuple[str, ...]
     numeric: bool = True
-    spare: int = 0
+    drop_order: int = 0
     """0 is never left out; of the others, the highest go first where the page is narrow."""
 
 
@@ -35,12 +35,14 @@ _COST_COLUMNS: dict[str, tuple[str, Callable[[object], str], int]] = {
 }
 
 
-def columns_of(comparison: Comparison) -> list[Column]:
+def columns_of(comparison: Comparison) -> list[TextColumn]:
     """The table's columns, left to right."""
     rows = comparison.rows
 
-    def column(header: str, cell: Callable[[ConfigurationResult], str], numeric: bool = True, spare: int = 0) -> Column:
-        return Column(header, tuple(cell(row) for row in rows), numeric, spare)
+    def column(
+        header: str, cell: Callable[[ConfigurationResult], str], numeric: bool = True, drop_order: int = 0
+    ) -> TextColumn:
+        return TextColumn(header, tuple(cell(row) for row in rows), numeric, drop_order)
 
     marked = any(row.selected for row in rows)
     test, val, *_ = scores_of(comparison.metric)
@@ -67,18 +69,18 @@ def columns_of(comparison: Comparison) -> list[Column]:
             column(f"test {name}", lambda row: score(row.scores[test], shown) + _mark(row, marked)),
             column("SD", lambda row: shown(row.scores[test].sd)),
             column("n", lambda row: str(row.scores[test].n)),
-            column(f"val. {name}", lambda row: shown(row.scores[val].mean), spare=4),
+            column(f"val. {name}", lambda row: shown(row.scores[val].mean), drop_order=4),
         ]
     if any(row.unsaid_edges for row in rows):
         columns.append(
-            column("edges", lambda row: edge_names(row.unsaid_edges) if row.unsaid_edges else "", False, spare=1)
+            column("edges", lambda row: edge_names(row.unsaid_edges) if row.unsaid_edges else "", False, drop_order=1)
         )
     if any(row.stale for row in rows):
         columns.append(column("stale", _stale, numeric=False))
     if any(_lost(row) for row in rows):
         columns.append(column("not done", _lost, numeric=False))
-    for name, (header, text, spare) in _COST_COLUMNS.items():
-        columns.append(column(header, lambda row, n=name, t=text: t(row.costs[n]), spare=spare))  # type: ignore[misc]
+    for name, (header, text, drop_order) in _COST_COLUMNS.items():
+        columns.append(column(header, lambda row, n=name, t=text: t(row.costs[n]), drop_order=drop_order))  # type: ignore[misc]
     return columns
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from petlsparse._cli import _console, _tables
 from petlsparse._cli._console import grid
-from petlsparse.analysis.table import Column
+from petlsparse.analysis.table import TextColumn
 
 CELLS = {
     "method": ("static d=0.1", "", "dst magnitude/random d=0.05", ""),
@@ -17,8 +17,8 @@ CELLS = {
 }
 
 
-def columns(cells: dict[str, tuple[str, ...]]) -> list[Column]:
-    return [Column(header, each, numeric="%" in header) for header, each in cells.items()]
+def columns(cells: dict[str, tuple[str, ...]]) -> list[TextColumn]:
+    return [TextColumn(header, each, numeric="%" in header) for header, each in cells.items()]
 
 
 def lines(table: object, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -26,7 +26,7 @@ def lines(table: object, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def row_by_row(shown: Sequence[Column]) -> object:
+def row_by_row(shown: Sequence[TextColumn]) -> object:
     rows = zip(*(column.cells for column in shown), strict=True)
     return grid([column.header for column in shown], rows, [column.header for column in shown if column.numeric])
 
