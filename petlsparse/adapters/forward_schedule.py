@@ -63,9 +63,9 @@ class ForwardSchedule(NamedTuple):
     """The main pass of M placements."""
 
     steps: tuple[NodeStep, ...]
-    """All nodes from the lowest that anyone writes to the last."""
+    """All nodes from the lowest that is written to the last."""
     rows: tuple[int, ...]
-    """Member -> its row of the common batch, which grows at its end: whoever starts first comes first."""
+    """Member -> its row of the common batch, which grows at its end: members come in the order in which they join."""
 
 
 def forward_schedule(placements: Sequence[Sequence[Edge]], nodes: int) -> ForwardSchedule:

@@ -1,4 +1,4 @@
-"""How much each trained adapter has come to do."""
+"""How much of a map each trained adapter is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def edge_rows(model: PlacedAdapters) -> list[dict[str, object]]:
     """Rows of the `edges` table for the adapters as they are now.
 
     Per edge: "scale", the trained alpha, and "update_norm", the Frobenius norm of alpha W_down W_up, which is 0 for
-    a fresh adapter and tells how much a trained one has come to do.
+    a fresh adapter and grows with what a trained one does.
     """
     rows: list[dict[str, object]] = []
     for edge in model.edges:

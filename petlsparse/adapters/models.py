@@ -27,7 +27,7 @@ class PlacedAdapters(TunedModel):
         logits      = head(pool(x[n-1]))
 
     Below the lowest written node both passes are the same computation, so it is made once: `frozen` runs the base
-    pass, without gradients, up to the highest node anyone needs, and `adapted` takes over at the lowest written
+    pass, without gradients, up to the highest node that is read, and `adapted` takes over at the lowest written
     node. `frozen` depends on backbone and images alone; its result may be cached, shared by many placements, and
     handed to the model in place of the images.
 

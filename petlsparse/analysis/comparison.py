@@ -51,7 +51,7 @@ class ConfigurationResult:
     unsaid_edges: str | None
     """The adapters' edges, as JSON, where the method's name does not tell them."""
     stale: tuple[str, ...] | None
-    """Those that differ from what is there now; None where nobody looked."""
+    """Those that differ from what is there now; None where it was not checked."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class ResidualStream(nn.Module, ABC):
     def read_by_pool(self, x: Tensor) -> Tensor:
         """The tokens of x (..., T, d) that pooling reads of node n-1: the class token alone, or all of them.
 
-        An MLP treats every token by itself, so the last one need not be computed for tokens that nobody reads.
+        An MLP treats every token by itself, so the last one need not be computed for tokens that are not read.
         """
 
     @abstractmethod

@@ -31,7 +31,7 @@ class Stack(Protocol):
         ...
 
     def __call__(self, inputs: Any, batch_index: Tensor) -> Tensor:
-        """Logits (M, B, classes) of U batches (U, B, ...); `batch_index`, int64 (M,), says which is whose."""
+        """Logits (M, B, classes) of U batches (U, B, ...); `batch_index`, int64 (M,), is each model's batch."""
         ...
 
     def train(self, mode: bool) -> None:

@@ -17,14 +17,14 @@ neither on its row nor on how many others there are."""
 
 @dataclass(frozen=True)
 class StackedParameter:
-    """One parameter of K models. Theirs are views of the rows, so that either may be written to."""
+    """One parameter of K models. The models' own are views of the rows, so that either may be written to."""
 
     rows: nn.Parameter
     """(K, P), a leaf; the k-th row begins with the k-th member's parameter, and what follows is zero and stays so."""
     members: tuple[int, ...]
     """Indices of the models, ascending; a model may have several rows."""
     parameters: tuple[nn.Parameter, ...]
-    """Theirs, in the same order, of one shape."""
+    """The models' own parameters, in the same order, of one shape."""
 
     def whole(self) -> Tensor:
         """The parameters as one tensor (K, *shape), through which gradients reach the rows."""

@@ -36,7 +36,7 @@ class StackedPlacements:
     """M placements as one: their main passes are rows of one batch, which each joins at its lowest written node.
 
     Every sub-block runs once for all who have joined; all adapters that write to one node are two batched matrix
-    products. Frozen features of images are computed once for each batch, whoever needs them. No member sees anything
+    products. Frozen features of images are computed once for each batch, for all members. No member sees anything
     of another.
 
     Args:
@@ -84,7 +84,7 @@ class StackedPlacements:
 
         Args:
             inputs: normalised images (U, B, C, H, W), or the frozen features (U, B, T, d) of every node that a member
-                needs; the last one may be whole, or as `read_by_pool` leaves it where nobody needs more.
+                needs; the last one may be whole, or as `read_by_pool` leaves it where no member needs more.
             batch_index: int64 (M,), the index of each model's batch.
         """
         frozen, context = self._frozen(inputs), self._stream.context()

@@ -37,7 +37,7 @@ class StackedStrategy:
     """
 
     evaluation_batch = 128
-    """Own choice: no larger than training batches are, so that memory and caches bear with many members."""
+    """Own choice: no larger than training batches are, so that many members fit into memory and caches."""
 
     def __init__(
         self,

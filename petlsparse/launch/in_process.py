@@ -11,7 +11,7 @@ from petlsparse.launch.worker import Listener, run_jobs
 
 
 class InProcessLauncher:
-    """For debugging. `listener` is told which runs are in training and how far, as nobody can look meanwhile."""
+    """For debugging. `listener` is told which runs are in training and how far: nothing can read files meanwhile."""
 
     capacity = workers_per_device = 1
 
@@ -26,7 +26,7 @@ class InProcessLauncher:
         return future
 
     def cancel(self) -> None:
-        """Nothing is being executed: whoever calls this would."""
+        """Nothing to do: jobs are executed within `submit`."""
 
     def close(self) -> None:
         """Nothing is held."""

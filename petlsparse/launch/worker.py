@@ -57,7 +57,9 @@ def run_jobs(jobs: Sequence[Job], listener: Listener = lambda *_: None) -> Outco
         for job in jobs:
             claims.enter_context(_claimed_folder(job, store))
             if len(jobs) > 1:
-                job.add_to_log(f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}")
+                job.add_to_log(
+                    f"together with {len(jobs) - 1} other runs; what they print is in the log of {first.run_id}"
+                )
         report = claims.enter_context(_Reporting(jobs, listener))
         try:
             runs = [validate_run(job.settings) for job in jobs]

@@ -15,7 +15,7 @@ from petlsparse.recipe.recipe_file import RecipeFile
 from petlsparse.recipe.schema import Run, fields_of, flat, keys_of, nested, table_and_field, validate_run
 
 MAX_SIZE = 100_000
-"""Runs of a recipe, before excludes: beyond this a slip of the pen is likelier than an intention."""
+"""Runs of a recipe, before excludes: more are taken for a mistake."""
 
 _GIVEN_ELSEWHERE = {
     "seed": "is no setting: give `seeds` at the top of the recipe, or --seeds",

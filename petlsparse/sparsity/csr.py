@@ -105,7 +105,7 @@ class Csr:
 
 
 def convertible(model: nn.Module) -> list[str]:
-    """Names of the layers that a `CsrLayer` can replace: those on the CPU whose weight nobody else uses.
+    """Names of the layers that a `CsrLayer` can replace: those on the CPU whose weight no other layer uses.
 
     Linear layers, and convolutions of images padded with zeros or not at all, without groups and dilation.
     """

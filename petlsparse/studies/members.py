@@ -64,7 +64,7 @@ def build_members(
     Args:
         study: of the runs.
         runs: one, or several that are to be stacked.
-        folders: theirs; None keeps no checkpoint.
+        folders: of the runs; None keeps no checkpoint.
         device: where everything happens.
         execution: choices of the command.
         stacked: whether they are to be stacked: masked, whatever the machine would choose for one run by itself, and

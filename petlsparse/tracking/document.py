@@ -18,7 +18,7 @@ _UNDOCUMENTED: dict[str, Dtype] = {
     "metrics": "float64",
     "cost": "float64",
 }
-"""Section -> the type of its columns that nobody documented."""
+"""Section -> the type of its columns that are not documented."""
 
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Numbers = dict[str, int | float | None]

@@ -1,4 +1,4 @@
-"""How far a run is: a small file its worker rewrites now and then, for whoever wants to look."""
+"""How far a run is: a small file that its worker rewrites every half second, for other processes."""
 
 from __future__ import annotations
 

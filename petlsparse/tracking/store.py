@@ -287,7 +287,7 @@ class Store:
 
 
 def _remove(folder: str, names: Collection[str]) -> None:
-    """Remove those files and all temporary ones; a folder of such a name is nobody's leftover."""
+    """Remove those files and all temporary ones; a folder of such a name is left alone."""
     with os.scandir(folder) as entries:
         for entry in entries:
             ours = entry.name in names or fnmatchcase(entry.name, TEMPORARY)

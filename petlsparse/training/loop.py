@@ -163,7 +163,7 @@ class Loop:
         self.hooks.apply()
 
     def collect_rows(self, of: Sequence[int]) -> None:
-        """Add the rows that members' methods recorded to theirs."""
+        """Add the rows that methods recorded to the state of their members."""
         for i in of:
             self.members[i].state.add_rows(self.members[i].method.rows())
 
@@ -195,7 +195,7 @@ class Loop:
         self.timer.share([self.members[i] for i in self.active])
 
     def checkpoint_due(self) -> bool:
-        """Whether to write checkpoints at this step, though nobody asks to stop."""
+        """Whether to write checkpoints at this step, whether or not a stop is asked for."""
         if self.steps_done % self.settings.checkpoint_every or self.steps_done == self.settings.total_steps:
             return False
         return self.timer.clock() - self.saved_at >= self.settings.checkpoint_seconds
