@@ -15,7 +15,7 @@ from petlsparse.backbones import nodes_of
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.identity import run_ids
-from petlsparse.recipe.methods import Adapters
+from petlsparse.recipe.methods import AdaptersSettings
 from petlsparse.recipe.optimization import SELECT_BY
 from petlsparse.recipe.schema import Run
 from petlsparse.searches.search import Batch, Result, Search
@@ -106,7 +106,7 @@ def _distinct(group: Configurations) -> Configurations:
 
 def _content(run: Run) -> str:
     """What a configuration is, however it says so: its id with the edges where a placement is named."""
-    if run.study == "adapter-search" and isinstance(run.method, Adapters):
+    if run.study == "adapter-search" and isinstance(run.method, AdaptersSettings):
         named = run.method.placement
         with suppress(Exception):  # of a placement that is not possible: told where runs are held against models
             edges = select_edges(named.name, nodes_of(run.backbone.name), **named.arguments())

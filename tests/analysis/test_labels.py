@@ -81,7 +81,7 @@ def test_methods_that_would_read_the_same_are_told_apart() -> None:
     assert third == "0→1 r=4"
 
 
-def test_what_tells_methods_apart_does_not_depend_on_their_company() -> None:
+def test_what_tells_methods_apart_does_not_depend_on_the_others() -> None:
     sparse = dict.fromkeys(["density", "criterion"])
     among_others = [{**fields, **sparse, "rank": 4.0} for fields in ALIKE]
     assert method_labels([*among_others[::-1], {**sparse, "kind": "linear-probe"}])[:2] == method_labels(ALIKE)[::-1]

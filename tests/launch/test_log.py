@@ -34,7 +34,7 @@ def test_every_member_of_a_cohort_logs_its_own_evaluations_as_a_run_alone_does(t
     assert [len(evaluations(cohort.log(run))) for run in runs] == [STEPS, STEPS // 2, STEPS]
 
 
-def test_one_that_fails_in_company_and_goes_on_alone_logs_each_evaluation_once(tmp_path: Path) -> None:
+def test_one_that_fails_in_a_cohort_and_goes_on_alone_logs_each_evaluation_once(tmp_path: Path) -> None:
     runs = fake_runs([Trouble.NONE, Trouble.OUT_OF_MEMORY_ONCE])
     executed = Executed(runs, tmp_path / "cohort", workers=0, cohort_key=alike)
     assert executed.statuses == ["done", "done"]

@@ -78,7 +78,7 @@ def by_themselves(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return [lasting(execute(run, folder / run.run_id, execution=AUTO)) for run in RUNS]
 
 
-def test_a_run_has_the_same_result_alone_and_in_company(by_themselves: list[Any], tmp_path: Path) -> None:
+def test_a_run_has_the_same_result_alone_and_in_a_cohort(by_themselves: list[Any], tmp_path: Path) -> None:
     assert lasting_of(execute_all(RUNS, tmp_path / "all")) == by_themselves
     assert lasting_of(execute_all(RUNS[::-2], tmp_path / "some")) == by_themselves[::-2]
 
@@ -97,7 +97,7 @@ def test_it_is_the_result_of_ordinary_training_up_to_rounding(by_themselves: lis
 
 
 @pytest.mark.parametrize("steps", [1, 4, 5, 20])  # the fifth has an update
-def test_interrupted_in_company_they_go_on_alone_bit_identically(
+def test_interrupted_in_a_cohort_they_go_on_alone_bit_identically(
     steps: int, by_themselves: list[Any], tmp_path: Path
 ) -> None:
     calls = iter([False] * steps + [True])  # asked once before the first step
@@ -111,7 +111,7 @@ def test_interrupted_in_company_they_go_on_alone_bit_identically(
     assert {result.provenance_extra["cohort"] for result in results} == {1}
 
 
-def test_begun_in_company_a_run_goes_on_masked_whatever_backend_is_asked_for(
+def test_begun_in_a_cohort_a_run_goes_on_masked_whatever_backend_is_asked_for(
     by_themselves: list[Any], tmp_path: Path
 ) -> None:
     calls = iter([False, False, True])
@@ -119,7 +119,7 @@ def test_begun_in_company_a_run_goes_on_masked_whatever_backend_is_asked_for(
     assert lasting(execute(RUNS[2], tmp_path, execution=Execution(backend="csr"))) == by_themselves[2]
 
 
-def test_who_diverges_in_company_has_the_rows_it_has_alone_and_no_more(tmp_path: Path) -> None:
+def test_who_diverges_in_a_cohort_has_the_rows_it_has_alone_and_no_more(tmp_path: Path) -> None:
     often = {**SPARSE["training"], "evaluate_every": "3 steps"}
     wild = {"training": often, "optimizer": {"name": "sgd", "lr": 1e30}}
     static = {"kind": "static", "density": 0.1}
@@ -330,7 +330,7 @@ def test_placements_share_their_backbone_and_end_where_they_end_alone(kind: str,
             assert row == its_row | {"value": pytest.approx(its_row["value"], rel=1e-3)}
 
 
-def test_placements_stopped_in_company_are_finished_alone(tmp_path: Path) -> None:
+def test_placements_stopped_in_a_cohort_are_finished_alone(tmp_path: Path) -> None:
     asked = Execution(cohort=3, cache_memory=2**30, cache_folder=tmp_path / "cache")
     whole = execute_all(PLACED, tmp_path / "whole", execution=asked)
     calls = iter([False] * 3 + [True])

@@ -97,7 +97,9 @@ def test_a_run_goes_on_as_it_was_begun_whatever_would_be_measured_now(
     assert result.provenance_extra["warnings"] == []
 
 
-def test_runs_that_may_have_company_are_masked_alone_as_well(measured: Callable[[float], None], tmp_path: Path) -> None:
+def test_runs_that_may_be_in_a_cohort_are_masked_alone_as_well(
+    measured: Callable[[float], None], tmp_path: Path
+) -> None:
     measured(1.0)
     run = make(SPARSE, network=WIDE, training={**SPARSE["training"], "duration": "2 steps"})
     result = execute(run, tmp_path, execution=Execution(cohort=2))
