@@ -95,7 +95,9 @@ def test_a_file_of_another_length_is_none(tmp_path: Path) -> None:
 
 def test_an_empty_tensor_needs_room_for_its_checksum_alone(tmp_path: Path) -> None:
     (tensor,) = (
-        TensorCache(tmp_path / "cache", 4).take("g", [CachedTensor("none", (0, *ROW), torch.float32)], Filler()).values()
+        TensorCache(tmp_path / "cache", 4)
+        .take("g", [CachedTensor("none", (0, *ROW), torch.float32)], Filler())
+        .values()
     )
     assert tensor.shape == (0, *ROW)
 
