@@ -116,7 +116,17 @@ def plan_summary(
         expected = seconds(by_id[left[0]]) if left else None
         edges, unsaid = described.derived.get("edges"), edges_unsaid(replicates.runs)
         configurations.append(
-            PlannedConfiguration(replicates.method, replicates.settings, replicates.role, states, stale, described.cost, edges, unsaid, expected)
+            PlannedConfiguration(
+                replicates.method,
+                replicates.settings,
+                replicates.role,
+                states,
+                stale,
+                described.cost,
+                edges,
+                unsaid,
+                expected,
+            )
         )
     return configurations
 

@@ -16,7 +16,17 @@ from petlsparse.recipe.identity import canonical_json, run_id, run_ids
 from petlsparse.recipe.methods import AdapterMethodSettings, SparseMethodSettings
 from petlsparse.recipe.nesting import flatten, nest
 from petlsparse.recipe.optimization import ConstantSettings, OptimizerSettings, ScheduleSettings, TrainingSettings
-from petlsparse.settings import Choice, Count, HashNeutral, Index, Pixels, ProperFraction, SettingsTable, common_type, plain_type
+from petlsparse.settings import (
+    Choice,
+    Count,
+    HashNeutral,
+    Index,
+    Pixels,
+    ProperFraction,
+    SettingsTable,
+    common_type,
+    plain_type,
+)
 
 
 class Data(SettingsTable):

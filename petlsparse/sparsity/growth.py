@@ -53,13 +53,13 @@ class Growth:
         return replace(self, settings=tuple(settings.items()))
 
     def score(self, weights: AllWeights) -> Tensor:
-        """The score of every weight, (N,): the largest grow first. Raises ValueError if the function returns another shape."""
+        """The score of every weight, (N,): the largest grow. Raises ValueError if the function returns another."""
         assert self.function is not None
-        urgency = self.function(weights, **dict(self.settings))
-        if urgency.shape != weights.gradient.shape:
-            found, expected = tuple(urgency.shape), tuple(weights.gradient.shape)
-            raise ValueError(f"a growth rule returned urgencies of shape {found} for weights of shape {expected}")
-        return urgency
+        score = self.function(weights, **dict(self.settings))
+        if score.shape != weights.gradient.shape:
+            found, expected = tuple(score.shape), tuple(weights.gradient.shape)
+            raise ValueError(f"a growth rule returned scores of shape {found} for weights of shape {expected}")
+        return score
 
 
 def as_growth(found: Growth | Callable[..., Tensor]) -> Growth:

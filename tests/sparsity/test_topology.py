@@ -124,16 +124,16 @@ def test_the_gradient_itself_is_a_growth_rule_and_stays_as_it_is():
     slopes = gradient.clone()
     layer = view(torch.tensor([[5.0, 0.0, 0.0, 0.0]]), torch.tensor([[True, False, False, False]]), gradient)
     layer = layer._replace(dense_gradient=lambda: slopes.flatten())
-    rules = Rules(magnitude, Growth(lambda weights: weights.gradient, reads_gradient=True))
+    rules = UpdateRules(magnitude, Growth(lambda weights: weights.gradient, reads_gradient=True))
     (result,) = update_topology([layer], [1.0], rules=rules, generators=[seeded()])
     assert result.active.tolist() == [0]  # the largest, not the steepest
     assert torch.equal(slopes, gradient)
 
 
 def test_a_growth_rule_that_returns_another_shape_is_told():
-    rules = Rules(magnitude, Growth(lambda weights: weights.gradient.sum(), reads_gradient=True))
+    rules = UpdateRules(magnitude, Growth(lambda weights: weights.gradient.sum(), reads_gradient=True))
     layer = view(torch.ones(2, 2), torch.eye(2, dtype=torch.bool), torch.ones(2, 2))
-    with pytest.raises(ValueError, match=r"urgencies of shape \(\) for weights of shape \(4,\)"):
+    with pytest.raises(ValueError, match=r"scores of shape \(\) for weights of shape \(4,\)"):
         list(update_topology([layer], [0.5], rules=rules, generators=[seeded()]))
 
 
