@@ -43,7 +43,8 @@ def interval(known: list[float], n: int) -> tuple[float, float]:
 def test_a_smoke_recipe_reaches_its_accuracies(name: str, tmp_path: Path) -> None:
     store = Store.create(tmp_path / name)
     recipe = load_recipe(name)
-    execute_plan(replace(recipe, launch=recipe.launch.overridden({"workers": 2})), store, device="cpu")
+    summary = execute_plan(replace(recipe, launch=recipe.launch.overridden({"workers": 2})), store, device="cpu")
+    assert set(summary.statuses.values()) == {"done"}
     found, known = accuracies(store.path, range(1, 4)), accuracies(REFERENCE / name, range(4, 21))
     assert found.keys() == known.keys()
     for method, values in found.items():

@@ -230,21 +230,24 @@ def tables_of(study: str) -> tuple[str, ...]:
     return tuple(table for table in found if models_of(study, table))
 
 
-def models_of(study: object, table: str) -> list[type[SettingsTable]]:
+def models_of(study: object, table: str) -> tuple[type[SettingsTable], ...]:
     """The models of a table of a run, one for each of its kinds; none if there is no such table."""
-    if not isinstance(study, str) or study not in RUN_TYPES:
-        return []
+    return _models_of(study, table) if isinstance(study, str) and study in RUN_TYPES else ()
+
+
+@cache
+def _models_of(study: str, table: str) -> tuple[type[SettingsTable], ...]:
     outer, _, inner = table.rpartition(".")
-    if outer and not any(inner in model.model_fields for model in models_of(study, outer)):
-        return []
+    if outer and not any(inner in model.model_fields for model in _models_of(study, outer)):
+        return ()
     if not outer and table not in RUN_TYPES[study].model_fields:
-        return []
+        return ()
     if table in _FUNCTIONS:
         kind = _FUNCTIONS[table]
-        return [OneOf(kind).model(name) for name in FUNCTIONS[kind]]
+        return tuple(OneOf(kind).model(name) for name in FUNCTIONS[kind])
     annotation = RUN_TYPES[study].model_fields[table].annotation
     models = get_args(annotation) or (annotation,)
-    return [model for model in models if isinstance(model, type) and issubclass(model, SettingsTable)]
+    return tuple(model for model in models if isinstance(model, type) and issubclass(model, SettingsTable))
 
 
 def fields_of(study: object, table: str, kind: object = None) -> tuple[str, ...] | None:

@@ -167,7 +167,7 @@ def test_all_are_running_and_one_log_has_the_output(tmp_path: Path) -> None:
     assert "3 as one on cpu\n" in executed.log(first)
     for run in others:
         assert executed.log(run).count("--- attempt 1, ") == 1
-        assert f"what they print is in the log of {first.run_id}\n" in executed.log(run)
+        assert f"together with 2 other runs; what they print is in the log of {first.run_id}\n" in executed.log(run)
         assert "as one on" not in executed.log(run)
 
 

@@ -14,6 +14,7 @@ from petlsparse.recipe.schema import (
     RUN_TYPES,
     TAGS,
     Data,
+    _models_of,
     _neutral,
     fields_of,
     keys_of,
@@ -279,12 +280,14 @@ def test_settings_that_a_stored_row_lacks_read_as_what_its_run_was_made_with(mon
     monkeypatch.setitem(SparseRun.model_fields, "data", FieldInfo(annotation=Later))
     monkeypatch.setattr("petlsparse.sparsity.criteria.magnitude", score)
     _neutral.cache_clear()
+    _models_of.cache_clear()
     old = {"study": "dst-sweep", "method_kind": "dst", "method_criterion": "magnitude"}
     old |= {name: "" for name in neutral_columns(old | {"method_criterion": "set"}) if name != "data_blur"}
     assert neutral_columns(old) == {"data_blur": 0.0, "method_criterion_power": 2.0}
     assert neutral_columns(old | {"data_blur": None, "method_criterion_power": 3.0}) == {"data_blur": 0.0}
     assert neutral_columns(old | {"data_blur": 0.25, "method_criterion": "set"}) == {}
     _neutral.cache_clear()
+    _models_of.cache_clear()
 
 
 @pytest.mark.parametrize(("text", "spelling"), [("white", "white"), ("#FFFFFF", "white"), ("#0A141E", "#0a141e")])
