@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from petlsparse.settings import Count, NonNegative, settings_of
 
 
-def rule(given: int, *, count: Count = 0, share: NonNegative = -0.0) -> None: ...
+def rule(*, count: Count = 0, share: NonNegative = -0.0) -> None: ...
 
 
 def test_a_default_is_held_to_its_annotation_as_a_written_value_is() -> None:

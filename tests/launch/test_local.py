@@ -119,6 +119,14 @@ def test_to_cancel_ends_what_is_executed_and_begins_nothing(launcher: LocalLaunc
     assert processes() == []
 
 
+def test_to_close_ends_what_is_executed_too(launcher: LocalLauncher, job: Callable[..., Job]) -> None:
+    future = launcher.submit([job(Trouble.DEAF)])
+    while not job(Trouble.DEAF).folder.joinpath("been-here").exists():
+        time.sleep(0.01)
+    launcher.close()
+    assert isinstance(future.exception(timeout=0), WorkerDied)
+
+
 def test_a_worker_imports_nothing_from_the_working_directory(
     launcher: LocalLauncher, job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
