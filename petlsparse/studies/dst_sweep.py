@@ -175,11 +175,14 @@ def topology_updates(settings: DstSettings, steps: int, generator: torch.Generat
 
 def _counts(settings: StaticSettings | DstSettings, network: nn.Module) -> dict[str, int]:
     shapes = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
+    if not shapes:
+        message = "the network has no linear or convolutional layer, so that none of its weights can be sparse"
+        raise UserError(Problem(message, "method.kind", settings.kind))
     return layer_counts(shapes, settings.density, settings.distribution)
 
 
 def check_method(settings: SparseMethodSettings, model: nn.Module) -> None:
-    """Raises UserError if the method asks for a density that the network cannot have."""
+    """Raises UserError if the method asks for a density that the network cannot have, or if nothing can be sparse."""
     if not isinstance(settings, DenseSettings):
         _counts(settings, model)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
 from petlsparse.tracking.compaction import read_table
@@ -85,13 +86,27 @@ def test_a_score_of_ones_own_prunes_what_the_equal_one_of_the_registry_does(laun
     assert runs["source_fingerprint"].notna().all()
 
 
-def test_changed_code_makes_finished_runs_stale(cli) -> None:
+def test_changed_code_makes_finished_runs_stale(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("petlsparse.launch.plan.LocalLauncher", lambda _: InProcessLauncher("cpu", lambda *_: None))
     train(OWN, "own")
     Path("mine.py").write_text(CODE.replace("active.weight", "2 * active.weight"))
     answer = cli("dst-sweep", "r.toml", "--out", "own", "--workers", "1")
     assert answer.code == 2
     assert "the code of your own files" in answer.err
     assert cli("dst-sweep", "r.toml", "--out", "own", "--workers", "1", "--stale", "redo").code == 0
+
+
+def test_reading_planning_and_training_refuse_a_function_that_takes_something_else_alike(cli) -> None:
+    Path("odd.py").write_text(ODD)
+    Path("r.toml").write_text(RECIPE + 'criterion = "odd.py:loose"\n')
+    answers = {cli(*words, "r.toml") for words in (["recipes", "validate"], ["plan"], ["run"], ["dst-sweep"])}
+    (answer,) = answers
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        'error: r.toml:14: run.method.criterion: "odd.py:loose" takes (active, power=1.0); '
+        'it should take (active, *, ...), settings last\n  value: "odd.py:loose"\n'
+    )
+    assert not Path("results").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from petlsparse.errors import UserError
 from petlsparse.networks import NETWORKS, build_network
 from petlsparse.networks.dropout import Dropout
 from petlsparse.networks.vit_micro import vit_micro
+from petlsparse.recipe.methods import DenseSettings, DstSettings, StaticSettings
 from petlsparse.sparsity.maskable import maskable
+from petlsparse.studies.dst_sweep import check_method
 
 CIFAR, GREY = (3, 32, 32), (1, 28, 28)
 
@@ -84,6 +86,15 @@ def test_a_network_that_cannot_be_trained_is_told(own, name, says):
         own(name)
     assert says in str(caught.value)
     assert caught.value.problems[0].where == "network.name"
+
+
+@pytest.mark.parametrize(
+    "method", [StaticSettings(density=0.5), DstSettings(density=0.5, criterion="mest", growth="random")]
+)
+def test_where_nothing_can_be_sparse_sparse_methods_are_refused(method):
+    with pytest.raises(UserError, match="no linear or convolutional layer"):
+        check_method(method, nn.Sequential(nn.Flatten(), nn.LayerNorm(64), nn.PReLU()))
+    check_method(DenseSettings(), nn.Sequential(nn.Flatten(), nn.LayerNorm(64)))
 
 
 def mlp_by_hand(x, p):
