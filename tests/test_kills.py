@@ -42,7 +42,7 @@ cohort = "COHORT"
 method = { kind = "static", density = 0.2 }
 [[arms]]
 method = { kind = "dst", density = 0.2, growth = "gradient", update_period = 20 }
-grid."method.criterion" = ["magnitude", "snip"]
+grid."method.criterion" = ["ema-magnitude", "snip"]
 """
 
 AS_ONE, APART = SPARSE.replace("COHORT", "auto"), SPARSE.replace("COHORT", "off")

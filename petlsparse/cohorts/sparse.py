@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from petlsparse.cohorts.parameters import StackedParameter, as_rows, unpadded
-from petlsparse.sparsity.indices import indices_of
+from petlsparse.cohorts.parameters import StackedParameter
+from petlsparse.cohorts.sparse_layer import StackedLayer
+from petlsparse.cohorts.statistics import StackedStatistics
 from petlsparse.sparsity.masked import Masked
 from petlsparse.sparsity.sparse_training import SparseTraining
-from petlsparse.sparsity.topology import LayerView, UpdateRules, update_topology
+from petlsparse.sparsity.topology import UpdateRules, update_topology
 from petlsparse.sparsity.updates import TopologyUpdates
 
 ENTRIES_AT_A_TIME = 2**27
@@ -36,12 +37,12 @@ class SparseCohort:
 
     def __init__(self, methods: Sequence[object], parameters: Sequence[StackedParameter]) -> None:
         self._members = {i: method for i, method in enumerate(methods) if isinstance(method, SparseTraining)}
-        self._layers: list[_Layer] = []
+        self._layers: list[StackedLayer] = []
         for stacked in parameters:
             masked = dict(self._masked_in(stacked))
             if masked:
                 name, *_ = {name for name, _ in masked.values()}
-                self._layers.append(_Layer(name, stacked, {i: layer for i, (_, layer) in masked.items()}))
+                self._layers.append(StackedLayer(name, stacked, {i: layer for i, (_, layer) in masked.items()}))
         if sum(len(layer.masked) for layer in self._layers) < sum(len(m.layers) for m in self._members.values()):
             raise ValueError("layers of sparse members are not among the parameters, or hold active weights only")
         states = {layer.masks_state for stacked in self._layers for layer in stacked.masked.values()}
@@ -49,6 +50,7 @@ class SparseCohort:
             raise ValueError("members with masked and with dense optimizer state")
         self._masks_gradients = states == {True}
         self._snapshot: list[Tensor] = []
+        self._statistics = StackedStatistics(self._layers, self._members)
 
     def due(self, step: int) -> Sequence[int]:
         """Members with a topology update at this step."""
@@ -57,6 +59,7 @@ class SparseCohort:
     @torch.no_grad()
     def after_backward(self, step: int, due: Sequence[int]) -> None:
         """Update with (w_t, g_t); keep g_t for the updates after the step."""
+        self._statistics.advance(before_step=True)
         early = [i for i in due if self._updates(i).before_step]
         late = [i for i in due if not self._updates(i).before_step]
         if late:
@@ -66,7 +69,8 @@ class SparseCohort:
 
     @torch.no_grad()
     def before_step(self) -> None:
-        """Mask gradients."""
+        """Bring statistics of gradients up to date, if an update has not, and mask gradients."""
+        self._statistics.advance(before_step=True)
         if self._masks_gradients:
             for layer in self._layers:
                 gradient = layer.stacked.rows.grad
@@ -75,10 +79,11 @@ class SparseCohort:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Mask weights, if masked gradients have not done so."""
+        """Mask weights, if masked gradients have not done so, and bring statistics of weights up to date."""
         if not self._masks_gradients:
             for layer in self._layers:
                 layer.stacked.rows.mul_(layer.factor)
+        self._statistics.advance(before_step=False)
 
     @torch.no_grad()
     def after_step(self, step: int, due: Sequence[int]) -> None:
@@ -113,6 +118,7 @@ class SparseCohort:
             for part in (indices[i : i + at_once] for i in range(0, len(indices), at_once)):
                 some = [members[index] for index in part]
                 self._update_with_rules(step, some, rules, exempt, [of_layer[part] for of_layer in gradients])
+        self._statistics.move()
 
     def _update_with_rules(
         self,
@@ -125,7 +131,7 @@ class SparseCohort:
         settings = [self._updates(member) for member in members]
         fractions = [updates.fraction(step) for updates in settings]
         views = [
-            layer.view(members, gradient)
+            layer.view(members, gradient, [self._members[member].statistics.of(layer.name) for member in members])
             for layer, gradient in zip(self._layers, gradients, strict=True)
             if layer.name not in exempt
         ]
@@ -137,54 +143,5 @@ class SparseCohort:
                     self._members[member].log.add(step, layer.name)
                 continue
             of_rows = next(found).of_rows(len(members), layer.size)
-            for member, updates, fraction, update in zip(members, settings, fractions, of_rows, strict=True):
-                layer.masked[member].replace(update, keep_regrown=updates.regrown == "keep")
-                self._members[member].log.update(step, layer.name, fraction, update)
-
-
-class _Layer:
-    """A layer of all members: rows of masks beside its stacked weight.
-
-    Args:
-        name: of the layer in the networks.
-        stacked: its weight.
-        masked: member -> what masks it, for those that are sparse.
-
-    Attributes:
-        factor: what the rows of the weight are multiplied by, (K, P); ones where a member is not sparse.
-        active: boolean (K, N), a view of all masks.
-        row: member -> its row.
-    """
-
-    def __init__(self, name: str, stacked: StackedParameter, masked: Mapping[int, Masked]) -> None:
-        self.name, self.stacked, self.masked = name, stacked, masked
-        everywhere = torch.ones_like(stacked.parameters[0], dtype=torch.bool)
-        masks = as_rows([masked[i].mask() if i in masked else everywhere for i in stacked.members])
-        # On a CPU, multiplying by floats is several times as fast as by booleans.
-        self.factor = masks if masks.is_cuda else masks.to(stacked.rows.dtype)
-        self.active = unpadded(masks, (everywhere.numel(),))
-        self.row = {member: k for k, member in enumerate(stacked.members)}
-        for member, layer in masked.items():
-            layer.share(*(unpadded(rows, everywhere.shape)[self.row[member]] for rows in (masks, self.factor)))
-
-    @property
-    def size(self) -> int:
-        """Weights of one member, active or not."""
-        return self.active.shape[1]
-
-    def rows_of(self, members: Sequence[int]) -> Tensor:
-        """Where these members are."""
-        return torch.tensor([self.row[member] for member in members], device=self.active.device)
-
-    def view(self, members: Sequence[int], gradients: Tensor) -> LayerView:
-        """What a topology update of some members sees, given their gradients (len(members), N)."""
-        rows, slopes = self.rows_of(members), gradients.flatten()
-        active = indices_of(self.active[rows].flatten())
-        weights = unpadded(self.stacked.rows.detach(), (self.size,))[rows].flatten().index_select(0, active)
-        counts, outputs = [self.masked[member].count for member in members], len(self.stacked.parameters[0])
-        return LayerView(active, weights, slopes.index_select(0, active), counts, outputs, self.size, lambda: slopes)
-
-    def gradient(self) -> Tensor:
-        """(K, N), a view; zeros if there was no backward pass."""
-        gradient = self.stacked.rows.grad
-        return unpadded(torch.zeros_like(self.stacked.rows) if gradient is None else gradient, (self.size,))
+            for member, fraction, update in zip(members, fractions, of_rows, strict=True):
+                self._members[member].take_on(step, layer.name, fraction, update)

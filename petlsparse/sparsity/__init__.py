@@ -12,6 +12,7 @@ DISTRIBUTIONS = {
 
 CRITERIA = {
     "magnitude": "petlsparse.sparsity.criteria:magnitude",
+    "ema-magnitude": "petlsparse.sparsity.criteria:ema_magnitude",
     "set": "petlsparse.sparsity.criteria:set_intended",
     "mest": "petlsparse.sparsity.criteria:mest",
     "snip": "petlsparse.sparsity.criteria:snip",

@@ -9,13 +9,15 @@ scores stay comparable.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.settings import NonNegative
+from petlsparse.settings import FractionBelowOne, NonNegative
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +33,27 @@ class ActiveWeights(NamedTuple):
     """(n,), of the loss in the iteration of the update."""
     generator: torch.Generator
     """Source of randomness."""
+    statistics: Mapping[str, Tensor] = MappingProxyType({})
+    """Name -> what the criterion has kept of each weight, (n,)."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number for each active weight that a criterion keeps over the steps of a training, in the weight's type.
+
+    A weight keeps its number through topology updates until it is pruned; one that was grown begins.
+
+    Attributes:
+        update: (the statistic so far (n,), active weights, as keyword arguments those settings of the criterion that it
+            asks for) -> the new one, (n,). Called at every step: before the optimizer step if the criterion reads the
+            gradient, with the weights that it was taken at; else after it, with zero as gradient.
+        begin: weights that became active, (n,) -> their statistic; zero unless given.
+        restarts: it begins anew for all weights at every topology update.
+    """
+
+    update: Callable[..., Tensor]
+    begin: Callable[[Tensor], Tensor] | None = None
+    restarts: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,10 +64,14 @@ class Criterion:
         function: (active weights, settings as keyword arguments) -> importance of each, (n,).
         reads_gradient: the score pairs weights with the gradient taken at them, so the update must come before the
             optimizer step.
-        draws: the function draws from the generator. One that does not is elementwise, and computed for many layers at
-            once.
+        draws: the function draws from the generator. One that does not is elementwise, as its statistics are, and
+            computed for many layers at once.
         of_each_sign: as many positive as negative scores go, those closest to zero; otherwise the lowest.
         settings: keyword arguments of the function; what is not given is left at its default.
+        statistics: name -> what is kept of every active weight from step to step, for the function to read.
+
+    Raises:
+        ValueError: the update of a statistic takes other arguments, or asks for a setting that the function has not.
     """
 
     function: Callable[..., Tensor]
@@ -52,6 +79,18 @@ class Criterion:
     draws: bool = False
     of_each_sign: bool = False
     settings: tuple[tuple[str, object], ...] = ()
+    statistics: Mapping[str, Statistic] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name, statistic in self.statistics.items():
+            asked, signature = _settings(statistic.update), inspect.signature(statistic.update)
+            if unknown := asked.keys() - _settings(self.function).keys():
+                raise ValueError(f'statistic "{name}" asks for settings that the criterion has not: {sorted(unknown)}')
+            try:
+                signature.bind("statistic", "active", **asked)
+            except TypeError as error:
+                message = f'the update of statistic "{name}" takes {signature}, not (statistic, active, *, ...)'
+                raise ValueError(message) from error
 
     def configured(self, **settings: object) -> Criterion:
         """The same with other settings."""
@@ -60,6 +99,37 @@ class Criterion:
     def score(self, active: ActiveWeights) -> Tensor:
         """Importance of each active weight, (n,)."""
         return self.function(active, **dict(self.settings))
+
+    def begun(self, weight: Tensor) -> dict[str, Tensor]:
+        """Every statistic of weights (n,) that became active: new tensors (n,). Raises ValueError for other shapes."""
+        found = {name: weight.new_zeros(weight.shape) for name in self.statistics}
+        for name, statistic in self.statistics.items():
+            if statistic.begin is not None:
+                found[name].copy_(_shaped(name, statistic.begin(weight), weight))
+        return found
+
+    def advanced(self, active: ActiveWeights) -> dict[str, Tensor]:
+        """Every statistic a step later, (n,). Raises ValueError for one that is of another shape."""
+        settings = {**_settings(self.function), **dict(self.settings)}
+        found = {}
+        for name, statistic in self.statistics.items():
+            asked = {key: settings[key] for key in _settings(statistic.update)}
+            found[name] = _shaped(name, statistic.update(active.statistics[name], active, **asked), active.weight)
+        return found
+
+
+def _shaped(name: str, values: Tensor, weight: Tensor) -> Tensor:
+    if values.shape != weight.shape:
+        shapes = f"{tuple(values.shape)} for weights of shape {tuple(weight.shape)}"
+        raise ValueError(f'statistic "{name}" has shape {shapes}')
+    return values
+
+
+@cache
+def _settings(function: Callable[..., object]) -> Mapping[str, Any]:
+    """Keyword-only argument of a function -> its default."""
+    parameters = inspect.signature(function).parameters
+    return {name: each.default for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
 def as_criterion(found: Criterion | Callable[..., Tensor]) -> Criterion:
@@ -82,6 +152,21 @@ EPSILON = 1e-8
 def magnitude(active: ActiveWeights) -> Tensor:
     """The smallest weights go."""
     return active.weight.abs()
+
+
+def _average(average: Tensor, active: ActiveWeights, *, decay: float) -> Tensor:
+    return decay * average + (1 - decay) * active.weight.abs()
+
+
+@partial(Criterion, reads_gradient=False, statistics={"average": Statistic(_average, begin=abs)})
+def ema_magnitude(active: ActiveWeights, *, decay: FractionBelowOne = 0.99) -> Tensor:
+    """The smallest weights go, by the moving average of their magnitude over the steps since they became active.
+
+    Args:
+        active: see `ActiveWeights`.
+        decay: of the average at every step (0.99: own choice); with 0 it is the magnitude.
+    """
+    return active.statistics["average"]
 
 
 @partial(Criterion, reads_gradient=False, of_each_sign=True)

@@ -45,20 +45,24 @@ class Csr:
         """A new boolean tensor, shaped like the weight, made from the indices."""
         return mask_of(self.layer.active(), self.size).view(self.layer.shape)
 
-    def view(self) -> LayerView:
-        """The values as they are, and a dense product for gradients elsewhere, from what the backward pass left."""
-        layer, gradients = self.layer, self._gradients()
-        return LayerView(
-            layer.active(),
-            layer.values.detach(),
-            gradients,
-            [self.count],
-            layer.shape[0],
-            self.size,
-            lambda: layer.dense_gradient().flatten(),
-        )
+    def active(self) -> Tensor:
+        """Made from the indices that the layer has."""
+        return self.layer.active()
 
-    def _gradients(self) -> Tensor:
+    def weights(self) -> Tensor:
+        """The values as they are."""
+        return self.layer.values.detach()
+
+    def view(self, statistics: Mapping[str, Tensor]) -> LayerView:
+        """With a dense product for gradients elsewhere, from what the backward pass left."""
+        of_active, outputs = (self.active(), self.weights(), self.gradients()), self.layer.shape[0]
+        return LayerView(*of_active, [self.count], outputs, self.size, self._dense_gradient, statistics)
+
+    def _dense_gradient(self) -> Tensor:
+        return self.layer.dense_gradient().flatten()
+
+    def gradients(self) -> Tensor:
+        """Those of the values."""
         if self._snapshot is not None:
             return self._snapshot
         gradient = self.layer.values.grad
@@ -66,7 +70,7 @@ class Csr:
 
     def snapshot_gradients(self) -> None:
         """Copy the gradients: some optimizers write into them."""
-        self._snapshot = self._gradients().clone()
+        self._snapshot = self.gradients().clone()
 
     @torch.no_grad()
     def replace(self, update: TopologyUpdate, *, keep_regrown: bool) -> None:

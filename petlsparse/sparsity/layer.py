@@ -1,5 +1,6 @@
 """What sparse training asks of a layer, however the layer holds its weights."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor
@@ -33,8 +34,20 @@ class SparseLayer(Protocol):
         """A new boolean tensor, shaped like the weight."""
         ...
 
-    def view(self) -> LayerView:
-        """What an update sees: one row, with the gradients of the last backward pass, or zeros."""
+    def active(self) -> Tensor:
+        """Indices of the active weights, int64 (n,), ascending; not to be changed."""
+        ...
+
+    def weights(self) -> Tensor:
+        """The active weights, (n,); not to be changed."""
+        ...
+
+    def gradients(self) -> Tensor:
+        """Their gradients of the last backward pass, (n,), or zeros; not to be changed."""
+        ...
+
+    def view(self, statistics: Mapping[str, Tensor]) -> LayerView:
+        """What an update sees: one row, with what the criterion keeps of the active weights."""
         ...
 
     def snapshot_gradients(self) -> None:

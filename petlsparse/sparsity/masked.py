@@ -4,7 +4,7 @@ The weight is masked in its data, not in the graph: the forward pass is an ordin
 inactive weights too, where gradient growth reads them. Works for every layer on every device.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class Masked:
         self.masks_state = masks_state
         self._optimizer: Optimizer | None = None
         self._snapshot: Tensor | None = None
+        self._active: Tensor | None = None
         self._set_mask(mask)
         self.after_step()
 
@@ -40,12 +41,24 @@ class Masked:
         """A copy of the mask, boolean, shaped like the weight."""
         return self._mask.clone()
 
-    def view(self) -> LayerView:
-        """Gathered from the dense weight and its dense gradient."""
-        active, gradient = indices_of(self._mask.flatten()), self._gradient()
-        weights = self.weight.detach().flatten().index_select(0, active)
-        slopes, outputs = gradient.index_select(0, active), len(self.weight)
-        return LayerView(active, weights, slopes, [self.count], outputs, self.size, lambda: gradient)
+    def active(self) -> Tensor:
+        """Looked for once, and kept until the next update."""
+        if self._active is None:
+            self._active = indices_of(self._mask.flatten())
+        return self._active
+
+    def weights(self) -> Tensor:
+        """Gathered from the dense weight."""
+        return self.weight.detach().flatten().index_select(0, self.active())
+
+    def gradients(self) -> Tensor:
+        """Gathered from the dense gradient."""
+        return self._gradient().index_select(0, self.active())
+
+    def view(self, statistics: Mapping[str, Tensor]) -> LayerView:
+        """With the dense gradient as it is."""
+        of_active = self.active(), self.weights(), self.gradients()
+        return LayerView(*of_active, [self.count], len(self.weight), self.size, self._gradient, statistics)
 
     def _gradient(self) -> Tensor:
         if self._snapshot is not None:
@@ -61,6 +74,7 @@ class Masked:
     @torch.no_grad()
     def replace(self, update: TopologyUpdate, *, keep_regrown: bool) -> None:
         """Inactive weights are zero already, so that to erase all but the kept makes every grown weight start so."""
+        self._active = None
         mask = self._mask.view(-1)
         for factors in (mask, self._factor):
             _fill(factors, update.pruned, 0)
@@ -99,6 +113,7 @@ class Masked:
         self._mask, self._factor = mask, factor
 
     def _set_mask(self, mask: Tensor) -> None:
+        self._active = None
         self._mask = mask.to(self.weight.device).contiguous()
         self.count = int(self._mask.count_nonzero())
         # Multiplying by floats is several times faster than by booleans, and this happens at every step.

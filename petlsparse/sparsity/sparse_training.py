@@ -14,7 +14,8 @@ from petlsparse.sparsity.layer import SparseLayer
 from petlsparse.sparsity.layout import match_layout
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.masked import Masked
-from petlsparse.sparsity.topology import initial_mask, update_topology
+from petlsparse.sparsity.statistics import Statistics
+from petlsparse.sparsity.topology import TopologyUpdate, initial_mask, surviving, update_topology
 from petlsparse.sparsity.topology_log import TopologyLog
 from petlsparse.sparsity.updates import TopologyUpdates
 
@@ -74,6 +75,7 @@ class SparseTraining:
         if "csr" in backends.values():
             match_layout(model)
         self.log = TopologyLog(self.masks, explores=updates is not None)
+        self.statistics = Statistics(updates, self._updated())
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -95,6 +97,7 @@ class SparseTraining:
 
     def after_backward(self, step: int) -> None:
         """Update with (w_t, g_t), or keep g_t for the update after the step: optimizers may write into gradients."""
+        self.statistics.advance(before_step=True)
         if self.updates is not None and self.updates_topology(step):
             if not self.updates.before_step:
                 for layer in self._updated().values():
@@ -110,6 +113,7 @@ class SparseTraining:
         """Hold inactive weights at zero; update with (w_{t+1}, g_t) where that is the order."""
         for layer in self.layers.values():
             layer.after_step()
+        self.statistics.advance(before_step=False)
         if self.updates is not None and self._pending:
             self._update(self.updates, step)
             self._pending = False
@@ -119,9 +123,9 @@ class SparseTraining:
         """Nothing to do."""
 
     def state(self) -> dict[str, Tensor]:
-        """What layers cannot read off the model, what they explored so far, and the updates' generator."""
+        """What layers cannot read off the model, what they explored, statistics, and the updates' generator."""
         state = {f"{key}.{name}": t for name, layer in self.layers.items() for key, t in layer.state().items()}
-        state |= self.log.state()
+        state |= self.log.state() | self.statistics.state()
         if self.updates is not None:
             state["generator"] = self.updates.generator.get_state()
         return state
@@ -131,6 +135,7 @@ class SparseTraining:
         for name, layer in self.layers.items():
             layer.load_state({key: state[f"{key}.{name}"] for key in layer.state()})
         self.log.load_state(state)
+        self.statistics.load_state(state)
         if self.updates is not None:
             self.updates.generator.set_state(state["generator"].cpu())
 
@@ -147,12 +152,21 @@ class SparseTraining:
 
     @torch.no_grad()
     def _update(self, updates: TopologyUpdates, step: int) -> None:
-        fraction, views = updates.fraction(step), [layer.view() for layer in self._updated().values()]
+        fraction = updates.fraction(step)
+        views = [layer.view(self.statistics.of(name)) for name, layer in self._updated().items()]
         found = update_topology(views, [fraction], rules=updates.rules, generators=[updates.generator])
-        for name, layer in self.layers.items():
+        for name in self.layers:
             if name in self.exempt:
                 self.log.add(step, name)
                 continue
-            update = next(found)
-            layer.replace(update, keep_regrown=updates.regrown == "keep")
-            self.log.update(step, name, fraction, update)
+            self.take_on(step, name, fraction, next(found))
+
+    def take_on(self, step: int, name: str, drop_fraction: float, update: TopologyUpdate) -> None:
+        """Change a layer, and all that belongs to its active weights, by an update."""
+        assert self.updates is not None
+        layer, keep_regrown = self.layers[name], self.updates.regrown == "keep"
+        before = layer.active() if self.statistics.of(name) else None
+        layer.replace(update, keep_regrown=keep_regrown)
+        if before is not None:
+            self.statistics.move(name, *surviving(before, update, layer.size, keep_regrown=keep_regrown))
+        self.log.update(step, name, drop_fraction, update)

@@ -5,8 +5,9 @@ run has pruned and grown is what it would have alone.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -70,6 +71,8 @@ class LayerView(NamedTuple):
     """Number N of weights of a row, active or not."""
     dense_gradient: Callable[[], Tensor]
     """Gradient at every index, (M * N,)."""
+    statistics: Mapping[str, Tensor] = MappingProxyType({})
+    """Name -> what the criterion keeps of the active weights, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,13 @@ def update_topology(
 def _importance(criterion: Criterion, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
     """The criterion's scores, (n,): row by row where it draws, else of all at once."""
     if not criterion.draws:
-        return criterion.score(ActiveWeights(layer.weights, layer.gradients, generators[0]))
-    rows = (torch.split(of_all, [*layer.counts]) for of_all in (layer.weights, layer.gradients))
-    return torch.cat([criterion.score(ActiveWeights(*each)) for each in zip(*rows, generators, strict=True)])
+        return criterion.score(ActiveWeights(layer.weights, layer.gradients, generators[0], layer.statistics))
+    of_all = (layer.weights, layer.gradients, *layer.statistics.values())
+    scores = []
+    for generator, *row in zip(generators, *(torch.split(each, [*layer.counts]) for each in of_all), strict=True):
+        statistics = dict(zip(layer.statistics, row[2:], strict=True))
+        scores.append(criterion.score(ActiveWeights(row[0], row[1], generator, statistics)))
+    return torch.cat(scores)
 
 
 def _select(criterion: Criterion) -> Callable[[Tensor, Sequence[int], Sequence[int]], Tensor]:

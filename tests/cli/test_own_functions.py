@@ -149,12 +149,30 @@ def test_what_is_wrong_with_ones_own_file_is_told_in_a_message(cli, criterion: s
     assert all(text in answer.err for text in told), answer.err
 
 
-def test_the_criterion_of_the_how_to_page_is_trained_with_its_setting() -> None:
+@pytest.fixture
+def of_the_page() -> None:
+    """The files of the how-to page."""
     page = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-criterion.md"
-    (code,) = [block for language, block in blocks(page.read_text()) if language == "python"]
-    Path("mine.py").write_text(code)
+    code = [block for language, block in blocks(page.read_text()) if language == "python"]
+    for name, block in zip(("mine.py", "usage.py"), code, strict=True):
+        assert block.startswith(f"# {name}\n")
+        Path(name).write_text(block)
+
+
+@pytest.mark.usefixtures("of_the_page")
+def test_the_criterion_of_the_how_to_page_is_trained_with_its_setting() -> None:
     few, _ = train('{ name = "mine.py:soft_magnitude", temperature = 0.0 }', "few")
     magnitude, _ = train('"magnitude"', "magnitude")
     assert few.equals(magnitude)  # without noise
     noisy, _ = train('"mine.py:soft_magnitude"', "noisy")
     assert not noisy.equals(magnitude)
+
+
+@pytest.mark.usefixtures("of_the_page")
+def test_the_statistic_of_the_how_to_page_remembers_as_long_as_its_setting_says() -> None:
+    Path("now.py").write_text("def gradient(active):\n    return active.gradient.abs()\n")
+    forgetful, _ = train('{ name = "usage.py:least_used", decay = 0.0 }', "forgetful")
+    now, _ = train('"now.py:gradient"', "now")
+    assert forgetful.equals(now)
+    remembering, _ = train('"usage.py:least_used"', "remembering")
+    assert not remembering.equals(now)

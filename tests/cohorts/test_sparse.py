@@ -22,7 +22,7 @@ from petlsparse.cohorts.optimizer import StackedOptimizer
 from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, GROWTHS, selection
-from petlsparse.sparsity.criteria import Criterion
+from petlsparse.sparsity.criteria import ActiveWeights, Criterion, Statistic, ema_magnitude
 from petlsparse.sparsity.distributions import layer_counts
 from petlsparse.sparsity.maskable import maskable
 from petlsparse.sparsity.sparse_training import SparseTraining
@@ -40,8 +40,26 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(10, 12), nn.ReLU(), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4))
 
 
+def sums(total: Tensor, active: ActiveWeights) -> Tensor:
+    return total + active.gradient.abs()
+
+
+def noisy(active: ActiveWeights) -> Tensor:
+    draw = torch.rand(active.weight.shape, generator=active.generator, dtype=torch.float64)
+    return draw * active.statistics["total"] / active.statistics["total"].mean()
+
+
+TOTAL = {"total": Statistic(sums)}
+OWN = {
+    "accumulated": Criterion(lambda active: active.statistics["total"], reads_gradient=True, statistics=TOTAL),
+    "noisy": Criterion(noisy, reads_gradient=True, draws=True, statistics=TOTAL),
+    "short memory": ema_magnitude.configured(decay=0.3),
+}
+"""Beside those of the registry."""
+
+
 def criterion_named(name: str, mest_lambda: float) -> Criterion:
-    criterion = resolve(CRITERIA, name, "criterion")
+    criterion = OWN.get(name) or resolve(CRITERIA, name, "criterion")
     return criterion.configured(lambda_=mest_lambda) if name == "mest" else criterion
 
 
@@ -73,6 +91,16 @@ def member(
     return SparseTraining(model, counts, mask_generator=masks, updates=dynamic or None, optimizer_state=state)
 
 
+STATISTICS: list[tuple[str, dict[str, Any]]] = [
+    ("accumulated", {}),
+    ("accumulated", {"update_point": "after-step", "update_period": 4}),
+    ("accumulated", {"scope": "global", "regrown": "keep"}),
+    ("short memory", {"update_point": "before-step"}),
+    ("short memory", {"scope": "neuron", "regrown": "keep"}),
+    *(("noisy", {}),) * 2,
+]
+
+
 def sparse_methods(state: str = "masked") -> list[Method]:
     """Every pair of rules, several densities, periods and points of update; static and dense ones among them."""
 
@@ -93,6 +121,10 @@ def sparse_methods(state: str = "masked") -> list[Method]:
             for seed, (rules, scope) in enumerate(product([("magnitude", "gradient"), ("set", "random")], SCOPES), 26)
         ),
         member(30, 0.3, ("random", "gradient"), state=state, scope="global"),
+        *(
+            member(seed, 0.4, (name, "gradient"), state=state, distribution="erk", **updates)
+            for seed, (name, updates) in enumerate(STATISTICS, 31)
+        ),
     ]
 
 
@@ -175,7 +207,9 @@ def test_masks_are_equal_at_every_step_and_weights_within_rounding(optimizer: st
         assert one.rows() == other.rows()
         a, b = one.state(), other.state()
         assert a.keys() == b.keys()
-        assert all(torch.equal(a[name], b[name]) for name in a)
+        for name in a:
+            exactly = {} if name.startswith("statistic.") else {"rtol": 0, "atol": 0}
+            torch.testing.assert_close(a[name], b[name], **exactly)
 
 
 def test_inactive_weights_and_their_state_are_exactly_zero() -> None:
@@ -294,7 +328,8 @@ def test_an_update_of_rows_is_that_of_each_alone(
             where, size = some.flatten().nonzero().squeeze(1), masks.shape[1]
             of_active = weights[rows].flatten()[where], slopes[where]
             outputs = 2 if size % 2 == 0 else 1
-            views.append(LayerView(where, *of_active, some.sum(1).tolist(), outputs, size, slopes.clone))
+            counts, begun = some.sum(1).tolist(), rules.criterion.begun(of_active[0])
+            views.append(LayerView(where, *of_active, counts, outputs, size, slopes.clone, begun))
         generators = [torch.Generator().manual_seed(i) for i in range(len(fractions))[rows]]
         found = update_topology(views, fractions[rows], rules=rules, generators=generators)
         return [update.of_rows(len(generators), view.size) for update, view in zip(found, views, strict=True)]

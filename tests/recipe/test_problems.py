@@ -137,7 +137,7 @@ def test_the_message_shows_value_nearest_and_all_valid_names(sparse, problems):
     assert str(problem).splitlines()[1:] == [
         '  value: "magnitud"',
         "  did you mean magnitude?",
-        "  valid: magnitude, set, mest, snip, reciprocal-sensitivity, sensitivity, random",
+        "  valid: magnitude, ema-magnitude, set, mest, snip, reciprocal-sensitivity, sensitivity, random",
     ]
 
 

@@ -405,7 +405,10 @@ def test_initial_masks_depend_on_their_own_generator_only():
     assert not equal(sparse(seed=5).masks, sparse(seed=6).masks)
 
 
-@pytest.mark.parametrize(("criterion", "growth"), [("magnitude", "random"), ("random", "gradient"), ("snip", "random")])
+@pytest.mark.parametrize(
+    ("criterion", "growth"),
+    [("magnitude", "random"), ("random", "gradient"), ("snip", "random"), ("ema-magnitude", "gradient")],
+)
 @pytest.mark.parametrize("stop", [PERIOD - 1, PERIOD, PERIOD + 1])
 @pytest.mark.parametrize("optimize", [sgd, adamw])
 def test_interrupted_before_at_and_after_an_update_it_continues_bit_identically(criterion, growth, stop, optimize):

@@ -14,6 +14,7 @@ from petlsparse.errors import UserError
 from petlsparse.registry import resolve
 from petlsparse.sparsity import CRITERIA, GROWTHS
 from petlsparse.sparsity.criteria import (
+    Criterion,
     as_criterion,
     magnitude,
     mest,
@@ -45,16 +46,18 @@ class Outcome(NamedTuple):
     regrown: Tensor
 
 
-def view(weight: Tensor, mask: Tensor, gradient: Tensor) -> LayerView:
+def view(weight: Tensor, mask: Tensor, gradient: Tensor, criterion: Criterion = magnitude) -> LayerView:
+    """A layer all of whose statistics have just begun."""
     active = mask.flatten().nonzero().squeeze(1)
-    slopes = gradient.flatten()
+    slopes, weights = gradient.flatten(), weight.flatten()[active]
     counts, outputs = [len(active)], len(weight)
-    return LayerView(active, weight.flatten()[active], slopes[active], counts, outputs, weight.numel(), slopes.clone)
+    begun = criterion.begun(weights)
+    return LayerView(active, weights, slopes[active], counts, outputs, weight.numel(), slopes.clone, begun)
 
 
 def update(weight, mask, gradient, fraction, criterion, growth=steepest, seed=0, scope="layer") -> Outcome:
     (result,) = update_topology(
-        [view(weight, mask, gradient)],
+        [view(weight, mask, gradient, criterion)],
         [fraction],
         rules=UpdateRules(criterion, growth, scope),
         generators=[seeded(seed)],

@@ -20,7 +20,7 @@ from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 MASKED, CSR, AS_ONE = (Execution(backend="masked"), Execution(backend="csr"), Execution(cohort="auto"))
-DST = {"kind": "dst", "density": 0.2, "criterion": "magnitude", "growth": "gradient", "update_period": 2}
+DST = {"kind": "dst", "density": 0.2, "criterion": "ema-magnitude", "growth": "gradient", "update_period": 2}
 KINDS: dict[str, tuple[Run, Execution]] = {
     "dense": (make(SPARSE, method={"kind": "dense"}), MASKED),
     "static csr": (make(SPARSE, method={"kind": "static", "density": 0.2}), CSR),
@@ -112,6 +112,15 @@ def of_another_shape(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
     tensors[key] = tensors[key].flatten()[:2]
 
 
+def statistic_of_fewer(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    key = next(key for key in tensors if key.startswith("method/statistic.average."))
+    tensors[key] = tensors[key][1:]
+
+
+def statistic_missing(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    del tensors[next(key for key in tensors if key.startswith("method/statistic.average."))]
+
+
 def without_best(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
     key = next(key for key in tensors if key.startswith("model/"))
     tensors[key.replace("model/", "best/")] = tensors[key]
@@ -132,6 +141,9 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("static csr", at("columns", 1, 0), "no topology"),
     ("dst masked", one_more_active, "active weights"),
     ("dst in a cohort", one_more_active, "active weights"),
+    ("dst masked", statistic_of_fewer, "statistic.average.fc1 is not a number for each of"),
+    ("dst csr", statistic_of_fewer, "statistic.average.fc1 is not a number for each of"),
+    ("dst in a cohort", statistic_missing, "KeyError('statistic.average.fc1')"),
     ("dense", of_another_type, "torch.float64"),
     ("dst masked", of_another_shape, "optimizer state"),
     ("dense", without_best, "other tensors"),

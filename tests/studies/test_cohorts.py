@@ -32,7 +32,10 @@ ARMS: list[dict[str, Any]] = [
     {"method": {"kind": "static", "density": 0.1}},
     {"method": {**SPARSE["method"], "criterion": "snip", "growth": "gradient"}},
     {"method": {**SPARSE["method"], "criterion": "random", "density": 0.4}, "seed": 3},
-    {"optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5, "nesterov": False, **GROUPS}},
+    {
+        "method": {**SPARSE["method"], "criterion": "ema-magnitude"},
+        "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5, "nesterov": False, **GROUPS},
+    },
     {"schedule": {"name": "cosine", "warmup": "1 epoch"}},
 ]
 RUNS = [make(SPARSE, **arm) for arm in ARMS]

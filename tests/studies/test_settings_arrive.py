@@ -61,6 +61,10 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         ("dst-sweep", "method.criterion", name): (DST | {"criterion": name}, {})
         for name in ("magnitude", "set", "snip", "reciprocal-sensitivity", "sensitivity", "random")
     },
+    ("dst-sweep", "method.criterion", "ema-magnitude"): (
+        DST | {"criterion": "ema-magnitude"},
+        {"decay": DST | {"criterion": {"name": "ema-magnitude", "decay": 0.5}}},
+    ),
     ("dst-sweep", "method.criterion", "mest"): (DST, {"lambda": DST | {"criterion": {"name": "mest", "lambda": 2.0}}}),
     **{("dst-sweep", "method.growth", name): (DST | {"growth": name}, {}) for name in ("random", "gradient")},
     **{

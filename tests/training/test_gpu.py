@@ -11,7 +11,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from petlsparse.cohorts.sparse import SparseCohort
 from petlsparse.cohorts.stacked import StackedStrategy
+from petlsparse.sparsity.criteria import Criterion, Statistic, ema_magnitude
+from petlsparse.sparsity.growth import random as random_growth
+from petlsparse.sparsity.sparse_training import SparseTraining
+from petlsparse.sparsity.topology import UpdateRules
+from petlsparse.sparsity.updates import TopologyUpdates
 from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.loop import Loop
 from petlsparse.training.member import Member
@@ -79,3 +85,34 @@ def test_a_cohort_is_recorded_as_a_graph_and_trains_what_its_members_train_alone
             train(theirs)
             for one, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+GRADIENTS = {"total": Statistic(lambda total, active: total + active.gradient.abs())}
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [ema_magnitude, Criterion(lambda active: active.statistics["total"], reads_gradient=True, statistics=GRADIENTS)],
+    ids=["of weights", "of gradients"],
+)
+def test_statistics_in_a_recorded_cohort_are_those_that_its_members_keep_alone(criterion: Criterion) -> None:
+    def made(seed: int) -> Member:
+        def sparse(model: nn.Module) -> SparseTraining:
+            generator = torch.Generator().manual_seed(seed)
+            updates = TopologyUpdates(UpdateRules(criterion, random_growth), generator, 40, update_period=7 + seed)
+            return SparseTraining(model, {"1": 60, "4": 18}, mask_generator=generator, updates=updates)
+
+        return member(seed=seed, steps=40, evaluate_every=6, device=CUDA, method=sparse)
+
+    company, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
+    with reference_arithmetic(deterministic=True):
+        stacked = StackedStrategy(company, method=lambda methods, stack: SparseCohort(methods, stack.parameters))
+        assert stacked.captured is not None
+        Loop(stacked, done=lambda *_: None).run()
+        assert stacked.captured.failure == ""
+        for ours, theirs in zip(company, alone, strict=True):
+            train(theirs)
+            found, expected = ours.method.state(), theirs.method.state()
+            assert sum(name.startswith("statistic.") for name in expected) == 2
+            for name in expected:
+                torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
