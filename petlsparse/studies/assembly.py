@@ -23,7 +23,7 @@ from petlsparse.training.arithmetic import missing_arithmetic, reference_arithme
 from petlsparse.training.loaders import Loader
 from petlsparse.training.loop_settings import examples_seen, steps_per_epoch
 from petlsparse.training.method import Method
-from petlsparse.training.parameter_groups import Role
+from petlsparse.training.parameter_groups import ParameterRole
 from petlsparse.training.result import Row
 
 
@@ -35,7 +35,7 @@ class Assembly:
     dataset: Dataset
     cost: dict[str, float]
     """trainable_parameters, total_parameters, active_parameters, inference_flops (per example), training_flops"""
-    roles: Mapping[nn.Parameter, Role]
+    roles: Mapping[nn.Parameter, ParameterRole]
     """What the parameters are that the method trains, for optimizers that treat them differently."""
     pixel_mean: tuple[float, ...] | None = None
     pixel_std: tuple[float, ...] | None = None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 
-class Role(NamedTuple):
+class ParameterRole(NamedTuple):
     """What a parameter is in its model, as far as settings of an optimizer ask for it."""
 
     is_weight: bool
@@ -27,7 +27,7 @@ def roles(
     weights: AbstractSet[nn.Parameter] = frozenset(),
     head: AbstractSet[nn.Parameter] = frozenset(),
     above: Mapping[nn.Parameter, int] = MappingProxyType({}),
-) -> dict[nn.Parameter, Role]:
+) -> dict[nn.Parameter, ParameterRole]:
     """The roles of what is trained, in order.
 
     Args:
@@ -36,11 +36,11 @@ def roles(
         head: those of the head.
         above: of those that have layers above them.
     """
-    return {p: Role(p.ndim > 1 or p in weights, p in head, above.get(p, 0)) for p in parameters}
+    return {p: ParameterRole(p.ndim > 1 or p in weights, p in head, above.get(p, 0)) for p in parameters}
 
 
 def parameter_groups(
-    of: Mapping[nn.Parameter, Role],
+    of: Mapping[nn.Parameter, ParameterRole],
     *,
     lr: float,
     weight_decay: float,
