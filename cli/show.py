@@ -118,9 +118,11 @@ def _log(folder: Path) -> str:
 
 def _find(run_id: str, root: Path) -> Path:
     """The one folder below `root` of a run whose id begins like this."""
-    from petlsparse.recipe.identity import RUN_ID
+    from petlsparse.recipe.identity import RUN_ID_PATTERN
 
-    folders = sorted(p for p in root.glob("**/runs/*") if RUN_ID.fullmatch(p.name) and (p / "record.json").exists())
+    folders = sorted(
+        p for p in root.glob("**/runs/*") if RUN_ID_PATTERN.fullmatch(p.name) and (p / "record.json").exists()
+    )
     found = [path for path in folders if path.name.startswith(run_id)]
     names = {path.name for path in found}
     if not names:

@@ -13,9 +13,9 @@ from petlsparse.recipe.schema import TAGS, neutral_columns, tag_key
 from petlsparse.tracking.compaction import read_columns
 from petlsparse.tracking.fingerprints import differing
 from petlsparse.tracking.record import FINAL
-from petlsparse.tracking.tables import METRICS
+from petlsparse.tracking.tables import METRIC_COLUMNS
 
-_RESULT = frozenset(("status", *(column.name for column in METRICS)))
+_RESULT = frozenset(("status", *(column.name for column in METRIC_COLUMNS)))
 
 
 def load_runs(stores: Iterable[Path | str], leave_out: Collection[str] = ()) -> Runs:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from petlsparse.tracking.progress import Progress
-from petlsparse.tracking.tables import METRICS
+from petlsparse.tracking.tables import METRIC_COLUMNS
 
 
 def add_line(log: Path, text: str) -> None:
@@ -30,7 +30,7 @@ def print_to(log: Path) -> None:
         os.close(descriptor)
 
 
-_PERCENTAGES = frozenset(column.name for column in METRICS if column.unit == "%")
+_PERCENTAGES = frozenset(column.name for column in METRIC_COLUMNS if column.unit == "%")
 
 
 def evaluation_line(progress: Progress) -> str:

@@ -13,7 +13,7 @@ from petlsparse.settings import HashNeutral
 
 SCHEMA = 2  # a new number gives every run a new identity: only when the meaning of stored settings changes
 
-RUN_ID = re.compile("[0-9a-f]{12}")
+RUN_ID_PATTERN = re.compile("[0-9a-f]{12}")
 """What names a run, and its folder, is like."""
 
 

@@ -25,15 +25,15 @@ from petlsparse.tracking.parts import (
 from petlsparse.tracking.record import FINAL, SCHEMA_VERSION, Record, refuse_other
 from petlsparse.tracking.store import OnCorrupt, Stamp, Store
 from petlsparse.tracking.tables import (
-    COST,
+    COST_COLUMNS,
     HISTORY,
     IDENTITY,
-    METRICS,
-    PROVENANCE,
+    METRIC_COLUMNS,
+    PROVENANCE_COLUMNS,
     ROLE,
     RUN_ID,
     RUNS,
-    SCHEMA,
+    SCHEMA_COLUMN,
     TABLES,
     Dtype,
 )
@@ -245,7 +245,7 @@ def _runs(records: Sequence[Record]) -> pa.Table:
             dtypes[name] = dtype
         else:
             del columns[name]  # its type is known to the records of others, if to any
-    return columns_to_arrow(RUNS, columns | {SCHEMA.name: [SCHEMA_VERSION] * len(rows)}, dtypes)
+    return columns_to_arrow(RUNS, columns | {SCHEMA_COLUMN.name: [SCHEMA_VERSION] * len(rows)}, dtypes)
 
 
 def _with_roles(runs: pa.Table, roles: Mapping[str, str]) -> pa.Table:
@@ -257,9 +257,9 @@ def _with_roles(runs: pa.Table, roles: Mapping[str, str]) -> pa.Table:
 def _in_order(runs: pa.Table) -> pa.Table:
     """Identity, settings, the outcome that is documented, whatever else there is."""
     settings = [name for columns in SETTINGS.values() for name in columns if name in runs.column_names]
-    documented = [column.name for column in (*METRICS, *COST, *PROVENANCE, ROLE)]
+    documented = [column.name for column in (*METRIC_COLUMNS, *COST_COLUMNS, *PROVENANCE_COLUMNS, ROLE)]
     order = dict.fromkeys([*(column.name for column in IDENTITY), *settings, *documented, *runs.column_names])
-    return runs.select([*(name for name in order if name != SCHEMA.name), SCHEMA.name])
+    return runs.select([*(name for name in order if name != SCHEMA_COLUMN.name), SCHEMA_COLUMN.name])
 
 
 def _history(records: Sequence[Record]) -> pa.Table:
@@ -268,7 +268,9 @@ def _history(records: Sequence[Record]) -> pa.Table:
         for at, name in enumerate(("step", "epoch", "split", "metric", "value"))
     }
     run_ids = [record.run_id for record in records for _ in record.history]
-    return columns_to_arrow(HISTORY, columns | {RUN_ID.name: run_ids, SCHEMA.name: [SCHEMA_VERSION] * len(run_ids)})
+    return columns_to_arrow(
+        HISTORY, columns | {RUN_ID.name: run_ids, SCHEMA_COLUMN.name: [SCHEMA_VERSION] * len(run_ids)}
+    )
 
 
 _MADE_OF_RECORDS: Mapping[str, Callable[[Sequence[Record]], pa.Table]] = {RUNS.name: _runs, HISTORY.name: _history}

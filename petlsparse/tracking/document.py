@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from petlsparse.recipe.identity import RUN_ID
+from petlsparse.recipe.identity import RUN_ID_PATTERN
 from petlsparse.recipe.schema import columns_of
 from petlsparse.tracking.columns import fits
 from petlsparse.tracking.tables import Dtype
@@ -31,7 +31,7 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     schema_version: int
-    run_id: Annotated[str, Field(pattern=f"^{RUN_ID.pattern}$")]
+    run_id: Annotated[str, Field(pattern=f"^{RUN_ID_PATTERN.pattern}$")]
     study: str
     recipe: str
     status: Literal["done", "failed", "diverged", "interrupted"]

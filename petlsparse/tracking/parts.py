@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from petlsparse.tracking.atomic import replacing
 from petlsparse.tracking.columns import in_column, storable
 from petlsparse.tracking.record import SCHEMA_VERSION
-from petlsparse.tracking.tables import RUN_ID, SCHEMA, Dtype, Table
+from petlsparse.tracking.tables import RUN_ID, SCHEMA_COLUMN, Dtype, Table
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
-METADATA = b"schema_version"
+SCHEMA_KEY = b"schema_version"
 
 
 def columns_to_arrow(
@@ -57,7 +57,7 @@ def write_part(path: Path, table: Table, run_id: str, rows: Sequence[Mapping[str
 
 def identity_columns(run_id: str, rows: int) -> dict[str, Sequence[Any]]:
     """The two columns every table has."""
-    return {RUN_ID.name: [run_id] * rows, SCHEMA.name: [SCHEMA_VERSION] * rows}
+    return {RUN_ID.name: [run_id] * rows, SCHEMA_COLUMN.name: [SCHEMA_VERSION] * rows}
 
 
 def read_part(path: Path, table: Table, run_id: str, rows: int) -> pa.Table | None:
@@ -107,14 +107,14 @@ def read_metadata(path: Path) -> dict[bytes, bytes]:
 
 def write_parquet(path: Path, table: pa.Table, *, durable: bool, metadata: Mapping[bytes, bytes] = {}) -> None:
     """Write with zstd and the schema version in the file's metadata, atomically."""
-    table = table.replace_schema_metadata({METADATA: str(SCHEMA_VERSION).encode(), **metadata})
+    table = table.replace_schema_metadata({SCHEMA_KEY: str(SCHEMA_VERSION).encode(), **metadata})
     with replacing(path, durable=durable) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def schema_version(table: pa.Table) -> int:
     """The version in a file's metadata; 0 for a file that petlsparse did not write."""
-    version = (table.schema.metadata or {}).get(METADATA, b"0")
+    version = (table.schema.metadata or {}).get(SCHEMA_KEY, b"0")
     return int(version) if version.isdigit() else 0
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.recipe.identity import RUN_ID
+from petlsparse.recipe.identity import RUN_ID_PATTERN
 from petlsparse.tracking.atomic import TEMPORARY, rename_with_suffix, write_json
 from petlsparse.tracking.document import check
 from petlsparse.tracking.lock import Holder, acquire, hold
@@ -193,7 +193,7 @@ class Store:
     def _folders(self) -> list[str]:
         """The ids of the runs that have a folder; one that no run id names is none's."""
         try:
-            return [name for name in os.listdir(self.path / "runs") if RUN_ID.fullmatch(name)]  # noqa: PTH208 - quick
+            return [name for name in os.listdir(self.path / "runs") if RUN_ID_PATTERN.fullmatch(name)]  # noqa: PTH208 - quick
         except (FileNotFoundError, NotADirectoryError):
             return []
 

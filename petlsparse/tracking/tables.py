@@ -36,7 +36,7 @@ class Table:
 
 
 RUN_ID = Column("run_id", "string", "", "identity of the run: 12 hex of the hash of its settings")
-SCHEMA = Column("schema_version", "int64", "", "version of these tables, as in the file's metadata")
+SCHEMA_COLUMN = Column("schema_version", "int64", "", "version of these tables, as in the file's metadata")
 
 IDENTITY = (
     RUN_ID,
@@ -82,7 +82,7 @@ def _measured(name: str, where: str) -> tuple[Column, ...]:
     )
 
 
-METRICS = (
+METRIC_COLUMNS = (
     *_measured("test_{}", "test {} at the weights best on validation"),
     *_measured("test_{}_last", "test {} at the last weights"),
     *_measured("val_{}_best", "validation {} at the weights best on validation"),
@@ -100,7 +100,7 @@ METRICS = (
     Column("epochs", "int64", "epoch", "epochs begun"),
 )
 
-COST = (
+COST_COLUMNS = (
     Column(
         "wall_seconds",
         "float64",
@@ -130,7 +130,7 @@ def _about(name: str, dtype: Dtype, meaning: str, unit: str = "", *, incidental:
     return Column(name, dtype, unit, meaning, incidental)
 
 
-PROVENANCE = (
+PROVENANCE_COLUMNS = (
     _about("started", "string", "start of the last execution, ISO 8601", "UTC"),
     _about("finished", "string", "its end, ISO 8601", "UTC"),
     _about("argv", "string", "the command"),
@@ -190,7 +190,7 @@ RUNS = Table(
     "`optimizer_lr`, `seed`. They have the types of the recipe, whatever the runs hold: whole numbers int64, other "
     "numbers float64, yes or no bool; the rest are strings, of JSON where it is a list. A metric or cost not listed "
     "here is appended as a further float64 column.",
-    (*IDENTITY, *METRICS, *COST, *PROVENANCE, ROLE, SCHEMA),
+    (*IDENTITY, *METRIC_COLUMNS, *COST_COLUMNS, *PROVENANCE_COLUMNS, ROLE, SCHEMA_COLUMN),
 )
 
 HISTORY = Table(
@@ -203,7 +203,7 @@ HISTORY = Table(
         Column("split", "string", "", "train, val or test"),
         Column("metric", "string", "", "loss, accuracy, macro_f1; lr of train"),
         Column("value", "float64", "nat, %, ...", "null where it was not a finite number"),
-        SCHEMA,
+        SCHEMA_COLUMN,
     ),
 )
 
@@ -217,7 +217,7 @@ EDGES = Table(
         Column("kind", "string", "", "sequential, parallel, long-range or recurrent"),
         Column("score_name", "string", "", "what `value` is"),
         Column("value", "float64", "", "the score"),
-        SCHEMA,
+        SCHEMA_COLUMN,
     ),
 )
 
@@ -235,7 +235,7 @@ TOPOLOGY = Table(
         Column("regrown", "int64", "weight", "weights pruned and activated again by this very update"),
         Column("itop_rate", "float64", "fraction", "weights active at any time so far / all weights of the layer"),
         Column("drop_fraction", "float64", "fraction", "share of the active weights this update replaces"),
-        SCHEMA,
+        SCHEMA_COLUMN,
     ),
 )
 

@@ -18,7 +18,7 @@ from petlsparse.recipe.loading import parse_run
 from petlsparse.studies import Description
 from petlsparse.tracking.record import Record
 from petlsparse.tracking.store import Store
-from petlsparse.tracking.tables import COST, METRICS, PROVENANCE, Column
+from petlsparse.tracking.tables import COST_COLUMNS, METRIC_COLUMNS, PROVENANCE_COLUMNS, Column
 
 
 def test_runs_from_before_a_setting_existed_are_of_one_arm_with_later_ones(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def filled(settings: dict[str, Any], seed: int) -> Record:
         return {column.name: made[column.dtype] for column in columns}
 
     run = parse_run(settings | {"seed": seed})
-    provenance = values(PROVENANCE) | {"device": "cpu", "test_fingerprint": "same"}
+    provenance = values(PROVENANCE_COLUMNS) | {"device": "cpu", "test_fingerprint": "same"}
     record = Record(run.run_id, run.study, "recipe", "done", run.settings(), attempts=seed, error=f"error {seed}")
-    return replace(record, metrics=values(METRICS), cost=values(COST), provenance=provenance)
+    return replace(record, metrics=values(METRIC_COLUMNS), cost=values(COST_COLUMNS), provenance=provenance)
 
 
 @pytest.mark.parametrize("settings", [SPARSE, DRAWN], ids=["sparse", "drawn"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlsparse.recipe import parse_run
-from petlsparse.recipe.identity import RUN_ID, canonical_json, run_id
+from petlsparse.recipe.identity import RUN_ID_PATTERN, canonical_json, run_id
 from petlsparse.settings import HashNeutral, SettingsTable
 
 DENSE = {
@@ -181,4 +181,4 @@ def test_a_run_with_another_seed_has_the_id_of_that_run(settings):
     assert again == fresh
     assert [each.run_id for each in again] == [run_id(each) for each in fresh]
     assert [run.model_copy(update={"seed": seed}).run_id for seed in seeds] == [each.run_id for each in again]
-    assert all(RUN_ID.fullmatch(each.run_id) for each in again)
+    assert all(RUN_ID_PATTERN.fullmatch(each.run_id) for each in again)

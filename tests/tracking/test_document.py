@@ -18,7 +18,7 @@ from petlsparse.tracking.compaction import compact, read_table
 from petlsparse.tracking.parts import columns_to_arrow, write_parquet
 from petlsparse.tracking.record import CorruptRecord, Record
 from petlsparse.tracking.store import Store
-from petlsparse.tracking.tables import COST, METRICS, PROVENANCE, TABLES
+from petlsparse.tracking.tables import COST_COLUMNS, METRIC_COLUMNS, PROVENANCE_COLUMNS, TABLES
 from tests.tracking.made import topology
 
 ODD = (None, [], [[1, "x"]], {"x": 1}, "\ud800", True, -0.5, 2**63, 10**400)
@@ -61,10 +61,10 @@ def whole(run: SparseRun | AdapterRun) -> dict[str, Any]:
         "settings": json.loads(json.dumps(run.settings())),
         "attempts": 1,
         "error": "none",
-        "metrics": {column.name: VALUES[column.dtype] for column in METRICS} | {"test_f1": 0.5},
+        "metrics": {column.name: VALUES[column.dtype] for column in METRIC_COLUMNS} | {"test_f1": 0.5},
         "history": [[10, 1, "val", "loss", 0.5]],
-        "cost": {column.name: VALUES[column.dtype] for column in COST} | {"joules": 1},
-        "provenance": {column.name: VALUES[column.dtype] for column in PROVENANCE} | {"room": "cold"},
+        "cost": {column.name: VALUES[column.dtype] for column in COST_COLUMNS} | {"joules": 1},
+        "provenance": {column.name: VALUES[column.dtype] for column in PROVENANCE_COLUMNS} | {"room": "cold"},
         "rows": {"topology": 1},
     }
 

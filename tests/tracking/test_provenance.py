@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from petlsparse.tracking import provenance
-from petlsparse.tracking.tables import PROVENANCE
+from petlsparse.tracking.tables import PROVENANCE_COLUMNS
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -40,7 +40,7 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_every_fact_is_a_documented_column_and_the_host_is_hashed() -> None:
     facts = provenance.of_command() | provenance.of_worker("cpu", 1)
-    assert facts.keys() <= {column.name for column in PROVENANCE}
+    assert facts.keys() <= {column.name for column in PROVENANCE_COLUMNS}
     assert re.fullmatch("[0-9a-f]{12}", facts["host"])
     assert socket.gethostname() not in facts["host"]
     assert facts["threads"] == 1
