@@ -13,7 +13,7 @@ FOLDER_SIZE = 224
 """Side of a folder's images, unless another one is asked for."""
 
 
-class Shape(NamedTuple):
+class ExampleShape(NamedTuple):
     """Of one image, and how many classes there are."""
 
     channels: int
@@ -22,16 +22,16 @@ class Shape(NamedTuple):
     classes: int
 
 
-def shape_of(name: str, image_size: int | None = None) -> Shape:
+def shape_of(name: str, image_size: int | None = None) -> ExampleShape:
     """The shape of a data set as `load_data` gives it, of images resized to `image_size` if that is given.
 
     Of a folder the names of its files are read. Raises UserError where that fails.
     """
     if name.startswith(FOLDER_PREFIX):
         folder = locate(name.removeprefix(FOLDER_PREFIX)).absolute()
-        shape = Shape(3, FOLDER_SIZE, FOLDER_SIZE, _classes(folder))
+        shape = ExampleShape(3, FOLDER_SIZE, FOLDER_SIZE, _classes(folder))
     else:
-        shape = Shape(*DATASETS[name].shape, DATASETS[name].classes)
+        shape = ExampleShape(*DATASETS[name].shape, DATASETS[name].classes)
     return shape if image_size is None else shape._replace(height=image_size, width=image_size)
 
 

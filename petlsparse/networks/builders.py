@@ -13,11 +13,11 @@ from petlsparse.settings import Counts, FractionBelowOne
 if TYPE_CHECKING:
     from torch import nn
 
-Shape = tuple[int, int, int]
+ImageShape = tuple[int, int, int]
 
 
 def mlp(
-    input_shape: Shape, classes: int, *, widths: Counts = (1024, 512), dropout: FractionBelowOne = 0.0
+    input_shape: ImageShape, classes: int, *, widths: Counts = (1024, 512), dropout: FractionBelowOne = 0.0
 ) -> nn.Module:
     """The multilayer perceptron of 2306.12230, at any width and depth.
 
@@ -32,21 +32,21 @@ def mlp(
     return mlp(input_shape, classes, widths=widths, dropout=dropout)
 
 
-def lenet5(input_shape: Shape, classes: int) -> nn.Module:
+def lenet5(input_shape: ImageShape, classes: int) -> nn.Module:
     """LeNet-5 in its Caffe form, for images of at least 16x16."""
     from petlsparse.networks.convolutional import lenet5
 
     return lenet5(input_shape, classes)
 
 
-def small_conv(input_shape: Shape, classes: int) -> nn.Module:
+def small_conv(input_shape: ImageShape, classes: int) -> nn.Module:
     """The three-layer ConvNet of 2306.12230, for images of at least 30x30."""
     from petlsparse.networks.convolutional import small_conv
 
     return small_conv(input_shape, classes)
 
 
-def vit_micro(input_shape: Shape, classes: int) -> nn.Module:
+def vit_micro(input_shape: ImageShape, classes: int) -> nn.Module:
     """The small vision transformer that ships as a backbone, for images of 3x32x32."""
     from petlsparse.networks.vit_micro import vit_micro_classifier
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from petlsparse.sparsity.distributions import Shape
+from petlsparse.sparsity.distributions import WeightShape
 from petlsparse.sparsity.geometry import LayerGeometry
 
 Crossover = Callable[[LayerGeometry], float]
@@ -19,7 +19,7 @@ DENSE_LAYER = 0.5
 
 def choose_backends(
     requested: Literal["auto", "masked", "csr"],
-    shapes: Mapping[str, Shape],
+    shapes: Mapping[str, WeightShape],
     counts: Mapping[str, int],
     *,
     geometries: Mapping[str, LayerGeometry],

@@ -7,11 +7,11 @@ from petlsparse.errors import Problem, UserError
 from petlsparse.registry import resolve
 from petlsparse.sparsity import DISTRIBUTIONS
 
-Shape = Sequence[int]
+WeightShape = Sequence[int]
 """Shape of a weight: (out, in) or (out, in, *kernel)."""
 
 
-def layer_counts(shapes: Mapping[str, Shape], density: float, distribution: str) -> dict[str, int]:
+def layer_counts(shapes: Mapping[str, WeightShape], density: float, distribution: str) -> dict[str, int]:
     """Active weights per layer: integers of at least 1, adding up to round(density * all weights) exactly.
 
     Each layer first gets the whole part of its share. What is then missing goes, one by one, to the layer furthest
@@ -43,22 +43,22 @@ def layer_counts(shapes: Mapping[str, Shape], density: float, distribution: str)
     return dict(zip(shapes, counts, strict=True))
 
 
-def uniform(shapes: Sequence[Shape], density: float) -> list[float]:
+def uniform(shapes: Sequence[WeightShape], density: float) -> list[float]:
     """The same density for every shape."""
     return [density] * len(shapes)
 
 
-def erk(shapes: Sequence[Shape], density: float) -> list[float]:
+def erk(shapes: Sequence[WeightShape], density: float) -> list[float]:
     """Erdos-Renyi-Kernel (1911.11134): density proportional to sum(shape) / prod(shape), kernel dimensions included."""
     return _proportional([sum(shape) / math.prod(shape) for shape in shapes], shapes, density)
 
 
-def er(shapes: Sequence[Shape], density: float) -> list[float]:
+def er(shapes: Sequence[WeightShape], density: float) -> list[float]:
     """Erdos-Renyi (1707.04780): density proportional to (out + in) / (out * in), kernel dimensions left out."""
     return _proportional([sum(shape[:2]) / math.prod(shape[:2]) for shape in shapes], shapes, density)
 
 
-def _proportional(raw: Sequence[float], shapes: Sequence[Shape], density: float) -> list[float]:
+def _proportional(raw: Sequence[float], shapes: Sequence[WeightShape], density: float) -> list[float]:
     """Densities epsilon * raw with the right total, none above 1.
 
     Layers that would exceed 1 are made dense and epsilon solved again for the others. It only grows thereby, so the

@@ -9,15 +9,15 @@ import pytest
 from PIL import Image
 
 from petlsparse.data import DATASETS, load_data
-from petlsparse.data.shapes import Shape, shape_of
+from petlsparse.data.shapes import ExampleShape, shape_of
 
 HERE = ("fashion-mnist-10k", "digits", "sprites-location", "sprites-orientation", "shapes-count")
 
 
-def loaded(name: str, image_size: int | None) -> Shape:
+def loaded(name: str, image_size: int | None) -> ExampleShape:
     data = load_data(name, image_size=image_size)
     channels, height, width = data.train.images.shape[1:]
-    return Shape(channels, height, width, data.classes)
+    return ExampleShape(channels, height, width, data.classes)
 
 
 @pytest.mark.parametrize("image_size", [None, 12])
