@@ -96,10 +96,10 @@ Backend = Annotated[
 
 
 def _cohort_size(text: str) -> int | str:
-    from petlsparse.recipe.recipe_file import cohort_size
+    from petlsparse.recipe.recipe_file import parse_cohort_size
 
     try:
-        return cohort_size(int(text) if text.isdecimal() else text)
+        return parse_cohort_size(int(text) if text.isdecimal() else text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}, not {text}") from None
 

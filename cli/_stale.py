@@ -62,7 +62,7 @@ def unchecked(run_ids: "Iterable[str]", findings: "Findings") -> None:
 def looked_at(records: "Iterable[RunRecord]") -> "CurrentFingerprints":
     """What recorded runs would rest on now; says of which nobody can tell, and why."""
     from petlsparse.recipe.loading import parse_run
-    from petlsparse.studies import check
+    from petlsparse.studies import check_runs
 
     runs = {}
     for record in records:
@@ -71,6 +71,6 @@ def looked_at(records: "Iterable[RunRecord]") -> "CurrentFingerprints":
         except UserError as error:  # of a time when other settings were possible
             _console.warn(f"whether run {record.run_id} is stale cannot be checked\n{error}")
     with _console.err.status("looking at data and models ..."):
-        findings = check(runs)
+        findings = check_runs(runs)
     unchecked(runs, findings)
     return findings.fingerprints

@@ -40,14 +40,14 @@ class Survey:
         """
         from petlsparse.analysis.estimate import expected_seconds
         from petlsparse.analysis.staleness import stale_runs
-        from petlsparse.studies import check
+        from petlsparse.studies import check_runs
         from petlsparse.tracking.record import FINAL
 
         runs = {run.run_id: run for run in batch.runs if run.run_id not in self.runs}
         if not runs:
             return
         results = self.recorded.where("run_id", runs).where("status", FINAL)
-        findings = check(runs, self.device)
+        findings = check_runs(runs, self.device)
         current = findings.fingerprints
         redone = stale_runs(results, current) if self.stale is StaleResults.redo else {}
         statuses = zip(results["run_id"], results["status"], strict=True)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from petlsparse.analysis.comparison import Comparison
-from petlsparse.analysis.table import TextColumn, columns_of
+from petlsparse.analysis.table import TextColumn, text_columns
 
 from ._console import grid, out
 
@@ -17,7 +17,7 @@ from ._console import grid, out
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
     """Each comparison's table, as much of it as the terminal has room for, and its notes."""
     for comparison in comparisons:
-        table, missing = fitted(columns_of(comparison))
+        table, missing = fitted(text_columns(comparison))
         notes = list(comparison.notes)
         if missing:
             notes.append(f"No room here for {', '.join(missing)}; --format csv has everything.")

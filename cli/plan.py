@@ -73,7 +73,7 @@ def show_plan(
     """Print a plan; `plan` and `--dry-run` share it."""
     from petlsparse.analysis.estimate import Estimates
     from petlsparse.analysis.plan_summary import plan_summary
-    from petlsparse.studies import check, describe
+    from petlsparse.studies import check_runs, describe
     from petlsparse.tracking.record import FINAL
 
     slots = slots_of(recipe, device)
@@ -89,7 +89,7 @@ def show_plan(
 
     finished = set(recorded.where("status", FINAL)["run_id"])
     with _console.err.status("looking at every method ..."):
-        findings = check(runs, slots[0].device)
+        findings = check_runs(runs, slots[0].device)
         findings.require([run_id for run_id in runs if run_id not in finished], recipe.locate)
         planned = plan_summary(runs.values(), recorded, describe, seconds, roles)
     if json:

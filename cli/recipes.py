@@ -116,11 +116,11 @@ def validate(
 def _tried(recipe: "Recipe") -> int:
     """Assemble the recipe's runs, with random weights; how many lack their data. Raises UserError with all problems."""
     from petlsparse.searches.search import search_of
-    from petlsparse.studies import check
+    from petlsparse.studies import check_runs
 
     next(search_of(recipe))
     with _console.err.status("looking at data and models ..."):
-        found = check({run.run_id: run for run in recipe.runs}, weights=False).problems
+        found = check_runs({run.run_id: run for run in recipe.runs}, weights=False).problems
     absent = {run_id: problem for run_id, each in found.items() for problem in each if problem.absent}
     wrong = [recipe.locate(problem, run_id) for run_id, each in found.items() for problem in each if not problem.absent]
     if absent:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from petlsparse.analysis.comparison import Comparison
-from petlsparse.analysis.table import columns_of, records_of
+from petlsparse.analysis.table import records_of, text_columns
 
 _LATEX = str.maketrans(
     {
@@ -26,7 +26,7 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     """A table and its notes for each comparison, in GitHub's dialect."""
     blocks = []
     for comparison in comparisons:
-        columns = columns_of(comparison)
+        columns = text_columns(comparison)
         lines = [
             f"### {comparison.title}",
             "",
@@ -50,7 +50,7 @@ def latex(comparisons: Sequence[Comparison]) -> str:
 
 
 def _latex_table(comparison: Comparison) -> str:
-    columns = columns_of(comparison)
+    columns = text_columns(comparison)
     rows = zip(*(column.cells for column in columns), strict=True)
     lines = [
         r"\begin{table}",

@@ -35,7 +35,7 @@ _COST_COLUMNS: dict[str, tuple[str, Callable[[object], str], int]] = {
 }
 
 
-def columns_of(comparison: Comparison) -> list[TextColumn]:
+def text_columns(comparison: Comparison) -> list[TextColumn]:
     """The table's columns, left to right."""
     rows = comparison.rows
 

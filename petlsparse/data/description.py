@@ -70,7 +70,7 @@ def describe_dataset(data: Dataset) -> DatasetDescription:
     examples = sum(map(len, parts.values()))
     return DatasetDescription(
         made=dict.fromkeys(parts, "as the data set has it, the same for everybody"),
-        counts={name: class_counts(part, data.classes) for name, part in parts.items()},
+        counts={name: examples_per_class(part, data.classes) for name, part in parts.items()},
         class_names=tuple(map(str, range(data.classes))),
         sizes={f"{width}×{height}": examples},
         modes={"L" if channels == 1 else "RGB": examples},
@@ -97,7 +97,7 @@ def few(names: tuple[str, ...], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def class_counts(split: Split, classes: int) -> tuple[int, ...]:
+def examples_per_class(split: Split, classes: int) -> tuple[int, ...]:
     """Examples of each class."""
     return tuple(torch.bincount(split.labels, minlength=classes).tolist())
 

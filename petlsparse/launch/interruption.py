@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-SIGNALS = tuple(signal.Signals[name] for name in NAMES if name in signal.Signals.__members__)
+SIGNAL_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+SIGNALS = tuple(signal.Signals[name] for name in SIGNAL_NAMES if name in signal.Signals.__members__)
 """What asks a command to end, alike: Ctrl-C, a batch scheduler or `timeout`, a closed terminal, and what schedulers
 can be told to send some time before their own."""
 

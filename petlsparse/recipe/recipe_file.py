@@ -113,7 +113,7 @@ class Arm(Axes):
         return self.model_extra or {}
 
 
-def cohort_size(value: object) -> CohortSize:
+def parse_cohort_size(value: object) -> CohortSize:
     """The value, if it is one; ValueError otherwise."""
     if value == "auto" or value == "off" or (type(value) is int and value >= 1):
         return value
@@ -149,7 +149,8 @@ class Launch(SettingsTable):
     cache_memory: Size | None = None
     """`--cache-memory`: what kept values of frozen networks may take; half of the free memory unless given."""
     cohort: (
-        Annotated[CohortSize, PlainValidator(cohort_size), Form("text or integer", ("auto", "off", ">= 1"))] | None
+        Annotated[CohortSize, PlainValidator(parse_cohort_size), Form("text or integer", ("auto", "off", ">= 1"))]
+        | None
     ) = None
     """`--cohort`: how many runs to train as one where they allow it; auto unless given."""
 

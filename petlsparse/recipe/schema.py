@@ -92,7 +92,7 @@ class _Run(SettingsTable):
 
     def flat(self) -> dict[str, Any]:
         """All settings as table columns such as `method_density`; durations and tuples as strings."""
-        columns = columns_of(self.settings())
+        columns = setting_columns(self.settings())
         return {key: canonical_json(value) if isinstance(value, list) else value for key, value in columns.items()}
 
 
@@ -174,7 +174,7 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {shown_key(key): value for key, value in flatten(settings).items()}
 
 
-def columns_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+def setting_columns(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings by the columns of the tables."""
     return {key.replace(".", "_"): value for key, value in flat(settings).items()}
 

@@ -50,7 +50,7 @@ def describe(run: Run) -> Description:
 
 @dataclass(frozen=True)
 class Findings:
-    """What `check` found, by run id."""
+    """What `check_runs` found, by run id."""
 
     fingerprints: Mapping[str, Mapping[str, str]]
     """Of what each run would rest on now; lacking for runs whose data or model cannot be loaded."""
@@ -73,7 +73,7 @@ class Findings:
             raise UserError(*found)
 
 
-def check(runs: Mapping[str, Run], device: str | None = None, *, weights: bool = True) -> Findings:
+def check_runs(runs: Mapping[str, Run], device: str | None = None, *, weights: bool = True) -> Findings:
     """Whether runs can be assembled, and from what: every data set and model is loaded once, as it is now.
 
     The runs are given by their ids. Every method is tried on its model. Given a device ("cpu", "cuda:0"), it must have

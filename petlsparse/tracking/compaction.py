@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from petlsparse.errors import Problem, UserError, unknown_name
-from petlsparse.recipe.schema import columns_of
+from petlsparse.recipe.schema import setting_columns
 from petlsparse.tracking.atomic import rename_with_suffix
 from petlsparse.tracking.columns import DOCUMENTED, SETTINGS, recorded_dtype
 from petlsparse.tracking.parts import (
@@ -229,7 +229,7 @@ def _runs(records: Sequence[Record]) -> pa.Table:
     dtypes: dict[str, Dtype] = {}
     own: dict[str, None] = {}
     for record in records:
-        settings = columns_of(record.settings)
+        settings = setting_columns(record.settings)
         identity = {column.name: getattr(record, column.name) for column in IDENTITY}
         rows.append(settings | record.provenance | record.cost | record.metrics | identity)
         for name in (*record.cost, *record.metrics):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from petlsparse.recipe.identity import RUN_ID_PATTERN
-from petlsparse.recipe.schema import columns_of
+from petlsparse.recipe.schema import setting_columns
 from petlsparse.tracking.columns import fits
 from petlsparse.tracking.tables import Dtype
 
@@ -45,7 +45,7 @@ class _Document(BaseModel):
     rows: dict[Literal["edges", "topology"], Annotated[int, Field(ge=0)]] = {}
 
 
-def check(document: dict[str, Any]) -> None:
+def check_document(document: dict[str, Any]) -> None:
     """Raise ValueError that says what is wrong with the first thing that is."""
     try:
         _Document.model_validate(document)
@@ -60,6 +60,6 @@ def _misfits(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Values that do not fit the column that bears their name."""
     for section, unknown in _UNDOCUMENTED.items():
         values = document.get(section, {})
-        for name, value in (columns_of(values) if section == "settings" else values).items():
+        for name, value in (setting_columns(values) if section == "settings" else values).items():
             if not fits(name, value, unknown):
                 yield f"{section}.{name}", value

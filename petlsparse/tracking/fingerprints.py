@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from petlsparse.recipe.schema import columns_of
+from petlsparse.recipe.schema import setting_columns
 from petlsparse.tracking.record import Record
 
 
@@ -54,4 +54,4 @@ def differing(row: Mapping[str, Any], current: Mapping[str, str]) -> tuple[str, 
 def row_of(record: Record) -> dict[str, Any]:
     """What of a record's row in the runs table says what it rests on: identity, settings and provenance."""
     identity = {"run_id": record.run_id, "study": record.study, "status": record.status}
-    return columns_of(record.settings) | record.provenance | identity
+    return setting_columns(record.settings) | record.provenance | identity

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.tracking.document import check
+from petlsparse.tracking.document import check_document
 
 SCHEMA_VERSION = 2
 OLDEST_READ = 2
@@ -79,7 +79,7 @@ class Record:
             refuse_other(version, where)
             for step in range(version, SCHEMA_VERSION):
                 document = UPGRADES[step](document)
-            check(document)
+            check_document(document)
             return cls(**{name: value for name, value in document.items() if name != "schema_version"})
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptRecord(f"not a run's record: {type(error).__name__}: {error}") from error

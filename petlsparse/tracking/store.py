@@ -26,7 +26,7 @@ from filelock import FileLock
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.identity import RUN_ID_PATTERN
 from petlsparse.tracking.atomic import TEMPORARY, rename_with_suffix, write_json
-from petlsparse.tracking.document import check
+from petlsparse.tracking.document import check_document
 from petlsparse.tracking.lock import Holder, acquire, hold
 from petlsparse.tracking.plan import Plan, Plans
 from petlsparse.tracking.record import CorruptRecord, Record
@@ -225,7 +225,7 @@ class Store:
         """
         rows = {name: rows[name] for name in PARTS if rows.get(name)}
         document = record.to_json() | {"rows": {name: len(content) for name, content in rows.items()}}
-        check(document)
+        check_document(document)
         with self._writing():
             self.run_dir(record.run_id).mkdir(parents=True, exist_ok=True)
             if rows:

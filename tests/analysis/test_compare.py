@@ -7,7 +7,7 @@ import pytest
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.comparison import Comparison
 from petlsparse.analysis.runs import Runs
-from petlsparse.analysis.table import columns_of, records_of
+from petlsparse.analysis.table import records_of, text_columns
 
 Record = dict[str, Any]
 Make = Callable[..., Record]
@@ -38,13 +38,13 @@ def test_diverged_and_failed_runs_are_counted_but_not_averaged(record: Make) -> 
     (row,) = only(runs).rows
     assert row.statuses == {"done": 1, "diverged": 1, "failed": 1}
     assert row.scores["test_accuracy"].n == 1
-    columns = {column.header: column.cells for column in columns_of(only(runs))}
+    columns = {column.header: column.cells for column in text_columns(only(runs))}
     assert columns["not done"] == ("1 diverged, 1 failed",)
     assert "Not in the means: 1 diverged, 1 failed." in only(runs).notes
 
 
 def test_a_row_without_finished_runs_shows_dashes(record: Make) -> None:
-    columns = {c.header: c.cells for c in columns_of(only([record(None, status="failed", wall_seconds=None)]))}
+    columns = {c.header: c.cells for c in text_columns(only([record(None, status="failed", wall_seconds=None)]))}
     assert columns["test acc. %"] == ("–",)
     assert columns["n"] == ("0",)
     assert columns["time"] == ("–",)
@@ -52,7 +52,7 @@ def test_a_row_without_finished_runs_shows_dashes(record: Make) -> None:
 
 def test_one_seed_shows_no_interval(record: Make) -> None:
     table = only([record(93.125)])
-    columns = {column.header: column.cells for column in columns_of(table)}
+    columns = {column.header: column.cells for column in text_columns(table)}
     assert (columns["test acc. %"], columns["SD"], columns["n"]) == (("93.12",), ("–",), ("1",))
     assert any("no interval" in note for note in table.notes)
 
@@ -60,7 +60,7 @@ def test_one_seed_shows_no_interval(record: Make) -> None:
 def test_interval_and_sd_worked_by_hand(record: Make) -> None:
     # 90, 91, 92: mean 91, SD 1, half-width 4.30265 / sqrt(3) = 2.484.
     table = only([record(90.0, seed=1), record(91.0, seed=2), record(92.0, seed=3)])
-    columns = {column.header: column.cells for column in columns_of(table)}
+    columns = {column.header: column.cells for column in text_columns(table)}
     assert (columns["test acc. %"], columns["SD"]) == (("91.00 ± 2.48",), ("1.00",))
     assert table.notes[0].startswith("Mean ± half-width of the 95 % Student-t interval over n = 3 seeds")
 
@@ -68,7 +68,7 @@ def test_interval_and_sd_worked_by_hand(record: Make) -> None:
 def test_a_varying_setting_outside_the_method_gets_a_column(record: Make) -> None:
     table = only([record(data_name=name, optimizer_lr=lr) for name in ("digits", "cifar10") for lr in (0.1, 0.2)])
     assert table.columns == ("data_name", "optimizer_lr")
-    headers = [column.header for column in columns_of(table)]
+    headers = [column.header for column in text_columns(table)]
     assert headers[:3] == ["data", "lr", "method"]
 
 
@@ -83,7 +83,7 @@ def test_runs_without_validation_are_marked_as_last_weights(record: Make) -> Non
     runs = [record(90.0), record(91.0, data_train_on="train+val", val_accuracy_best=None)]
     runs[0]["data_train_on"] = "train"
     table = only(runs)
-    columns = {column.header: column.cells for column in columns_of(table)}
+    columns = {column.header: column.cells for column in text_columns(table)}
     assert columns["test acc. %"] == ("90.00", "91.00 †")
     assert any("† no validation split, last weights" in note for note in table.notes)
     everything_fitted = only([runs[1]])
@@ -150,7 +150,7 @@ def test_what_a_search_chose_by_is_no_result(record: Make) -> None:
     candidates, results = compare(Runs.of([*tried, *chosen, other]))
     assert (candidates.title, results.title) == ("dst-sweep, candidates", "dst-sweep")
     assert [row.scores["test_accuracy"].mean for row in results.rows] == [81.0, 75.0]
-    columns = {column.header: column.cells for column in columns_of(candidates)}
+    columns = {column.header: column.cells for column in text_columns(candidates)}
     assert columns["val. acc. %"] == ("99.00", "70.00")
     assert "test acc. %" not in columns
     assert not any("Test accuracy" in note for note in candidates.notes)
@@ -168,7 +168,7 @@ def test_rows_are_compared_by_the_metric_asked_for_and_old_runs_have_none(record
     ]
     runs = Runs.of([*newer, older])
     (comparison,) = compare(runs, metric="macro_f1")
-    columns = {column.header: column.cells for column in columns_of(comparison)}
+    columns = {column.header: column.cells for column in text_columns(comparison)}
     half = 12.706204736 * math.sqrt(2) / math.sqrt(2)
     assert columns["test macro F1 %"] == (f"71.00 ± {half:.2f}", "–")
     assert columns["val. macro F1 %"] == ("81.00", "–")
@@ -177,10 +177,10 @@ def test_rows_are_compared_by_the_metric_asked_for_and_old_runs_have_none(record
     assert [row["test_macro_f1_mean"] for row in records_of(comparison)] == [71.0, None]
     assert any("Test macro F1 is read once" in note for note in comparison.notes)
     (as_ever,) = compare(runs)
-    assert {"test acc. %", "val. acc. %"} < {column.header for column in columns_of(as_ever)}
+    assert {"test acc. %", "val. acc. %"} < {column.header for column in text_columns(as_ever)}
 
 
 def test_a_loss_is_shown_to_four_digits(record: Make) -> None:
     (comparison,) = compare(Runs.of([record(test_loss=0.123456, val_loss_best=1.23456)]), metric="loss")
-    columns = {column.header: column.cells for column in columns_of(comparison)}
+    columns = {column.header: column.cells for column in text_columns(comparison)}
     assert (columns["test loss nat"], columns["val. loss nat"]) == (("0.1235",), ("1.235",))

@@ -8,7 +8,7 @@ import pytest
 from petlsparse.analysis.compare import compare
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import split_by_content, stale_runs, stale_summary
-from petlsparse.analysis.table import columns_of, records_of
+from petlsparse.analysis.table import records_of, text_columns
 from petlsparse.tracking.fingerprints import FINGERPRINTS, differing
 from petlsparse.tracking.tables import RUNS
 
@@ -91,7 +91,7 @@ def test_rows_of_other_content_show_their_hashes_and_their_own_statistics(record
         (90.5, 2),
         (92.0, 1),
     ]
-    (data,) = (column for column in columns_of(table) if column.header == "train/val data")
+    (data,) = (column for column in text_columns(table) if column.header == "train/val data")
     assert (data.cells, data.numeric) == (("aaaaaa", "bbbbbb"), False)
     assert [row[DATA] for row in records_of(table)] == ["a" * 12, "b" * 12]
     assert any("rows apart, never averaged" in note for note in table.notes)
@@ -100,7 +100,7 @@ def test_rows_of_other_content_show_their_hashes_and_their_own_statistics(record
 def test_a_run_that_fits_several_rows_is_told(record: Make) -> None:
     runs = [record(seed=n, **{DATA: data}) for n, data in enumerate(["aa", "bb", None])]
     (table,) = compare(Runs.of(runs))
-    assert {column.header: column.cells for column in columns_of(table)}["train/val data"] == ("aa", "bb", "–")
+    assert {column.header: column.cells for column in text_columns(table)}["train/val data"] == ("aa", "bb", "–")
     assert any("it was not recorded, and fits several rows or none" in note for note in table.notes)
 
 
@@ -120,6 +120,6 @@ def test_stale_rows_are_marked_where_somebody_looked(record: Make) -> None:
     (table,) = compare(Runs.of([record(run_id="r", **{DATA: "aa"})]))
     assert [row["stale"] for row in records_of(table)] == [None]
     (table,) = compare(Runs.of([record(run_id="r", **{DATA: "aa"})]), {"r": {DATA: "bb"}})
-    assert {column.header: column.cells for column in columns_of(table)}["stale"] == ("train/val data",)
+    assert {column.header: column.cells for column in text_columns(table)}["stale"] == ("train/val data",)
     assert [row["stale"] for row in records_of(table)] == [[DATA]]
     assert any(note.startswith("Stale: the training or validation data") for note in table.notes)

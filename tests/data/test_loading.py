@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlsparse.data import inventory, load_data
-from petlsparse.data.files.bundled import read_part
+from petlsparse.data.files.bundled import read_npz_part
 from petlsparse.data.loading import fingerprint
 from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset, stratified_split
@@ -209,7 +209,7 @@ def test_damaged_npz_is_one_clear_error(tmp_path, damage: str) -> None:
     if damage == "text":
         path.write_text("hello")
     with pytest.raises(UserError, match=r"some\.npz: cannot read the train images"):
-        read_part(path, "train")
+        read_npz_part(path, "train")
 
 
 HALF = ((0.5,), (0.5,))

@@ -14,7 +14,7 @@ from petlsparse.backbones.stream import ResidualStream
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
-from petlsparse.studies import adapter_search, cached_features, check
+from petlsparse.studies import adapter_search, cached_features, check_runs
 from petlsparse.training.result import RunResult
 from tests.studies.settings import ADAPTED, execute, lasting, make
 
@@ -229,7 +229,7 @@ def test_full_fine_tuning_has_no_frozen_values_to_round(first: str) -> None:
     runs = [make(ADAPTED, backbone=backbone, method={"kind": kind}) for kind in (first, second)]
     by_id = {run.run_id: run for run in runs}
     with pytest.raises(UserError, match=r"backbone\.frozen_precision"):
-        check(by_id).require(by_id)
+        check_runs(by_id).require(by_id)
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import check
+from petlsparse.studies import check_runs
 from tests.backbones.test_eva import save_folder, small
 from tests.studies.settings import ADAPTED, execute, lasting, make
 from tests.studies.test_cohorts import execute_all
@@ -72,7 +72,7 @@ def test_other_heads_over_equal_weights_are_another_forward_pass(tmp_path: Path)
         model, arguments = small("vit_small_patch16_dinov3")
         folder = save_folder(model, tmp_path / str(heads), **{**arguments, "num_heads": heads})
         run = make(ADAPTED, backbone={"name": folder, "image_size": 32}, method={"kind": "linear-probe"})
-        fingerprints.append(check({run.run_id: run}).fingerprints[run.run_id])
+        fingerprints.append(check_runs({run.run_id: run}).fingerprints[run.run_id])
     assert fingerprints[0]["backbone_fingerprint"] == fingerprints[1]["backbone_fingerprint"]
     assert fingerprints[0]["forward_fingerprint"] != fingerprints[1]["forward_fingerprint"]
 

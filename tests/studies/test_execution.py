@@ -14,7 +14,7 @@ from petlsparse.data import load_data
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe import Run
-from petlsparse.studies import assembly, check, describe, probe, probe_seconds
+from petlsparse.studies import assembly, check_runs, describe, probe, probe_seconds
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 METHODS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -168,7 +168,7 @@ def test_a_network_that_cannot_take_the_images_is_refused_with_the_reason() -> N
 
 def required(runs: list[Run], device: str | None = None) -> None:
     by_id = {run.run_id: run for run in runs}
-    check(by_id, device).require(by_id)
+    check_runs(by_id, device).require(by_id)
 
 
 def test_a_check_tells_the_problems_of_all_methods_at_once() -> None:
@@ -209,7 +209,7 @@ def test_a_check_loads_each_data_set_once_and_says_what_it_and_the_backbone_are_
         for examples in sizes
     }
     runs |= {f"adapted {seed}": make(ADAPTED, seed=seed) for seed in (1, 2)}
-    findings = check(runs)
+    findings = check_runs(runs)
     assert loaded == [*sizes, 100]
     assert not any(findings.problems.values())
     assert findings.fingerprints["330 [4]"] == findings.fingerprints["330 [8]"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from petlsparse.errors import UserError
-from petlsparse.studies import check
+from petlsparse.studies import check_runs
 from petlsparse.studies.lengths import length_problems
 from tests.studies.settings import SPARSE, make
 
@@ -40,6 +40,6 @@ def test_a_warm_up_beyond_the_end_and_updates_that_never_come_are_problems(
 
 def test_they_are_told_before_training() -> None:
     run = make(SPARSE, method=DST | {"update_period": 800})
-    found = check({run.run_id: run})
+    found = check_runs({run.run_id: run})
     with pytest.raises(UserError, match="static sparse training"):
         found.require([run.run_id])

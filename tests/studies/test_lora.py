@@ -16,7 +16,7 @@ from petlsparse.data.loading import load_data
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import adapter_search, check, describe
+from petlsparse.studies import adapter_search, check_runs, describe
 from petlsparse.studies.optimizers import build_optimizer
 from petlsparse.training.loaders import Images
 from tests.studies.settings import ADAPTED, execute, lasting, make
@@ -101,7 +101,7 @@ def test_the_head_may_have_its_own_learning_rate() -> None:
 
 def test_what_the_backbone_does_not_have_is_told_before_training() -> None:
     fitting, wrong = run(), run(targets=["qkv", "q_proj"])
-    problems = check({"a": fitting, "b": wrong}).problems
+    problems = check_runs({"a": fitting, "b": wrong}).problems
     assert not problems["a"]
     assert [(problem.where, problem.nearest) for problem in problems["b"]] == [("method.targets", "proj")]
 
@@ -109,7 +109,7 @@ def test_what_the_backbone_does_not_have_is_told_before_training() -> None:
 def test_frozen_values_that_it_has_none_of_cannot_be_rounded() -> None:
     rounded = {"backbone": {**ADAPTED["backbone"], "frozen_precision": "bf16"}}
     adapters, lora = make(ADAPTED, **rounded), make(ADAPTED, method=LORA, **rounded)
-    problems = check({"a": adapters, "b": lora}).problems
+    problems = check_runs({"a": adapters, "b": lora}).problems
     assert not problems["a"]
     assert [problem.where for problem in problems["b"]] == ["backbone.frozen_precision"]
     with pytest.raises(UserError, match="only float32"):

@@ -16,7 +16,7 @@ from petlsparse.backbones.timm_streams import as_stream
 from petlsparse.errors import UserError
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import adapter_search, check, dst_sweep
+from petlsparse.studies import adapter_search, check_runs, dst_sweep
 from petlsparse.studies.optimizers import build_optimizer
 from petlsparse.training.parameter_groups import parameter_groups, roles
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
@@ -140,7 +140,7 @@ def test_settings_of_groups_that_mean_nothing_are_refused_before_training(
     base: dict[str, Any], method: dict[str, Any], optimizer: dict[str, Any], where: str, why: str, tmp_path: Path
 ) -> None:
     run = make(base, method=method or base["method"], optimizer=base["optimizer"] | optimizer)
-    (problem,) = check({"run": run}).problems["run"]
+    (problem,) = check_runs({"run": run}).problems["run"]
     assert problem.where == where
     assert why in problem.message
     with pytest.raises(UserError, match=why):

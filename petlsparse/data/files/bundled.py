@@ -32,11 +32,11 @@ def digits() -> RawDataset:
 
 
 def _read(path: Path) -> RawDataset:
-    train, val = (read_part(path, part) for part in ("train", "val"))
-    return RawDataset(10, train, val, partial(read_part, path, "test"), mean=(0.5,), std=(0.5,))
+    train, val = (read_npz_part(path, part) for part in ("train", "val"))
+    return RawDataset(10, train, val, partial(read_npz_part, path, "test"), mean=(0.5,), std=(0.5,))
 
 
-def read_part(path: Path, part: str) -> Split:
+def read_npz_part(path: Path, part: str) -> Split:
     """One part of an npz file with arrays ``<part>_images`` (N, H, W) and ``<part>_labels`` (N,), both uint8."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
