@@ -104,13 +104,13 @@ def test_statistics_in_a_recorded_cohort_are_those_that_its_members_keep_alone(c
 
         return member(seed=seed, steps=40, evaluate_every=6, device=CUDA, method=sparse)
 
-    company, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
+    members, alone = [made(seed) for seed in (1, 2, 3)], [made(seed) for seed in (1, 2, 3)]
     with reference_arithmetic(deterministic=True):
-        stacked = StackedStrategy(company, method=lambda methods, stack: SparseCohort(methods, stack.parameters))
+        stacked = StackedStrategy(members, method=lambda methods, stack: SparseCohort(methods, stack.parameters))
         assert stacked.captured is not None
         Loop(stacked, done=lambda *_: None).run()
         assert stacked.captured.failure == ""
-        for ours, theirs in zip(company, alone, strict=True):
+        for ours, theirs in zip(members, alone, strict=True):
             train(theirs)
             found, expected = ours.method.state(), theirs.method.state()
             assert sum(name.startswith("statistic.") for name in expected) == 2
