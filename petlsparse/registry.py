@@ -51,7 +51,7 @@ def calling(name: str, where: str) -> Iterator[None]:
     except Exception as error:
         if not is_file(name):
             raise
-        file = expanded(name.rpartition(":")[0])
+        file = expanded(name.rpartition(":")[0]).absolute()
         lines = [each.lineno for each in extract_tb(error.__traceback__) if Path(each.filename) == file]
         place = f" in line {lines[-1]}" if lines else ""
         raise UserError(Problem(f'"{name}" fails{place}: {type(error).__name__}: {error}', where)) from error

@@ -12,7 +12,7 @@ from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset
 from petlsparse.data.types import Dataset, FolderSettings, HeldOut, RawDataset, Split
 from petlsparse.errors import Problem, UserError
-from petlsparse.registry import resolve
+from petlsparse.registry import calling, resolve
 
 TRAIN_ON = ("train", "train+val")
 
@@ -101,10 +101,14 @@ def _source(name: str, image_size: int | None, settings: FolderSettings) -> RawD
         from petlsparse.data.files.folder import image_folder
 
         return image_folder(name.removeprefix(FOLDER_PREFIX), image_size, settings)
-    loaded: RawDataset = resolve({each: known.reader for each, known in DATASETS.items()}, name, "data set")()
-    known = DATASETS[name]
+    read = resolve({each: known.reader for each, known in DATASETS.items()}, name, "data set")
+    with calling(name, "data.name"):
+        loaded = read()
+    if not isinstance(loaded, RawDataset):
+        raise UserError(Problem(f'"{name}" returns a {type(loaded).__name__}, not a RawDataset', "data.name"))
+    known = DATASETS.get(name)
     found = *loaded.train.images.shape[1:], loaded.classes
-    if found != (*known.shape, known.classes):
+    if known is not None and found != (*known.shape, known.classes):
         raise UserError(
             Problem(f"has images and classes {found}, but DATASETS says {(*known.shape, known.classes)}", where=name)
         )

@@ -25,13 +25,20 @@ class ExampleShape(NamedTuple):
 def shape_of(name: str, image_size: int | None = None) -> ExampleShape:
     """The shape of a data set as `load_data` gives it, of images resized to `image_size` if that is given.
 
-    Of a folder the names of its files are read. Raises UserError where that fails.
+    Of a folder the names of its files are read, what a function in a file of the user's makes is made. Raises UserError
+    where that fails.
     """
     if name.startswith(FOLDER_PREFIX):
         folder = locate(name.removeprefix(FOLDER_PREFIX)).absolute()
         shape = ExampleShape(3, FOLDER_SIZE, FOLDER_SIZE, _classes(folder))
-    else:
+    elif name in DATASETS:
         shape = ExampleShape(*DATASETS[name].shape, DATASETS[name].classes)
+    else:
+        from petlsparse.data.loading import load_data
+
+        data = load_data(name)
+        channels, height, width = data.train.images.shape[1:]
+        shape = ExampleShape(channels, height, width, data.classes)
     return shape if image_size is None else shape._replace(height=image_size, width=image_size)
 
 

@@ -57,13 +57,19 @@ GIVEN: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Name:
-    """Marks a string as one of `NAMES[kind]`."""
+    """Marks a string as one of `NAMES[kind]`; that of a data set may also be "FILE.py:FUNCTION", as in `OneOf`."""
 
     kind: str
 
     def __call__(self, name: str) -> str:
         """The name, if there is such a thing."""
         valid = NAMES[self.kind]
+        if self.kind == "data set" and is_file(name):
+            try:
+                settings_of(resolve({}, name, self.kind), name)
+            except UserError as error:
+                raise _as_told(error) from error
+            return name
         if any(name.startswith(each) if each.endswith(":") else name == each for each in valid):
             return name
         raise _unknown(valid)
@@ -91,8 +97,7 @@ class OneOf:
                 _check_types(model, self.kind)
             return model
         except UserError as error:
-            failed = PydanticCustomError("file", "{error}", {"error": error.problems[0].message})
-            raise _at_name(failed, name) from error
+            raise _at_name(_as_told(error), name) from error
 
     def __call__(self, value: Any) -> Choice:
         """The choice that a name, or a table with a name and settings, stands for."""
@@ -124,6 +129,10 @@ def _check_types(model: type[Choice], kind: str) -> None:
         if key in types and common_type(types[key], plain_type(field.annotation)) is not types[key]:
             message = "has another type than what petlsparse calls so, and they share a column: give it another name"
             raise UserError(Problem(f'the setting "{key}" of "{model.__name__}" {message}'))
+
+
+def _as_told(error: UserError) -> PydanticCustomError:
+    return PydanticCustomError("file", "{error}", {"error": error.problems[0].message})
 
 
 def _unknown(valid: Collection[str]) -> PydanticCustomError:

@@ -33,7 +33,7 @@ class Data(SettingsTable):
     """What is trained on."""
 
     name: Annotated[str, AfterValidator(Name("data set"))]
-    """The data set; `folder:NAME` is a tree of class folders."""
+    """The data set; `folder:NAME` is a tree of class folders, `FILE.py:FUNCTION` makes one of yours."""
     image_size: Pixels | None = None
     """Side that images are resized to; their own unless given. adapter-search: the backbone's, see `backbone`."""
     train_examples: Count | None = None

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from petlsparse.data import load_data
+from petlsparse.data.shapes import shape_of
 from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.launch.plan import execute_plan
 from petlsparse.recipe import load_recipe
@@ -94,6 +96,54 @@ def test_changed_code_makes_finished_runs_stale(cli, monkeypatch: pytest.MonkeyP
     assert answer.code == 2
     assert "the code of your own files" in answer.err
     assert cli("dst-sweep", "r.toml", "--out", "own", "--workers", "1", "--stale", "redo").code == 0
+
+
+DATA = """
+import torch
+from petlsparse.data.types import RawDataset, Split
+def part(count):
+    labels = torch.arange(count) % 2
+    images = (labels * 100 + torch.arange(count) % 50).to(torch.uint8)
+    return Split(images.view(-1, 1, 1, 1).expand(-1, 1, 4, 6), labels)
+def lit():
+    return RawDataset(2, part(40), part(20), lambda: part(30), mean=(0.3,), std=(0.2,))
+def none(): return None
+def broken(): return part(-1)
+def given(size): ...
+"""
+
+
+def test_a_data_set_of_ones_own_is_trained_on_and_its_content_is_its_fingerprint() -> None:
+    Path("data.py").write_text(DATA)
+    assert shape_of("data.py:lit") == (1, 4, 6, 2)
+    text = RECIPE.replace('"digits", train_examples = 60', '"data.py:lit", train_examples = 30')
+    Path("r.toml").write_text(text + 'criterion = "magnitude"\n')
+    recipe = load_recipe("r.toml")
+    recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0}))
+    assert set(execute_plan(recipe, Store.create(Path("out")), device="cpu").statuses.values()) == {"done"}
+    runs = read_table(Path("out"), "runs")
+    assert runs[["data_name", "classes", "examples_train", "examples_val", "examples_test"]].iloc[0].tolist() == [
+        "data.py:lit", 2, 30, 20, 30,
+    ]  # fmt: skip
+    assert (runs["data_fingerprint"] == load_data("data.py:lit", train_examples=30).fingerprint).all()
+    assert runs["source_fingerprint"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("data.py:missing", 'run.data.name: "data.py" has no data set "missing"'),
+        ("data.py:given", '"data.py:given" takes (size); it should take (*, ...)'),
+        ("data.py:none", 'run.data.name: "data.py:none" returns a NoneType, not a RawDataset'),
+        ("data.py:broken", 'run.data.name: "data.py:broken" fails in line 5: RuntimeError'),
+    ],
+)
+def test_what_is_wrong_with_a_data_set_of_ones_own_is_told(cli, name: str, told: str) -> None:
+    Path("data.py").write_text(DATA)
+    Path("r.toml").write_text(RECIPE.replace("digits", name) + 'criterion = "magnitude"\n')
+    answer = cli("recipes", "validate", "r.toml")
+    assert answer.code == 2
+    assert told in answer.err
 
 
 def test_reading_planning_and_training_refuse_a_function_that_takes_something_else_alike(cli) -> None:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petlsparse.data import inventory, load_data
+from petlsparse.data import DATASETS, inventory, load_data
 from petlsparse.data.files.bundled import read_npz_part
 from petlsparse.data.loading import fingerprint
 from petlsparse.data.resize import with_channels, with_size
@@ -30,6 +30,12 @@ def test_subset_is_as_balanced_as_the_classes_allow(labels: list[int], data: st.
     taken = np.bincount(np.array(labels)[chosen], minlength=5)
     # A class may stay behind the largest share by more than one only when it is used up.
     assert all(taken[c] >= taken.max() - 1 or taken[c] == sizes[c] for c in range(5))
+
+
+def test_a_data_set_that_is_not_what_its_line_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, "digits", DATASETS["digits"]._replace(classes=9))
+    with pytest.raises(UserError, match=r"digits: has images and classes \(1, 8, 8, 10\), but DATASETS says"):
+        load_data("digits")
 
 
 def test_subsets_are_nested_and_always_the_same() -> None:
