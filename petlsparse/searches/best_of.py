@@ -121,7 +121,7 @@ def _too_few(recipe: Recipe, groups: Sequence[Configurations], wanted: int | Non
         if wanted is not None and 1 < len(group) < wanted:
             ((run, *_), *_) = group.values()
             whose = f"arms[{recipe.arm(run.run_id)}]" if recipe.resolved.get("arms") else "the recipe"
-            yield Problem(f"{whose} has {len(group)} configurations that differ", "search.candidates", str(wanted))
+            yield Problem(f"more than {whose} has: {len(group)} that differ", "search.candidates", str(wanted))
 
 
 def _drawn(group: Configurations, number: int | None, seed: int) -> Configurations:
