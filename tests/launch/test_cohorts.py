@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import resource
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as futures_wait
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 from petlsparse.cohorts.grouping import cohorts
 from petlsparse.errors import UserError
+from petlsparse.launch import dispatch as dispatch_module
 from petlsparse.launch.dispatch import Dispatch
 from petlsparse.launch.events import Event, Failed, Finished, Planned, Progressed, Retried, Separated, Started
 from petlsparse.launch.in_process import InProcessLauncher
@@ -277,6 +281,40 @@ def test_what_ends_without_a_result_after_an_interruption_is_left_alone(tmp_path
     )
     assert [type(event) for event in told] == [Started, Started]
     assert dispatch.statuses == {}
+
+
+def test_progress_is_told_while_jobs_are_executed_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two runs trained one after the other: nothing, the first at half, the same again, the second at half."""
+    future: Future[Outcomes] = Future()
+    runs = fake_runs([T.NONE] * 2)
+    one, other = ids = [run.run_id for run in runs]
+    half = Progress(4, 8, 1)
+    beats = iter(
+        [Heartbeat(1, Progress(0, 0, 0), (one,)), *[Heartbeat(1, half, (one,))] * 2, Heartbeat(1, half, (other,))]
+    )
+    polls = count()
+
+    class Executing(InProcessLauncher):
+        def submit(self, jobs: Sequence[Job]) -> Future[Outcomes]:
+            return future
+
+    def polled(running: Iterable[Future[Outcomes]], *_: object) -> Any:
+        if next(polls) == 4:
+            future.set_result({run_id: Outcome("done") for run_id in ids})
+        return futures_wait(running, 0, FIRST_COMPLETED)
+
+    monkeypatch.setattr(dispatch_module, "wait", polled)
+    monkeypatch.setattr(dispatch_module, "read_heartbeat", lambda _: next(beats))
+    told: list[Event] = []
+    interruption = Interruption(tmp_path / ".stop")
+    dispatch = Dispatch(Store.create(tmp_path), Executing("cpu", lambda *_: None), 1, interruption, told.append)
+    dispatch.execute(
+        [[Job(run.run_id, run.settings(), "", {}, str(tmp_path), 1, INSPECT_ONLY, Output()) for run in runs]]
+    )
+    assert [event for event in told if isinstance(event, Progressed)] == [
+        Progressed((one,), half),
+        Progressed((other,), half),
+    ]
 
 
 def test_a_study_that_cannot_train_together_trains_alone(tmp_path: Path) -> None:
