@@ -23,7 +23,7 @@ class Known(NamedTuple):
     examples: tuple[int, int, int]
     """Of train, val and test."""
     place: str | None = None
-    """The ``places.OnDisk`` of the files that it is made from, where they are the user's to supply."""
+    """The ``files.published.PublishedDataset`` that it is made from, where that is the user's to supply."""
 
 
 DATASETS = {

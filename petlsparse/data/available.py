@@ -14,7 +14,7 @@ from petlsparse.errors import UserError
 
 
 @dataclass(frozen=True)
-class KnownDataset:
+class AvailableDataset:
     """One data set."""
 
     name: str
@@ -31,22 +31,22 @@ class KnownDataset:
     how_to_supply: tuple[str, ...] = ()
 
 
-def inventory() -> list[KnownDataset]:
+def inventory() -> list[AvailableDataset]:
     """The named data sets, then every image folder directly below a data root."""
     return [*(_named(name, known) for name, known in DATASETS.items()), *_folders()]
 
 
-def _named(name: str, known: Known) -> KnownDataset:
+def _named(name: str, known: Known) -> AvailableDataset:
     about = known.examples, known.classes, known.shape
     if known.place is None:
-        return KnownDataset(name, known.source, True, None, *about)
+        return AvailableDataset(name, known.source, True, None, *about)
     module, _, attribute = known.place.partition(":")
     place: PublishedDataset = getattr(import_module(module), attribute)
     path = place.find()
-    return KnownDataset(name, known.source, path is not None, path, *about, place.supply)
+    return AvailableDataset(name, known.source, path is not None, path, *about, place.supply)
 
 
-def _folders() -> list[KnownDataset]:
+def _folders() -> list[AvailableDataset]:
     rows = []
     for root in roots():
         for path in sorted(root.iterdir()) if root.is_dir() else ():
@@ -55,5 +55,5 @@ def _folders() -> list[KnownDataset]:
             except (UserError, OSError):
                 continue  # not a tree of images
             if tree is not None:
-                rows.append(KnownDataset(f"folder:{path.name}", "disk", True, path, None, len(tree.classes), None))
+                rows.append(AvailableDataset(f"folder:{path.name}", "disk", True, path, None, len(tree.classes), None))
     return rows
