@@ -22,9 +22,13 @@ from petlsparse.tracking.store import Store
 from tests.launch.fake_studies import Trouble
 from tests.launch.fakes import STUDIES, fake_run
 
+BEFORE: list[psutil.Process] = []
+"""Processes of other tests, such as the one that those of pages are forked from."""
+
 
 @pytest.fixture
 def launcher() -> Iterator[LocalLauncher]:
+    BEFORE[:] = psutil.Process().children()
     launcher = LocalLauncher(device_slots("cpu", 1))
     yield launcher
     launcher.close()
@@ -44,7 +48,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
 
 def processes() -> list[psutil.Process]:
     """Worker processes of this one, dead ones that nobody waited for included."""
-    return psutil.Process().children()
+    return [child for child in psutil.Process().children() if child not in BEFORE]
 
 
 def status(launcher: LocalLauncher, job: Job) -> str:
