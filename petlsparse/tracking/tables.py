@@ -188,8 +188,9 @@ RUNS = Table(
     "One row per run with a record. Its settings follow `error`, one column for every setting that its study has, "
     "named after the tables of the recipe joined by `_`: `data_name`, `method_kind`, `method_density`, "
     "`optimizer_lr`, `seed`. They have the types of the recipe, whatever the runs hold: whole numbers int64, other "
-    "numbers float64, yes or no bool; the rest are strings, of JSON where it is a list. A metric or cost not listed "
-    "here is appended as a further float64 column.",
+    "numbers float64, yes or no bool; the rest are strings, of JSON where it is a list. Settings of functions in files "
+    "of the user's, and metrics and costs not listed here, are appended: the former with the type that runs recorded, "
+    "the latter as float64.",
     (*IDENTITY, *METRIC_COLUMNS, *COST_COLUMNS, *PROVENANCE_COLUMNS, ROLE, SCHEMA_COLUMN),
 )
 
