@@ -1,7 +1,8 @@
 """What do commands do with a plan that is finished already, and how does it grow with the number of runs?
 
 A measurement is a process of its own: the command on the smallest store, which loads all libraries, then the command
-in question. The time is of the second; the peak memory is the whole process's.
+in question. The time is of the second, and of the process in which it looks at data and models, as far as that takes
+longer than the first one's; the peak memory is that of the command's own process.
 """
 
 from __future__ import annotations

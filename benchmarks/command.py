@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 from petlsparse._cli.app import app
@@ -30,12 +31,25 @@ def in_fresh_process(lines: Sequence[Sequence[str]]) -> dict[str, float]:
 
 
 def measure(lines: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Seconds that the last command line takes in this process, after the others, and the process's peak bytes."""
+    """Seconds that the last command line takes in this process, after the others, and the process's peak bytes.
+
+    Of processes that it starts counts what they take beyond those of the line before, which load the same libraries.
+    """
+    taken = [of_children()]
     for line in lines[:-1]:
         answered(line)
+        taken.append(of_children())
     cpu, wall = time.process_time(), time.perf_counter()
     answered(lines[-1])
-    return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall, "bytes": peak_bytes()}
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    *_, before, now = (after - earlier for earlier, after in pairwise([0.0, *taken, of_children()]))
+    return {"cpu": cpu + max(0.0, now - before), "wall": wall, "bytes": peak_bytes()}
+
+
+def of_children() -> float:
+    """CPU seconds of the processes that were started by this one and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def answered(line: Sequence[str]) -> str:

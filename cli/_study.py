@@ -34,12 +34,11 @@ from ._options import (
     Workers,
 )
 from ._stale import decide
-from ._survey import survey
-from .plan import default_out, recorded_runs, show_plan, slots_of
+from ._survey import Survey, survey
+from .plan import default_out, show_plan, slots_of
 
 if TYPE_CHECKING:
     from petlsparse.analysis.runs import Runs
-    from petlsparse.analysis.staleness import CurrentFingerprints
     from petlsparse.launch.events import CommandSummary
     from petlsparse.recipe import Recipe as LoadedRecipe
     from petlsparse.tracking.record import Record as RunRecord
@@ -106,10 +105,14 @@ def study_command(study: str | None, text: str) -> Callable[..., None]:
 class Ended(NamedTuple):
     """What a command brought its recipe to."""
 
-    folder: Path
+    surveyed: Survey
+    """How things were when the command began."""
     summary: "CommandSummary"
-    current: "CurrentFingerprints"
-    """What the recipe's runs would rest on, as it was when the command began."""
+
+    @property
+    def folder(self) -> Path:
+        """The results folder."""
+        return self.surveyed.seen.store.path
 
 
 def train(
@@ -133,12 +136,15 @@ def train(
     from petlsparse.launch.plan import execute_plan
     from petlsparse.searches.search import Batch
     from petlsparse.tracking.fingerprints import row_of
+    from petlsparse.tracking.plan import Plans
+    from petlsparse.tracking.snapshot import Snapshot
     from petlsparse.tracking.store import Store
 
     from ._progress import shown
 
     slot, *_ = slots_of(recipe, device)
-    surveyed = survey(recipe, slot.device, folder, Runs.of(()) if fresh else recorded_runs(folder), stale)
+    store = Store(folder)
+    surveyed = survey(recipe, slot.device, Snapshot(store, Plans(), {}) if fresh else Snapshot.of(store), stale)
     current, finished = surveyed.current, surveyed.finished
     labels = run_labels(surveyed.runs.values()) if len(finished) < len(surveyed.runs) else {}
 
@@ -157,7 +163,7 @@ def train(
 
     if fresh:
         start_fresh(folder)
-    store = Store.create(folder)
+    Store.create(folder)
     kept_otherwise(recipe, store, finished)
     with shown(progress, labels) as listener:
         summary = execute_plan(
@@ -171,7 +177,7 @@ def train(
             on_batch=begin,
             on_event=listener,
         )
-    return Ended(folder, summary, current)
+    return Ended(surveyed, summary)
 
 
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
@@ -193,7 +199,7 @@ def show_results(ended: Ended, *, json: bool) -> None:
     from petlsparse.analysis.staleness import stale_runs
     from petlsparse.tracking.parts import has_rows
 
-    folder, summary, current = ended
+    folder, summary, current = ended.folder, ended.summary, ended.surveyed.current
     if json:
         runs = recorded(ended)
         stale = stale_runs(runs, current)
@@ -222,9 +228,12 @@ def recorded(ended: Ended, leave_out: "Collection[str]" = ()) -> "Runs":
     from petlsparse.analysis.load import load_runs
     from petlsparse.analysis.runs import Runs
 
-    if set(ended.summary.statuses.values()) <= {"pending"}:
+    surveyed, summary = ended
+    if set(summary.statuses.values()) <= {"pending"}:
         return Runs.of(())
-    return load_runs([ended.folder], leave_out).where("run_id", ended.summary.statuses)
+    if leave_out and summary.seen is not None and summary.seen.records_digest == surveyed.seen.records_digest:
+        return surveyed.recorded.where("run_id", summary.statuses)  # they lack the same columns
+    return load_runs([summary.seen or ended.folder], leave_out).where("run_id", summary.statuses)
 
 
 def exit_code(summary: "CommandSummary") -> int:

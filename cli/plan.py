@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from petlsparse.recipe import Recipe as LoadedRecipe
     from petlsparse.recipe import Run
     from petlsparse.searches.search import Batch, Result
+    from petlsparse.tracking.snapshot import Snapshot
 
 COSTS = {
     "trainable_parameters": ("trainable", 0),
@@ -75,12 +76,14 @@ def show_plan(
     from petlsparse.analysis.plan_summary import plan_summary
     from petlsparse.studies import check_runs, describe
     from petlsparse.tracking.record import FINAL
+    from petlsparse.tracking.snapshot import Snapshot
+    from petlsparse.tracking.store import Store
 
     slots = slots_of(recipe, device)
     batches = asked_for(recipe, folder)
     runs = {run.run_id: run for batch in batches for run in batch.runs}
     roles = {run.run_id: batch.role for batch in batches for run in batch.runs}
-    recorded = recorded_runs(folder)
+    recorded = recorded_runs(Snapshot.of(Store(folder)))
     estimates = Estimates(recorded, slots[0].device)
 
     def seconds(run: "Run") -> float | None:
@@ -125,14 +128,13 @@ def asked_for(recipe: "LoadedRecipe", folder: Path) -> "list[Batch]":
     return batches
 
 
-def recorded_runs(folder: Path) -> "Runs":
-    """The runs that the store at `folder` holds, without what nobody reads; none where is no store."""
+def recorded_runs(seen: "Snapshot") -> "Runs":
+    """The runs that have a record, without what nobody reads."""
     from petlsparse.analysis.comparison import UNREAD
     from petlsparse.analysis.load import load_runs
     from petlsparse.analysis.runs import Runs
-    from petlsparse.tracking.store import Store
 
-    return load_runs([folder], leave_out=UNREAD) if Store(folder).has_records() else Runs.of(())
+    return load_runs([seen], leave_out=UNREAD) if seen.stamps else Runs.of(())
 
 
 def probed(run: "Run", device: str) -> float:

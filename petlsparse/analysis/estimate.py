@@ -73,14 +73,12 @@ def _key(values: Mapping[str, Any], names: Iterable[str]) -> Key:
 def expected_seconds(runs: Iterable[Run], device: str, recorded: Runs) -> dict[str, float]:
     """The estimate of every run by its id; of none if any is unknown, for then they cannot be compared."""
     estimates = Estimates(recorded, device)
-    by_configuration: dict[Key, float | None] = {}
+    by_configuration: dict[object, float | None] = {}
     expected: dict[str, float] = {}
     for run in runs:
-        settings = {name: value for name, value in run.flat().items() if name != "seed"}
-        configuration = tuple(settings.items())
-        if configuration not in by_configuration:
-            by_configuration[configuration] = estimates.seconds(settings)
-        seconds = by_configuration[configuration]
+        if run.configuration not in by_configuration:
+            by_configuration[run.configuration] = estimates.seconds(run.flat())
+        seconds = by_configuration[run.configuration]
         if seconds is None:
             return {}
         expected[run.run_id] = seconds

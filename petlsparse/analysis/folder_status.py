@@ -14,6 +14,7 @@ from petlsparse.tracking.lock import Holder, holder_of
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.progress import Progress, read_heartbeat
 from petlsparse.tracking.record import FINAL
+from petlsparse.tracking.snapshot import Snapshot
 from petlsparse.tracking.store import Store
 
 TO_DO, RUNNING = "to do", "running"
@@ -74,9 +75,8 @@ def results_folders(root: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 def folder_status(folder: Path, now: datetime) -> FolderStatus:
     """How one results folder stands. Raises UserError for one that cannot be read or is too new."""
-    store = Store.open(folder)
-    plans = store.read_plans()
-    recorded = run_statuses(store)
+    seen = Snapshot.of(folder)
+    store, plans, recorded = seen.store, seen.plans, run_statuses(seen)
     statuses = dict.fromkeys([*plans.run_ids, *recorded], TO_DO)
     statuses |= {run_id: run.status for run_id, run in recorded.items()}
     latest = plans.commands[-1] if plans.commands else Plan("")

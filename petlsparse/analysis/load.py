@@ -13,12 +13,13 @@ from petlsparse.recipe.schema import TAGS, neutral_columns, tag_key
 from petlsparse.tracking.compaction import read_columns
 from petlsparse.tracking.fingerprints import differing
 from petlsparse.tracking.record import FINAL
+from petlsparse.tracking.snapshot import Snapshot
 from petlsparse.tracking.tables import METRIC_COLUMNS
 
 _RESULT = frozenset(("status", *(column.name for column in METRIC_COLUMNS)))
 
 
-def load_runs(stores: Iterable[Path | str], leave_out: Collection[str] = ()) -> Runs:
+def load_runs(stores: Iterable[Snapshot | Path | str], leave_out: Collection[str] = ()) -> Runs:
     """Every run of every store once, in order; of runs in several stores, the first that has a result.
 
     They lack the columns that are to be left out, unless it takes them to hold runs of several stores together.
@@ -26,10 +27,11 @@ def load_runs(stores: Iterable[Path | str], leave_out: Collection[str] = ()) -> 
     Where such runs rest on different content, all of them. Where they do not and yet have other results, a warning
     says so. Raises UserError for a folder that is not a store, or when there is no run at all.
     """
-    folders = list(dict.fromkeys(str(store) for store in stores))
+    seen = {str(each.store.path): each for each in map(Snapshot.of, stores)}
+    folders = list(seen)
     if len(folders) > 1:
         leave_out = set(leave_out) - _RESULT
-    tables = [_columns(folder, leave_out) for folder in folders]
+    tables = [_columns(each, leave_out) for each in seen.values()]
     folder_of = [folder for folder, table in zip(folders, tables, strict=True) for _ in table["run_id"]]
     runs = Runs.concatenated(tables)
     known, statuses = fingerprints(runs), runs["status"]
@@ -58,9 +60,9 @@ def _unlike(runs: Runs, one: int, other: int) -> bool:
     return any(values[one] != values[other] for values in columns)
 
 
-def _columns(folder: str, leave_out: Collection[str]) -> dict[str, list[Any]]:
+def _columns(seen: Snapshot, leave_out: Collection[str]) -> dict[str, list[Any]]:
     """The columns of the `runs` table, with the settings that were added after runs had been stored."""
-    columns = read_columns(folder, "runs", leave_out)
+    columns = read_columns(seen, "runs", leave_out)
     kinds = ["study", *(tag_key(table).replace(".", "_") for table in TAGS)]
     runs = Runs(columns, range(len(columns["run_id"])))
     for values, rows in runs.split_by(*kinds).items():

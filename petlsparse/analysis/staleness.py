@@ -25,9 +25,16 @@ def fingerprints(runs: Runs) -> list[Mapping[str, str]]:
 
 def stale_runs(runs: Runs, current: CurrentFingerprints) -> dict[str, tuple[str, ...]]:
     """The fingerprints in which finished runs differ from what is there now, by run id; without those that do not."""
-    rows = zip(runs["run_id"], runs["status"], fingerprints(runs), strict=True)
-    found = {run_id: differing(known, current.get(run_id, {})) for run_id, status, known in rows if status in FINAL}
-    return {run_id: names for run_id, names in found.items() if names}
+    compared: dict[tuple[int, int], tuple[str, ...]] = {}  # most runs rest on the same
+    found: dict[str, tuple[str, ...]] = {}
+    for run_id, status, known in zip(runs["run_id"], runs["status"], fingerprints(runs), strict=True):
+        if status in FINAL and run_id in current:
+            both = id(known), id(current[run_id])
+            if both not in compared:
+                compared[both] = differing(known, current[run_id])
+            if compared[both]:
+                found[run_id] = compared[both]
+    return found
 
 
 def stale_summary(runs: Runs, stale: Mapping[str, Sequence[str]]) -> list[str]:

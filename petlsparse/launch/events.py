@@ -9,6 +9,7 @@ from functools import cached_property
 
 from petlsparse.tracking.lock import Holder
 from petlsparse.tracking.progress import Progress
+from petlsparse.tracking.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class CommandSummary:
     """The number of the signal that stopped the command, if one did."""
     then: str = ""
     """What a search asks for once all runs have a result; empty where nothing follows."""
+    seen: Snapshot | None = None
+    """What the store held and holds, where the command executed nothing."""
 
     @property
     def interrupted(self) -> bool:

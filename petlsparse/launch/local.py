@@ -38,7 +38,7 @@ class LocalLauncher:
         self._idle: LifoQueue[LocalWorker] = LifoQueue()
         for worker in reversed(self._workers):
             self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(self.capacity, initializer=_block_signals)
+        self._threads = ThreadPoolExecutor(self.capacity, initializer=block_signals)
 
     def submit(self, jobs: Sequence[Job]) -> Future[Outcomes]:
         """Hand jobs to an idle worker, one whose process is there already if possible."""
@@ -67,8 +67,9 @@ class LocalLauncher:
 class LocalWorker:
     """One process after another, each until it dies, or fails to bring a run to a result."""
 
-    def __init__(self, slot: DeviceSlot) -> None:
-        self.slot = slot
+    def __init__(self, slot: DeviceSlot, *, keeps_errors: bool = True) -> None:
+        """What the processes write to standard error is kept, to tell why one died, or else seen."""
+        self.slot, self.keeps_errors = slot, keeps_errors
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes]
         self._killed = False
@@ -78,12 +79,27 @@ class LocalWorker:
         """Have jobs executed. Raises WorkerDied, or UserError where the store cannot be written."""
         healthy = False
         try:
-            outcomes = self._ask([replace(job, device=self.slot.device) for job in jobs])
+            outcomes = load_answer(self.ask(dump_jobs([replace(job, device=self.slot.device) for job in jobs])))
             healthy = all(outcome.status not in ("failed", PENDING) for outcome in outcomes.values())
             return outcomes
         finally:
             if not healthy:  # a failure may leave a GPU or the memory in a bad state: the next run gets a fresh process
                 self.end()
+
+    def ask(self, request: bytes) -> bytes:
+        """The line with which the process answers one of `messages`. Raises WorkerDied if it ends before."""
+        process = self._started()
+        assert process.stdin
+        assert process.stdout
+        answer = b""
+        with suppress(BrokenPipeError):  # it is ending
+            process.stdin.write(request)
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        if not answer.endswith(b"\n"):
+            self._errors.seek(0)
+            raise WorkerDied(describe_death(process.wait(), self._errors.read().decode(errors="replace")))
+        return answer
 
     def kill(self) -> None:
         """End the process, and start no other."""
@@ -101,20 +117,6 @@ class LocalWorker:
             process.communicate()
             self._errors.close()
 
-    def _ask(self, jobs: Sequence[Job]) -> Outcomes:
-        process = self._started()
-        assert process.stdin
-        assert process.stdout
-        answer = b""
-        with suppress(BrokenPipeError):  # it is ending
-            process.stdin.write(dump_jobs(jobs))
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        if not answer.endswith(b"\n"):
-            self._errors.seek(0)
-            raise WorkerDied(describe_death(process.wait(), self._errors.read().decode(errors="replace")))
-        return load_answer(answer)
-
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:  # it ended while it had nothing to do
             self.end()
@@ -127,7 +129,7 @@ class LocalWorker:
                     COMMAND,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=self._errors,
+                    stderr=self._errors if self.keeps_errors else None,
                     env=os.environ | self.slot.environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 )
             return self._process
@@ -142,7 +144,7 @@ def describe_death(code: int, errors: str) -> str:
     return f"its worker exited with status {code} before the run had ended{f': {told}' if told else ''}"
 
 
-def _block_signals() -> None:
+def block_signals() -> None:
     """Of this thread, and so of the processes that it starts, from their first instruction on.
 
     A terminal and a batch scheduler send a signal to all processes at once; workers hear of it from the stop file.

@@ -7,6 +7,7 @@ same command again: results are kept, stopped runs go on from their checkpoint, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import ExitStack
 
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.launch.cache import shared_cache
@@ -78,12 +79,17 @@ def execute_plan(
     Raises:
         UserError: the store cannot be written or stays held, or the device does not exist.
     """
-    launch, device = recipe.launch, resolve_device(device)
-    launcher = launcher or launcher_for(device, launch, on_event)
-    with (
-        store.lock(wait=lock_timeout, on_wait=lambda holder: on_event(Waiting(holder))),
-        shared_cache(store.path, launch.cache_memory) as (cache_folder, cache_size),
-    ):
+    launch = recipe.launch
+    with ExitStack() as held:
+        try:
+            device = resolve_device(device)
+            launcher = launcher or launcher_for(device, launch, on_event)
+            held.enter_context(store.lock(wait=lock_timeout, on_wait=lambda holder: on_event(Waiting(holder))))
+            cache_folder, cache_size = held.enter_context(shared_cache(store.path, launch.cache_memory))
+        except BaseException:
+            if launcher is not None:
+                launcher.close()
+            raise
         session = Session(
             recipe,
             store,

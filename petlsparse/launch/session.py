@@ -20,6 +20,7 @@ from petlsparse.tracking import provenance
 from petlsparse.tracking.compaction import RunStatus, compact, run_statuses
 from petlsparse.tracking.plan import Plan
 from petlsparse.tracking.record import FINAL, Record
+from petlsparse.tracking.snapshot import Snapshot
 from petlsparse.tracking.store import Store
 
 
@@ -45,6 +46,8 @@ class Session:
     """How many runs it may still execute; None: any number."""
     statuses: dict[str, str] = field(default_factory=dict)
     """How every run that it was handed stands, by run id."""
+    seen: Snapshot | None = None
+    """What the store holds; None where that may have changed since somebody looked."""
     then: str = ""
     """What the search asks for when all these have a result; empty where nothing follows."""
 
@@ -59,7 +62,8 @@ class Session:
             Plan(self.recipe.name, run_ids, self.recipe.text, self.recipe.resolved, roles, batch.then)
         )
         self.then = batch.then
-        recorded = run_statuses(self.store, self.store.rename_corrupt)
+        seen = Snapshot.of(self.store)
+        recorded = run_statuses(seen, self.store.rename_corrupt)
         self.statuses |= {each: recorded[each].status if each in recorded else PENDING for each in run_ids}
         finished = [run_id for run_id in run_ids if self.statuses[run_id] in FINAL]
         todo = [run for run in batch.runs if self.statuses[run.run_id] not in FINAL][: self.limit]
@@ -67,6 +71,7 @@ class Session:
         parts = cohorts(todo, self._cohort_key, workers=self.launcher.capacity, size=self.execution.cohort)
         if estimate := self.estimate:
             parts.sort(key=lambda part: sum(map(estimate, part)), reverse=True)
+        self.seen = None if todo or len(recorded) < len(seen.stamps) else seen
         jobs = {job.run_id: job for job in self._jobs(todo, recorded)}
         tasks = [[jobs[run.run_id] for run in part] for part in parts]
         self.on_event(
@@ -84,7 +89,7 @@ class Session:
     @property
     def summary(self) -> CommandSummary:
         """How the runs stand, and what stopped the session if something did."""
-        return CommandSummary(self.statuses, self.interruption.number, self.then)
+        return CommandSummary(self.statuses, self.interruption.number, self.then, self.seen)
 
     def _cohort_key(self, run: Run) -> Hashable | None:
         # What was stopped is not in step with the others any more; what has failed might take them with it.
@@ -123,7 +128,7 @@ def closing(session: Session) -> Iterator[None]:
                 session.launcher.cancel()
                 session.launcher.close()
         finally:
-            compact(session.store)
+            compact(session.seen or session.store)
 
 
 def archive_results(store: Store, run_ids: Iterable[str], chosen: Callable[[Record], bool]) -> None:

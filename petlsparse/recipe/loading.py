@@ -96,7 +96,7 @@ def load_recipe(
     if problems:
         raise UserError(*problems)
     leaf = family[-1]
-    varies = varying([flat(run.settings()) for run in _one_per_configuration(runs)])
+    varies = varying([flat(run.settings()) for run in {run.configuration: run for run in runs}.values()])
     return Recipe(
         name=leaf.file.stem,
         study=recipe_file.study,
@@ -129,12 +129,6 @@ def _in_order(varies: Iterable[str], keys: Sequence[str]) -> tuple[str, ...]:
     """In the order of `keys`, what functions in files of the user's add to them last; without the seed."""
     places = {key: place for place, key in enumerate(keys)}
     return tuple(sorted({*varies} - {"seed"}, key=lambda key: (places.get(key, len(keys)), key)))
-
-
-def _one_per_configuration(runs: Iterable[Run]) -> Iterable[Run]:
-    """One run of those that share all their tables: runs that a recipe tells apart by their seed alone do."""
-    tables = {study: [name for name in kind.model_fields if name != "seed"] for study, kind in RUN_TYPES.items()}
-    return {tuple(id(getattr(run, name)) for name in tables[run.study]): run for run in runs}.values()
 
 
 def parse_run(settings: Mapping[str, Any]) -> Run:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from petlsparse.errors import Problem, UserError
@@ -73,12 +73,38 @@ class Findings:
             raise UserError(*found)
 
 
-def check_runs(runs: Mapping[str, Run], device: str | None = None, *, weights: bool = True) -> Findings:
-    """Whether runs can be assembled, and from what: every data set and model is loaded once, as it is now.
+def check_runs(
+    runs: Mapping[str, Run],
+    device: str | None = None,
+    *,
+    weights: bool = True,
+    examine: Callable[[Mapping[str, Run], str | None], Findings] | None = None,
+) -> Findings:
+    """Whether runs, given by their ids, can be assembled, and from what, as it is now.
 
-    The runs are given by their ids. Every method is tried on its model. Given a device ("cpu", "cuda:0"), it must have
-    the arithmetic they ask for. Without `weights` backbones have random ones, so that none are looked for; the
-    fingerprints are of no use then.
+    Those that differ in their seed alone are examined once, by `examined` with these arguments unless another function
+    is given, which does it somewhere else.
+    """
+    alike: dict[object, list[str]] = {}
+    for run_id, run in runs.items():
+        alike.setdefault(run.configuration, []).append(run_id)
+    first_of = {run_id: run_ids[0] for run_ids in alike.values() for run_id in run_ids}
+    found = (examine or partial(examined, weights=weights))(
+        {first: runs[first] for first, *_ in alike.values()}, device
+    )
+    known = found.fingerprints
+    return replace(
+        found,
+        fingerprints={run_id: known[first] for run_id, first in first_of.items() if first in known},
+        problems={run_id: found.problems[first] for run_id, first in first_of.items()},
+    )
+
+
+def examined(runs: Mapping[str, Run], device: str | None = None, *, weights: bool = True) -> Findings:
+    """What is found of runs by their ids: every data set and model is loaded once, every method tried on its model.
+
+    Given a device ("cpu", "cuda:0"), it must have the arithmetic they ask for. Without `weights` backbones have random
+    ones, so that none are looked for; the fingerprints are of no use then.
     """
     from petlsparse.studies.assembly import clear_data_cache
 
@@ -87,7 +113,7 @@ def check_runs(runs: Mapping[str, Run], device: str | None = None, *, weights: b
     groups: dict[Hashable, dict[Hashable, dict[str, Run]]] = {}
     for run_id, run in runs.items():
         groups.setdefault(run.data, {}).setdefault((run.study, _study(run).model(run)), {})[run_id] = run
-    findings = [_check(group, device, weights) for by_model in groups.values() for group in by_model.values()]
+    findings = [_examined(group, device, weights) for by_model in groups.values() for group in by_model.values()]
     return Findings(
         {run_id: found for each in findings for run_id, found in each.fingerprints.items()},
         {run_id: found for each in findings for run_id, found in each.problems.items()},
@@ -96,7 +122,7 @@ def check_runs(runs: Mapping[str, Run], device: str | None = None, *, weights: b
     )
 
 
-def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findings:
+def _examined(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findings:
     """Runs with the same data and model."""
     import torch
 
@@ -114,8 +140,9 @@ def _check(runs: Mapping[str, Run], device: str | None, weights: bool) -> Findin
 
     first = next(iter(runs.values()))
     study = _study(first)
+    shown = first.model_copy(update={"method": study.plain_method})  # what is wrong with it is wrong with all of them
     try:
-        shown = first if weights else study.without_weights(first)
+        shown = shown if weights else study.without_weights(shown)
         (assembly,) = study.assemble([shown], torch.device("cpu"), INSPECT_ONLY, [{}])
     except UserError as error:
         return Findings({}, {run_id: [*of_settings(run), *error.problems] for run_id, run in runs.items()})

@@ -18,7 +18,7 @@ from petlsparse.cohorts.placements import StackedPlacements
 from petlsparse.data.types import Dataset
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.methods import AdapterMethodSettings
+from petlsparse.recipe.methods import AdapterMethodSettings, LinearProbeSettings
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data, source_fingerprints
 from petlsparse.studies.cached_features import feature_loaders
@@ -151,6 +151,7 @@ def _without_weights(run: Run) -> Run:
 STUDY = Study(
     assemble=assemble_all,
     check_method=check_method,
+    plain_method=LinearProbeSettings(),
     model=lambda run: cast("AdapterRun", run).backbone,
     without_weights=_without_weights,
     shares_loaders=True,

@@ -200,6 +200,7 @@ def _assemble_all(
 STUDY = Study(
     assemble=_assemble_all,
     check_method=check_method,
+    plain_method=DenseSettings(),
     model=lambda run: cast("SparseRun", run).network,
     hooks=_sparse_hooks,
 )

@@ -31,6 +31,8 @@ class Study:
     Of several runs, to be trained as one, data and model settings are equal."""
     check_method: Callable[[Any, Any], None]
     """(settings of a method, model) -> UserError if the method asks for what the model does not have."""
+    plain_method: Any
+    """Settings of a method that asks nothing of the model."""
     model: Callable[[Run], Hashable]
     """The settings of a run's model: what is loaded once for all methods on the same data."""
     without_weights: Callable[[Run], Run] = lambda run: run

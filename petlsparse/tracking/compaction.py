@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from petlsparse.errors import Problem, UserError, unknown_name
 from petlsparse.recipe.schema import setting_columns
-from petlsparse.tracking.atomic import rename_with_suffix
+from petlsparse.tracking.atomic import rename_with_suffix, replacing
 from petlsparse.tracking.columns import DOCUMENTED, SETTINGS, recorded_dtype
+from petlsparse.tracking.growing import Growing
 from petlsparse.tracking.parts import (
     columns_to_arrow,
     concatenate,
     read_metadata,
     read_parquet,
     schema_version,
-    write_parquet,
 )
 from petlsparse.tracking.record import FINAL, SCHEMA_VERSION, Record, refuse_other
-from petlsparse.tracking.store import OnCorrupt, Stamp, Store
+from petlsparse.tracking.snapshot import Snapshot
+from petlsparse.tracking.store import OnCorrupt, Store
 from petlsparse.tracking.tables import (
     COST_COLUMNS,
     HISTORY,
     IDENTITY,
     METRIC_COLUMNS,
+    PARTS,
     PROVENANCE_COLUMNS,
     ROLE,
     RUN_ID,
@@ -48,28 +49,37 @@ MADE_FROM = b"records"
 """Key of a table's file metadata: the digest of the records it was made from."""
 
 
-def compact(store: Store) -> None:
+def compact(source: Snapshot | Store) -> None:
     """Make every table from the records, unless all are up to date. For the holder of the lock.
 
     Damaged records are set aside, and what killed writers left is removed: who was killed wrote no tables afterwards.
     Raises UserError when the tables cannot be written.
     """
-    stamps = store.stamps()
-    roles = store.read_plans().roles
-    made_from = records_digest(stamps, roles)
-    if all(read_metadata(store.table(name)).get(MADE_FROM) == made_from for name in TABLES):
+    seen = Snapshot.of(source)
+    store, corrupt = seen.store, set[str]()
+    if all(read_metadata(store.table(name)).get(MADE_FROM) == seen.records_digest for name in TABLES):
         return
-    _keep_tables_without_records(store, stamps)
+    _keep_tables_without_records(store, seen.stamps)
+    store.tidy()
 
     def on_corrupt(run_id: str, reason: str) -> None:
         store.rename_corrupt(run_id, reason)
-        del stamps[run_id]
+        corrupt.add(run_id)
 
-    tables = build_tables(store, list(stamps), on_corrupt=on_corrupt)
-    store.tidy(_finished(tables[RUNS.name]))
     try:
-        for name, table in tables.items():
-            write_parquet(store.table(name), table, durable=False, metadata={MADE_FROM: records_digest(stamps, roles)})
+        with ExitStack() as files:
+            growing = {
+                name: Growing(files.enter_context(replacing(store.table(name), durable=False)), table, _ORDERS[name])
+                for name, table in TABLES.items()
+            }
+            for pieces in _pieces(seen, TABLES, on_corrupt):
+                for run_id in _finished(pieces[RUNS.name]):
+                    store.tidy_run(run_id)
+                for name, piece in pieces.items():
+                    growing[name].add(piece)
+            made_from = seen.without(corrupt).records_digest
+            for file in growing.values():
+                file.close({MADE_FROM: made_from})
     except OSError as error:
         raise UserError(Problem(f"cannot write the tables: {error.strerror}", where=str(store.path))) from error
 
@@ -81,7 +91,7 @@ def _finished(runs: pa.Table) -> Iterator[str]:
 
 def _keep_tables_without_records(store: Store, run_ids: Collection[str]) -> None:
     """Rename tables none of whose runs has a record here: they came without, and would be lost."""
-    runs = read_parquet(store.table(RUNS.name))
+    runs = read_parquet(store.table(RUNS.name), {RUN_ID.name}.__contains__)
     if runs is None or not runs.num_rows or not set(runs[RUN_ID.name].to_pylist()).isdisjoint(run_ids):
         return
     for name in TABLES:
@@ -89,37 +99,40 @@ def _keep_tables_without_records(store: Store, run_ids: Collection[str]) -> None
             rename_with_suffix(store.table(name), "without-records")
 
 
-def read_table(store: Store | Path | str, name: str) -> pd.DataFrame:
+def read_table(source: Snapshot | Store | Path | str, name: str) -> pd.DataFrame:
     """One table of a store: "runs", "metrics", "edges" or "topology". Nothing is written.
 
     A table that is missing, damaged or older than the records is made from them in memory; damaged records are passed
     over. Raises UserError when there is neither a readable table nor a record, and for a newer schema.
     """
-    frame: pd.DataFrame = _table(store, name).to_pandas()
+    frame: pd.DataFrame = _table(source, name).to_pandas()
     return frame
 
 
-def _table(store: Store | Path | str, name: str, wanted: Callable[[str], bool] = lambda _: True) -> pa.Table:
+def _table(
+    source: Snapshot | Store | Path | str, name: str, wanted: Callable[[str], bool] = lambda _: True
+) -> pa.Table:
     if name not in TABLES:
         raise UserError(unknown_name("table", name, TABLES))
-    store = store if isinstance(store, Store) else Store.open(store)
-    stamps = store.stamps()
-    table = _written(store, name, stamps, wanted)
-    if table is None:
-        if not stamps:
-            problem = "damaged" if store.table(name).exists() else "missing"
-            message = f"{problem}, and there are no records to make it from"
-            raise UserError(Problem(message, where=str(store.table(name))))
-        table = build_tables(store, list(stamps), [name])[name]
-    return table
+    seen = Snapshot.of(source)
+    if (table := _written(seen, name, wanted)) is not None:
+        return table
+    if not seen.stamps:
+        problem = "damaged" if seen.store.table(name).exists() else "missing"
+        message = f"{problem}, and there are no records to make it from"
+        raise UserError(Problem(message, where=str(seen.store.table(name))))
+    made = concatenate(TABLES[name], [pieces[name] for pieces in _pieces(seen, [name])])
+    return made.select(_ORDERS[name](made.column_names))
 
 
-def read_columns(store: Store | Path | str, name: str, leave_out: Collection[str] = ()) -> dict[str, list[Any]]:
+def read_columns(
+    source: Snapshot | Store | Path | str, name: str, leave_out: Collection[str] = ()
+) -> dict[str, list[Any]]:
     """The columns of a table, some left out, as plain values, what is null None; see `read_table`.
 
     Equal strings are one object.
     """
-    table = _table(store, name, lambda column: column not in leave_out)
+    table = _table(source, name, lambda column: column not in leave_out)
     return {column: _plain(table[column]) for column in table.column_names if column not in leave_out}
 
 
@@ -142,69 +155,60 @@ class RunStatus(NamedTuple):
     finished: str | None
 
 
-def run_statuses(store: Store, on_corrupt: OnCorrupt | None = None) -> dict[str, RunStatus]:
+def run_statuses(source: Snapshot | Store, on_corrupt: OnCorrupt | None = None) -> dict[str, RunStatus]:
     """The status of every run with a record, by run id, in the order of `Store.run_ids`.
 
     A table that is up to date spares reading the records one by one; `on_corrupt` as in `Store.record`.
     """
-    stamps = store.stamps()
-    table = _written(store, RUNS.name, stamps, {"run_id", *RunStatus._fields}.__contains__)
-    if table is not None and stamps:
+    seen = Snapshot.of(source)
+    table = _written(seen, RUNS.name, {"run_id", *RunStatus._fields}.__contains__)
+    if table is not None and seen.stamps:
         columns = (table[name].to_pylist() for name in ("run_id", *RunStatus._fields))
         return {run_id: RunStatus(*status) for run_id, *status in zip(*columns, strict=True)}
+    records = (seen.store.record(run_id, on_corrupt) for run_id in seen.stamps)
     return {
         record.run_id: RunStatus(record.status, record.attempts, record.provenance.get("finished"))
-        for record in store.records(on_corrupt)
+        for record in records
+        if record is not None
     }
 
 
-def records_digest(stamps: Mapping[str, Stamp], roles: Mapping[str, str] = MappingProxyType({})) -> bytes:
-    """What tables are made from: the records in their order, their roles, and the columns that are made of them."""
-    state = hashlib.sha256(repr((SCHEMA_VERSION, *TABLES.values(), SETTINGS)).encode())
-    for run_id, (size, changed) in stamps.items():
-        state.update(f"{run_id} {size} {changed} {roles.get(run_id, '')}\n".encode())
-    return state.hexdigest().encode()
-
-
-def _written(store: Store, name: str, stamps: Mapping[str, Stamp], wanted: Callable[[str], bool]) -> pa.Table | None:
+def _written(seen: Snapshot, name: str, wanted: Callable[[str], bool]) -> pa.Table | None:
     """The table as it was written, if it is up to date, or passed on without its records; otherwise None."""
-    table = read_parquet(store.table(name), wanted)
+    table = read_parquet(seen.store.table(name), wanted)
     if table is None:
         return None
     version = schema_version(table)
     if version:
-        refuse_other(version, str(store.table(name)))
-    if stamps:
-        made_from = records_digest(stamps, store.read_plans().roles)
-        return table if (table.schema.metadata or {}).get(MADE_FROM) == made_from else None
+        refuse_other(version, str(seen.store.table(name)))
+    if seen.stamps:
+        return table if (table.schema.metadata or {}).get(MADE_FROM) == seen.records_digest else None
     try:
         return concatenate(TABLES[name], [table]) if version else None
     except pa.ArrowException:
         return None
 
 
-def build_tables(
-    store: Store, run_ids: Sequence[str], names: Collection[str] = tuple(TABLES), on_corrupt: OnCorrupt | None = None
-) -> dict[str, pa.Table]:
-    """Tables in memory, runs in the given order, the rows of a run in the order of recording.
+def _pieces(
+    seen: Snapshot, names: Collection[str], on_corrupt: OnCorrupt | None = None
+) -> Iterator[dict[str, pa.Table]]:
+    """Tables of some runs at a time, in order, one at least; the rows of a run are in the order of recording.
 
     `on_corrupt` is told of records that are left out, as in `Store.record`.
     """
-    pieces: dict[str, list[pa.Table]] = {name: [] for name in names}
-    for start in range(0, len(run_ids), RECORDS_AT_A_TIME):
+    run_ids, roles = list(seen.stamps), seen.plans.roles
+    for start in range(0, max(len(run_ids), 1), RECORDS_AT_A_TIME):
         records: list[Record] = []
+        parts: dict[str, list[pa.Table]] = {name: [] for name in names if name in PARTS}
         for run_id in run_ids[start : start + RECORDS_AT_A_TIME]:
-            if (read := _read(store, run_id, pieces, on_corrupt or store.warn_corrupt)) is not None:
+            if (read := _read(seen.store, run_id, parts, on_corrupt or seen.store.warn_corrupt)) is not None:
                 records.append(read[0])
                 for name, part in read[1].items():
-                    pieces[name].append(part)
-        for name, make in _MADE_OF_RECORDS.items():
-            if name in names:
-                pieces[name].append(make(records))
-    tables = {name: concatenate(TABLES[name], each) for name, each in pieces.items()}
-    if RUNS.name in tables:
-        tables[RUNS.name] = _in_order(_with_roles(tables[RUNS.name], store.read_plans().roles))
-    return tables
+                    parts[name].append(part)
+        made = {name: make(records) for name, make in _MADE_OF_RECORDS.items() if name in names}
+        if RUNS.name in made:
+            made[RUNS.name] = _with_roles(made[RUNS.name], roles)
+        yield made | {name: concatenate(PARTS[name], each) for name, each in parts.items()}
 
 
 def _read(
@@ -254,12 +258,12 @@ def _with_roles(runs: pa.Table, roles: Mapping[str, str]) -> pa.Table:
     return runs.set_column(runs.column_names.index(ROLE.name), ROLE.name, column)
 
 
-def _in_order(runs: pa.Table) -> pa.Table:
-    """Identity, settings, the outcome that is documented, whatever else there is."""
-    settings = [name for columns in SETTINGS.values() for name in columns if name in runs.column_names]
+def _in_order(names: Sequence[str]) -> list[str]:
+    """Columns of runs: identity, settings, the outcome that is documented, whatever else there is."""
+    settings = [name for columns in SETTINGS.values() for name in columns if name in names]
     documented = [column.name for column in (*METRIC_COLUMNS, *COST_COLUMNS, *PROVENANCE_COLUMNS, ROLE)]
-    order = dict.fromkeys([*(column.name for column in IDENTITY), *settings, *documented, *runs.column_names])
-    return runs.select([*(name for name in order if name != SCHEMA_COLUMN.name), SCHEMA_COLUMN.name])
+    order = dict.fromkeys([*(column.name for column in IDENTITY), *settings, *documented, *names])
+    return [*(name for name in order if name != SCHEMA_COLUMN.name), SCHEMA_COLUMN.name]
 
 
 def _history(records: Sequence[Record]) -> pa.Table:
@@ -274,3 +278,5 @@ def _history(records: Sequence[Record]) -> pa.Table:
 
 
 _MADE_OF_RECORDS: Mapping[str, Callable[[Sequence[Record]], pa.Table]] = {RUNS.name: _runs, HISTORY.name: _history}
+
+_ORDERS: Mapping[str, Callable[[Sequence[str]], Sequence[str]]] = dict.fromkeys(TABLES, list) | {RUNS.name: _in_order}

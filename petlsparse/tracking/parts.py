@@ -17,6 +17,9 @@ from petlsparse.tracking.tables import RUN_ID, SCHEMA_COLUMN, Dtype, Table
 
 TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 SCHEMA_KEY = b"schema_version"
+VERSION = {SCHEMA_KEY: str(SCHEMA_VERSION).encode()}
+"""Metadata of every file."""
+COMPRESSION = "zstd"
 
 
 def columns_to_arrow(
@@ -100,16 +103,15 @@ def read_metadata(path: Path) -> dict[bytes, bytes]:
     """The metadata of a file; none when it is missing, truncated or damaged."""
     try:
         with path.open("rb") as file:
-            return pq.read_schema(file).metadata or {}
+            return pq.read_metadata(file).metadata or {}
     except (OSError, pa.ArrowException):
         return {}
 
 
-def write_parquet(path: Path, table: pa.Table, *, durable: bool, metadata: Mapping[bytes, bytes] = {}) -> None:
-    """Write with zstd and the schema version in the file's metadata, atomically."""
-    table = table.replace_schema_metadata({SCHEMA_KEY: str(SCHEMA_VERSION).encode(), **metadata})
+def write_parquet(path: Path, table: pa.Table, *, durable: bool) -> None:
+    """Write with the schema version in the file's metadata, atomically."""
     with replacing(path, durable=durable) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(VERSION), temporary, compression=COMPRESSION)
 
 
 def schema_version(table: pa.Table) -> int:
@@ -118,20 +120,37 @@ def schema_version(table: pa.Table) -> int:
     return int(version) if version.isdigit() else 0
 
 
-def concatenate(table: Table, pieces: Iterable[pa.Table]) -> pa.Table:
-    """All pieces below each other; a column some lack is null there.
+def common_schema(table: Table, schemas: Iterable[pa.Schema]) -> pa.Schema:
+    """What pieces of a table must be like to stand below each other.
 
     A column the table does not document, of several types, becomes float64 if all are numbers, or else text. Raises
     ArrowException for a documented one of another type.
     """
-    pieces = [columns_to_arrow(table, {}), *pieces]
+    documented = columns_to_arrow(table, {}).schema
     found: dict[str, set[pa.DataType]] = {}
-    for piece in pieces:
-        for field in piece.schema:
+    for schema in (documented, *schemas):
+        for field in schema:
             found.setdefault(field.name, set()).add(field.type)
-    documented = {column.name for column in table.columns}
-    further = {name: _of_all(types) for name, types in found.items() if name not in documented}
-    return pa.concat_tables([_cast(piece, further) for piece in pieces], promote_options="default")
+    for name in documented.names:
+        if len(found[name]) > 1:
+            raise pa.ArrowTypeError(f"{table.name}: {name} has several types")
+    return pa.schema([(name, _of_all(types)) for name, types in found.items()])
+
+
+def fitted(piece: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A piece with the columns of a common schema; those it lacks are null."""
+    names = set(piece.column_names)
+    columns = [
+        piece[field.name].cast(field.type) if field.name in names else pa.nulls(len(piece), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def concatenate(table: Table, pieces: Sequence[pa.Table]) -> pa.Table:
+    """All pieces below each other; see `common_schema`."""
+    schema = common_schema(table, (piece.schema for piece in pieces))
+    return pa.concat_tables([schema.empty_table(), *(fitted(piece, schema) for piece in pieces)])
 
 
 def _of_all(types: Collection[pa.DataType]) -> pa.DataType:
@@ -140,10 +159,3 @@ def _of_all(types: Collection[pa.DataType]) -> pa.DataType:
 
 def _is_number(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
-
-
-def _cast(table: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
-    for at, field in enumerate(table.schema):
-        if types.get(field.name, field.type) != field.type:
-            table = table.set_column(at, field.name, table.column(at).cast(types[field.name]))
-    return table

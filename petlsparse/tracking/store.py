@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
 from itertools import count
@@ -178,16 +178,11 @@ class Store:
         """Ids of the runs that have a record: those of the plans in their order, then the others sorted."""
         return list(self.stamps())
 
-    def has_records(self) -> bool:
-        """Whether any run has a record."""
-        with self._reading(self.path / "runs"):
-            return any(self.stamp(run_id) for run_id in self._folders())
-
-    def stamps(self) -> dict[str, Stamp]:
-        """The stamp of every record by run id, in the order of `run_ids`."""
+    def stamps(self, plans: Plans | None = None) -> dict[str, Stamp]:
+        """The stamp of every record by run id, in the order of `run_ids`; `plans`, where they are read already."""
         with self._reading(self.path / "runs"):
             found = {run_id: stamp for run_id in sorted(self._folders()) if (stamp := self.stamp(run_id)) is not None}
-        planned = [run_id for run_id in self.read_plans().run_ids if run_id in found]
+        planned = [run_id for run_id in (plans or self.read_plans()).run_ids if run_id in found]
         return {run_id: found[run_id] for run_id in dict.fromkeys([*planned, *found])}
 
     def _folders(self) -> list[str]:
@@ -259,16 +254,15 @@ class Store:
                 path.rename(aside / path.name)
         return aside
 
-    def tidy(self, finished: Iterable[str]) -> None:
-        """Remove what killed writers left: temporary files, and the working files of finished runs.
-
-        For the holder of the lock.
-        """
-        working = {"checkpoint.safetensors", "progress.json"}
+    def tidy(self) -> None:
+        """Remove temporary files that killed writers left beside the tables. For the holder of the lock."""
         with self._writing():
             _remove(str(self.path), set())
-            for run_id in finished:
-                _remove(f"{self.path}/runs/{run_id}", working)
+
+    def tidy_run(self, run_id: str) -> None:
+        """Remove such files of a finished run, and those that only a working one needs. For the holder of the lock."""
+        with self._writing():
+            _remove(f"{self.path}/runs/{run_id}", {"checkpoint.safetensors", "progress.json"})
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -371,7 +371,7 @@ def test_what_another_command_finishes_while_this_one_waits_is_looked_at_too(
     images_added(home)
     before = sorted((path, path.stat().st_mtime_ns) for path in home.glob("out/runs/**/*"))
     monkeypatch.setattr(
-        "petlsparse._cli._study.recorded_runs", lambda folder: Runs.of([])
+        "petlsparse._cli._survey.recorded_runs", lambda folder: Runs.of([])
     )  # nothing was there at first
     assert_told(train(cli), "out: 1 finished run is stale", "folder:toy: the training or validation data (1 run)")
     assert sorted((path, path.stat().st_mtime_ns) for path in home.glob("out/runs/**/*")) == before

@@ -20,7 +20,14 @@ from petlsparse.tracking.store import Store
 
 from .conftest import RECIPE, Cli
 
-PROGRAM = Path(sys.executable).with_name("petlsparse")
+PROGRAM = """
+import sys
+from petlsparse._cli import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +35,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     """A working directory with the recipe trained, and what the command said."""
     folder = tmp_path_factory.mktemp("first")
     (folder / "tiny.toml").write_text(RECIPE)
-    command = [PROGRAM, "dst-sweep", "tiny.toml", "--workers", "1"]
+    command = [sys.executable, "-c", PROGRAM, "dst-sweep", "tiny.toml", "--workers", "1"]
     return folder, subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -51,6 +58,20 @@ def test_trains_compares_and_says_where(first: tuple[Path, subprocess.CompletedP
         assert f"results/tiny/{name}.parquet" in done.stdout
         assert (folder / f"results/tiny/{name}.parquet").exists()
     assert "edges.parquet" not in done.stdout  # without rows
+
+
+def test_the_process_of_the_command_is_free_of_torch(first: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    assert first[1].stderr.endswith("\nFalse\n")
+
+
+def test_a_finished_plan_is_looked_at_before_and_under_the_lock_and_not_again(
+    trained: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+    stamps = Store.stamps
+    monkeypatch.setattr(Store, "stamps", lambda *given: looks.append(given) or stamps(*given))
+    assert cli("dst-sweep", "tiny.toml").code == 0
+    assert len(looks) == 2
 
 
 def test_the_same_command_again_changes_nothing(trained: Path, cli: Cli) -> None:

@@ -9,7 +9,7 @@ import pytest
 from petlsparse.errors import Problem, UserError
 from petlsparse.launch.job import Job, Outcome
 from petlsparse.launch.launcher import WorkerDied
-from petlsparse.launch.messages import dump_answer, dump_jobs, load_answer, load_jobs
+from petlsparse.launch.messages import dump_answer, dump_jobs, load_answer, load_request
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.recipe_file import Output
 from tests.launch.fakes import STUDIES, fake_run
@@ -35,13 +35,13 @@ def test_a_job_arrives_as_it_was_sent(job: Job) -> None:
     line = dump_jobs([job, make()])
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert load_jobs(line) == [job, make()]
+    assert load_request(line) == [job, make()]
 
 
 def test_settings_that_are_not_utf8_arrive() -> None:
     job = make()
     job.settings["data"]["name"] = f"folder:{NOT_UTF8}"
-    assert load_jobs(dump_jobs([job])) == [job]
+    assert load_request(dump_jobs([job])) == [job]
 
 
 def test_outcomes_arrive_nan_included() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from petlsparse.errors import UserError
 from petlsparse.launch.events import Finished, Planned, Progressed, Started, Waiting
+from petlsparse.launch.in_process import InProcessLauncher
 from petlsparse.tracking.compaction import read_table
 from petlsparse.tracking.equality import differences
 from petlsparse.tracking.store import Store
@@ -105,6 +106,21 @@ def test_a_held_store_is_reported_and_left_alone(tmp_path: Path) -> None:
         Executed([fake_run(1)], tmp_path / "store", workers=0, lock_timeout=0, on_event=told.append)
     assert [type(event) for event in told] == [Waiting]
     assert not (tmp_path / "store" / "plan.json").exists()
+
+
+def test_a_launcher_is_closed_once_whether_or_not_the_store_is_free(tmp_path: Path) -> None:
+    class Counted(InProcessLauncher):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    held, free = (Counted("cpu", lambda *_: None) for _ in range(2))
+    with Store.create(tmp_path / "held").lock(), pytest.raises(UserError, match="in use by process"):
+        Executed([fake_run(1)], tmp_path / "held", launcher=held, lock_timeout=0)
+    assert held.closed == 1
+    Executed([fake_run(1)], tmp_path / "free", launcher=free)
+    assert free.closed == 1
 
 
 def test_a_folder_that_a_worker_cannot_write_ends_the_command_with_a_user_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from petlsparse.data import load_data
 from petlsparse.data.types import Dataset
 from petlsparse.errors import UserError
 from petlsparse.recipe import Run
-from petlsparse.studies import assembly, check_runs, describe, probe, probe_seconds
+from petlsparse.studies import Findings, assembly, check_runs, describe, probe, probe_seconds
 from tests.studies.settings import ADAPTED, SPARSE, execute, lasting, make
 
 METHODS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -177,6 +178,43 @@ def test_a_check_tells_the_problems_of_all_methods_at_once() -> None:
     with pytest.raises(UserError) as caught:
         required([make(ADAPTED), make(ADAPTED, method=far), make(ADAPTED, method=many), make(SPARSE)])
     assert [problem.where for problem in caught.value.problems] == ["method.placement.edges", "method.placement.count"]
+
+
+@pytest.mark.parametrize(
+    ("base", "wrong", "where"),
+    [
+        (SPARSE, {**SPARSE["method"], "density": 1e-9}, "method.density"),
+        (ADAPTED, {"kind": "adapters", "placement": {"name": "first-k", "count": 13}}, "method.placement.count"),
+        (ADAPTED, {"kind": "lora", "targets": ["q_proj"]}, "method.targets"),
+    ],
+    ids=["dst", "adapters", "lora"],
+)
+def test_what_is_wrong_with_the_first_run_is_not_told_of_the_others(
+    base: dict[str, Any], wrong: dict[str, Any], where: str
+) -> None:
+    findings = check_runs({"wrong": make(base, method=wrong), "right": make(base)})
+    assert [problem.where for problem in findings.problems["wrong"]] == [where]
+    assert not findings.problems["right"]
+    assert findings.fingerprints["right"]["data_fingerprint"]
+
+
+def test_runs_that_differ_in_their_seed_alone_are_examined_once() -> None:
+    asked: list[str] = []
+
+    def examine(runs: Mapping[str, Run], device: str | None) -> Findings:
+        asked.extend(runs)
+        return Findings({name: {"data_fingerprint": name} for name in runs}, {name: [] for name in runs})
+
+    seeds = {f"a{run.seed}": run for run in make(SPARSE).with_seeds((1, 2, 3))}
+    found = check_runs(seeds | {"b": make(ADAPTED)}, examine=examine)
+    assert asked == ["a1", "b"]
+    assert found.problems == {"a1": [], "a2": [], "a3": [], "b": []}
+    assert {name: each["data_fingerprint"] for name, each in found.fingerprints.items()} == {
+        "a1": "a1",
+        "a2": "a1",
+        "a3": "a1",
+        "b": "b",
+    }
 
 
 def test_tf32_is_refused_on_the_cpu_before_and_at_the_start_of_a_run(tmp_path: Path) -> None:

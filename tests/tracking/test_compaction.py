@@ -11,9 +11,10 @@ import pytest
 from petlsparse.errors import UserError
 from petlsparse.recipe.schema import SparseRun, setting_types
 from petlsparse.tracking import compaction
-from petlsparse.tracking.compaction import compact, read_table, records_digest
+from petlsparse.tracking.compaction import compact, read_table
 from petlsparse.tracking.parts import write_part
 from petlsparse.tracking.plan import Plan
+from petlsparse.tracking.snapshot import Snapshot
 from petlsparse.tracking.store import Store
 from petlsparse.tracking.tables import TABLES
 from tests.tracking.made import A, B, C, record, topology
@@ -168,17 +169,17 @@ def test_a_table_older_than_the_records_is_made_again(store: Store) -> None:
 def test_the_fingerprint_changes_with_records_order_and_columns_only(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = records_digest(store.stamps())
+    before = Snapshot.of(store).records_digest
     (store.run_dir(A) / "log.txt").write_text("nothing of interest")
-    assert records_digest(store.stamps()) == before
+    assert Snapshot.of(store).records_digest == before
     (store.path / "plan.json").unlink()
-    reordered = records_digest(store.stamps())
+    reordered = Snapshot.of(store).records_digest
     assert reordered != before
     store.write_record(record(A, attempts=2))
-    changed = records_digest(store.stamps())
+    changed = Snapshot.of(store).records_digest
     assert changed not in (before, reordered)
-    monkeypatch.setattr("petlsparse.tracking.compaction.SETTINGS", {})
-    assert records_digest(store.stamps()) != changed
+    monkeypatch.setattr("petlsparse.tracking.snapshot.SETTINGS", {})
+    assert Snapshot.of(store).records_digest != changed
 
 
 def test_tables_that_are_up_to_date_are_left_alone(store: Store) -> None:
@@ -186,6 +187,21 @@ def test_tables_that_are_up_to_date_are_left_alone(store: Store) -> None:
     before = [store.table(name).stat().st_mtime_ns for name in TABLES]
     compact(store)
     assert [store.table(name).stat().st_mtime_ns for name in TABLES] == before
+
+
+def test_tables_that_are_written_piece_by_piece_are_those_made_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapted = {"study": "adapter-search", "settings": {"study": "adapter-search", "backbone": {"name": "vit-micro"}}}
+    store.write_record(record(A, metrics={"test_f1": 0.5}))
+    store.write_record(record(C, **adapted), {"topology": [{**topology(10)[0], "jaccard": 0.75}]})
+    made = {name: read_table(store, name) for name in TABLES}
+    monkeypatch.setattr("petlsparse.tracking.compaction.RECORDS_AT_A_TIME", 1)
+    compact(store)
+    for name, table in made.items():
+        pd.testing.assert_frame_equal(read_table(store, name), table)
+        assert pq.read_metadata(store.table(name)).num_row_groups == 3 or not len(table)  # none was ever whole
+    assert not list(store.path.glob(".*.tmp"))
 
 
 def test_tables_can_be_passed_on_without_their_records(store: Store) -> None:

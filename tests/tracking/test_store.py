@@ -167,9 +167,9 @@ def test_a_folder_whose_name_is_no_text_is_refused_before_anything_is_trained(tm
 
 
 def test_a_table_is_read_wherever_it_is(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "x.parquet", pa.table({"a": [1, 2]}), durable=False, metadata={b"b": b"c"})
+    write_parquet(tmp_path / "x.parquet", pa.table({"a": [1, 2]}), durable=False)
     moved = (tmp_path / "x.parquet").rename(tmp_path / "a\udcff.parquet")
     table = read_parquet(moved)
     assert table is not None
     assert table["a"].to_pylist() == [1, 2]
-    assert read_metadata(moved)[b"b"] == b"c"
+    assert read_metadata(moved)[b"schema_version"] == b"2"
