@@ -29,7 +29,6 @@ class Statistics:
         """Name of a statistic -> (n,), in the order of the indices of the layer's active weights."""
         return self._kept.get(layer, {})
 
-    @torch.no_grad()
     def advance(self, *, before_step: bool) -> None:
         """Bring them up to date, if this is the side of the optimizer step where the criterion does so."""
         for name, kept in self._kept.items():
@@ -65,6 +64,7 @@ class Statistics:
                 yield layer, name, kept
 
 
+@torch.no_grad()
 def advance(
     criterion: Criterion,
     weights: Tensor,
