@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 
 import pytest
+
+from petlsparse._cli import main
+from petlsparse.launch import plan
+from petlsparse.launch.in_process import InProcessLauncher
 
 PACKAGE = Path(__file__).parent.parent / "petlsparse"
 
@@ -30,6 +37,15 @@ ALLOWED = {
     "launch": {"cohorts", "recipe", "searches", "tracking", "studies", "training"},
     "studies": {"adapters", "backbones", "cohorts", "data", "networks", "recipe", "sparsity", "tracking", "training"},
 }
+ONE_RUN = """
+study = "dst-sweep"
+[run]
+data = { name = "digits", train_examples = 100 }
+network = { name = "mlp", widths = [8] }
+method = { kind = "dst", density = 0.3, criterion = "magnitude", growth = "random", update_period = 2 }
+optimizer = { name = "sgd", lr = 0.1 }
+training = { batch_size = 50, duration = "2 epochs" }
+"""
 OPEN = {"errors", "homes", "registry", "settings"}
 
 
@@ -113,3 +129,29 @@ def test_recipes_and_vocabulary_load_without_torch_timm_or_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_command_takes_the_way_that_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, and so watched by a profiler's hook."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    table = page.partition("## One run's way through the house")[2].partition("\n## ")[0]
+    way = re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)
+    assert len(way) > 12
+    codes = {id(pkgutil.resolve_name(f"petlsparse.{name}").__code__): name for name in way}
+    met: dict[str, None] = {}
+
+    def watch(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and id(frame.f_code) in codes:
+            met.setdefault(codes[id(frame.f_code)])
+
+    (tmp_path / "one.toml").write_text(ONE_RUN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, "LocalLauncher", lambda slots: InProcessLauncher("cpu", lambda *_: None))
+    monkeypatch.setattr(sys, "argv", ["petlsparse", "dst-sweep", "one.toml", "--cohort", "off"])
+    sys.setprofile(watch)
+    try:
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    finally:
+        sys.setprofile(None)
+    assert list(met) == way
