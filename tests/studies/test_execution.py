@@ -116,6 +116,14 @@ def test_best_weights_of_a_run_without_validation_are_the_last_and_its_row_says_
     assert execute(run, tmp_path / "other", keep="last").provenance_extra["warnings"] == []
 
 
+def test_parameters_of_a_sparse_network_are_its_active_weights_and_all_biases() -> None:
+    """64, 40, 20 and 10 neurons, a fifth of each layer's weights."""
+    weights, biases = 64 * 40 + 40 * 20 + 20 * 10, 40 + 20 + 10
+    cost = describe(make(SPARSE, method={"kind": "static", "density": 0.2, "distribution": "uniform"})).cost
+    assert cost["total_parameters"] == weights + biases
+    assert cost["active_parameters"] == cost["trainable_parameters"] == weights // 5 + biases
+
+
 def test_a_description_costs_what_the_run_reports(tmp_path: Path) -> None:
     for base in (SPARSE, ADAPTED):
         run = make(base)
