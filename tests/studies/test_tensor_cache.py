@@ -130,6 +130,16 @@ def test_what_is_in_use_stays_and_the_newcomer_is_told(make: Callable[[int], Ten
     assert len(names(cache.folder)) == 2
 
 
+def test_what_others_use_is_told_without_what_nobody_uses(make: Callable[[int], TensorCache]) -> None:
+    cache, fill = make(3), Filler()
+    cache.take("g", [entry("c")], fill)
+    held = cache.take("g", [entry("a"), entry("b")], fill)
+    with pytest.raises(CacheFull, match=r"needs 968 B more, runs at work use 968 B of 1\.4 KiB"):
+        cache.take("g", [entry("d"), entry("e")], fill)
+    assert names(cache.folder) == {"a", "b", "c"}
+    del held
+
+
 def test_what_can_never_fit_removes_nothing(make: Callable[[int], TensorCache]) -> None:
     cache, fill = make(2), Filler()
     cache.take("g", [entry("a")], fill)
