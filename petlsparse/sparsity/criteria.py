@@ -100,7 +100,7 @@ class Criterion:
         """Importance of each active weight, (n,)."""
         return self.function(active, **dict(self.settings))
 
-    def begun(self, weight: Tensor) -> dict[str, Tensor]:
+    def initial_statistics(self, weight: Tensor) -> dict[str, Tensor]:
         """Every statistic of weights (n,) that became active: new tensors (n,). Raises ValueError for other shapes."""
         found = {name: weight.new_zeros(weight.shape) for name in self.statistics}
         for name, statistic in self.statistics.items():

@@ -23,7 +23,7 @@ class Statistics:
         self._kept: dict[str, dict[str, Tensor]] = {}
         if updates is not None and updates.rules.criterion.statistics:
             self._criterion, self._generator = updates.rules.criterion, updates.generator
-            self._kept = {name: self._criterion.begun(layer.weights()) for name, layer in layers.items()}
+            self._kept = {name: self._criterion.initial_statistics(layer.weights()) for name, layer in layers.items()}
 
     def of(self, layer: str) -> dict[str, Tensor]:
         """Name of a statistic -> (n,), in the order of the indices of the layer's active weights."""
@@ -40,11 +40,11 @@ class Statistics:
     @torch.no_grad()
     def move(self, layer: str, source: Tensor, target: Tensor) -> None:
         """Keep through an update of the layer the numbers at `source`, now at `target`; all others begin."""
-        begun = self._criterion.begun(self._layers[layer].weights())
+        initial = self._criterion.initial_statistics(self._layers[layer].weights())
         for name, kept in self._kept[layer].items():
             if not self._criterion.statistics[name].restarts:
-                begun[name].index_copy_(0, target, kept.index_select(0, source))
-            kept.copy_(begun[name])
+                initial[name].index_copy_(0, target, kept.index_select(0, source))
+            kept.copy_(initial[name])
 
     def state(self) -> dict[str, Tensor]:
         """A copy of all, by statistic and layer."""

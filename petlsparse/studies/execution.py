@@ -41,7 +41,7 @@ def execute(
     device: torch.device,
     execution: Execution,
     output: Output,
-    begun: Callable[[Sequence[int]], None],
+    on_start: Callable[[Sequence[int]], None],
     progress: Callable[[int, Progress], None],
     done: Callable[[int, RunResult], None],
     should_stop: Callable[[], bool],
@@ -62,7 +62,7 @@ def execute(
         device: where everything happens.
         execution: choices of the command.
         output: when checkpoints are made, and which weights are kept.
-        begun: told the indices of those that are taken up, to be trained as one.
+        on_start: told the indices of those that are taken up, to be trained as one.
         progress: told the index of a run, and how far it has come and all taken up with it; of an evaluation, of each.
         done: told the index of a run and its result. Runs that were not begun when asked to stop have none.
         should_stop: asked after every step.
@@ -74,7 +74,7 @@ def execute(
 
     def train(indices: Sequence[int], *, stacked: bool) -> None:
         """These runs, as one."""
-        begun(indices)
+        on_start(indices)
         reset_peak_memory(device)
         prepared = _resumed(
             partial(

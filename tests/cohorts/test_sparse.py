@@ -328,7 +328,7 @@ def test_an_update_of_rows_is_that_of_each_alone(
             where, size = some.flatten().nonzero().squeeze(1), masks.shape[1]
             of_active = weights[rows].flatten()[where], slopes[where]
             outputs = 2 if size % 2 == 0 else 1
-            counts, begun = some.sum(1).tolist(), rules.criterion.begun(of_active[0])
+            counts, begun = some.sum(1).tolist(), rules.criterion.initial_statistics(of_active[0])
             views.append(LayerView(where, *of_active, counts, outputs, size, slopes.clone, begun))
         generators = [torch.Generator().manual_seed(i) for i in range(len(fractions))[rows]]
         found = update_topology(views, fractions[rows], rules=rules, generators=generators)

@@ -103,7 +103,7 @@ class Fake:
         threads: int,
         execution: Execution,
         output: Output,
-        begun: Callable[[Sequence[int]], None],
+        on_start: Callable[[Sequence[int]], None],
         progress: Callable[[int, Progress], None],
         done: Callable[[int, Result], None],
         should_stop: Callable[[], bool],

@@ -185,13 +185,13 @@ def test_of_a_cohort_trained_in_parts_only_the_part_in_training_gets_further(
         runs: object,
         folders: Sequence[Path],
         *,
-        begun: Callable[[Sequence[int]], None],
+        on_start: Callable[[Sequence[int]], None],
         progress: Callable[[int, Progress], None],
         done: Callable[[int, Result], None],
         **options: object,
     ) -> None:
         for part in ([0, 1], [2]):
-            begun(part)
+            on_start(part)
             at_hand.append(read_heartbeat(folders[0] / "progress.json"))
             for index in part:
                 progress(index, Progress(4, 8, 1))

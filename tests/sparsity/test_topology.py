@@ -51,7 +51,7 @@ def view(weight: Tensor, mask: Tensor, gradient: Tensor, criterion: Criterion = 
     active = mask.flatten().nonzero().squeeze(1)
     slopes, weights = gradient.flatten(), weight.flatten()[active]
     counts, outputs = [len(active)], len(weight)
-    begun = criterion.begun(weights)
+    begun = criterion.initial_statistics(weights)
     return LayerView(active, weights, slopes[active], counts, outputs, weight.numel(), slopes.clone, begun)
 
 

@@ -64,7 +64,7 @@ def execute(
         threads=torch.get_num_threads(),
         execution=execution,
         output=Output(save_weights=keep, checkpoint_every=every, checkpoint_seconds=0.0),
-        begun=lambda _: None,
+        on_start=lambda _: None,
         progress=lambda *_: None,
         done=lambda _, result: results.append(result),
         should_stop=stop,

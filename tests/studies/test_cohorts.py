@@ -49,7 +49,7 @@ def execute_all(
     every: str = "1 epoch",
     keep: str = "none",
     execution: Execution = AUTO,
-    begun: Callable[[Sequence[int]], None] = lambda _: None,
+    on_start: Callable[[Sequence[int]], None] = lambda _: None,
 ) -> list[RunResult | None]:
     study = (adapter_search if runs[0].study == "adapter-search" else dst_sweep).STUDY
     results: dict[int, RunResult] = {}
@@ -63,7 +63,7 @@ def execute_all(
         threads=torch.get_num_threads(),
         execution=execution,
         output=Output(save_weights=keep, checkpoint_every=every, checkpoint_seconds=0.0),
-        begun=begun,
+        on_start=on_start,
         progress=lambda index, progress: None,
         done=results.__setitem__,
         should_stop=stop,
@@ -185,7 +185,7 @@ def test_what_does_not_fit_into_memory_is_trained_in_parts(
 ) -> None:
     monkeypatch.setattr(execution, "fitting", lambda *_, **__: 3)
     parts: list[list[int]] = []
-    results = execute_all(RUNS, tmp_path, begun=lambda indices: parts.append(list(indices)))
+    results = execute_all(RUNS, tmp_path, on_start=lambda indices: parts.append(list(indices)))
     assert lasting_of(results) == by_themselves
     assert [result.provenance_extra["cohort"] for result in results if result] == [2, 2, 2, 2, 3, 3, 3]
     assert parts == [[0, 1], [2, 3], [4, 5, 6]]
