@@ -44,6 +44,11 @@ def sums(total: Tensor, active: ActiveWeights) -> Tensor:
     return total + active.gradient.abs()
 
 
+def shares(total: Tensor, active: ActiveWeights) -> Tensor:
+    """Looks at all weights of a layer, as only a criterion that draws may."""
+    return total + active.gradient.abs() / active.gradient.abs().mean()
+
+
 def noisy(active: ActiveWeights) -> Tensor:
     draw = torch.rand(active.weight.shape, generator=active.generator, dtype=torch.float64)
     return draw * active.statistics["total"] / active.statistics["total"].mean()
@@ -52,7 +57,7 @@ def noisy(active: ActiveWeights) -> Tensor:
 TOTAL = {"total": Statistic(sums)}
 OWN = {
     "accumulated": Criterion(lambda active: active.statistics["total"], reads_gradient=True, statistics=TOTAL),
-    "noisy": Criterion(noisy, reads_gradient=True, draws=True, statistics=TOTAL),
+    "noisy": Criterion(noisy, reads_gradient=True, draws=True, statistics={"total": Statistic(shares)}),
     "short memory": ema_magnitude.configured(decay=0.3),
 }
 """Beside those of the registry."""
