@@ -16,12 +16,17 @@ def check_compatible(members: Sequence[Member]) -> None:
         "tasks": lambda one: one.task != first.task,
         "devices": lambda one: one.device != first.device,
         "steps done": lambda one: one.state.step != first.state.step,
-        "data": lambda one: one.fingerprints != first.fingerprints or one.examples != first.examples,
+        "data": lambda one: _content(one) != _content(first) or one.examples != first.examples,
         "augmentations": lambda one: one.train.random != first.train.random,
         "optimizers": lambda one: type(one.optimizer) is not type(first.optimizer),
     }.items():
         if any(map(differs, members)):
             raise Incompatible(f"their {what} differ")
+
+
+def _content(member: Member) -> dict[str, str]:
+    """Fingerprints of data and pre-trained weights: methods may come from different files."""
+    return {name: value for name, value in member.fingerprints.items() if name != "source_fingerprint"}
 
 
 def by_optimizer(members: Sequence[Member]) -> list[list[int]]:

@@ -29,7 +29,7 @@ class StackedStatistics:
                 updates = methods[member].updates
                 if updates is not None and methods[member].statistics.of(layer.name):
                     criterion = updates.rules.criterion
-                    alike.setdefault((criterion, member if criterion.draws else None), []).append(member)
+                    alike.setdefault((criterion, None if criterion.elementwise else member), []).append(member)
             self._parts += [_Part(layer, members, methods) for members in alike.values()]
 
     def advance(self, *, before_step: bool) -> None:

@@ -64,8 +64,9 @@ class Criterion:
         function: (active weights, settings as keyword arguments) -> importance of each, (n,).
         reads_gradient: the score pairs weights with the gradient taken at them, so the update must come before the
             optimizer step.
-        draws: the function draws from the generator. One that does not is elementwise, as its statistics are, and
-            computed for many layers at once.
+        elementwise: what the function and its statistics give for one weight depends on that weight's entries alone,
+            and nothing is drawn, so that they may be computed for many runs at once. Others are given each run's layer,
+            and its generator, by itself.
         of_each_sign: as many positive as negative scores go, those closest to zero; otherwise the lowest.
         settings: keyword arguments of the function; what is not given is left at its default.
         statistics: name -> what is kept of every active weight from step to step, for the function to read.
@@ -76,7 +77,7 @@ class Criterion:
 
     function: Callable[..., Tensor]
     reads_gradient: bool
-    draws: bool = False
+    elementwise: bool = False
     of_each_sign: bool = False
     settings: tuple[tuple[str, object], ...] = ()
     statistics: Mapping[str, Statistic] = field(default_factory=dict, hash=False)
@@ -97,8 +98,25 @@ class Criterion:
         return replace(self, settings=tuple(settings.items()))
 
     def score(self, active: ActiveWeights) -> Tensor:
-        """Importance of each active weight, (n,)."""
-        return self.function(active, **dict(self.settings))
+        """Importance of each active weight, (n,). Raises ValueError for another shape, or NaN of what is finite."""
+        score = self.function(active, **dict(self.settings))
+        name = getattr(self.function, "__name__", "of one's own")
+        if score.shape != active.weight.shape:
+            shapes = f"{tuple(score.shape)} for weights of shape {tuple(active.weight.shape)}"
+            raise ValueError(f"criterion {name} gives scores of shape {shapes}")
+        score = score if score.is_floating_point() else score.double()
+        if score.isnan().any() and all(each.isfinite().all() for each in active[:2]):
+            raise ValueError(f"criterion {name} gives NaN for {int(score.isnan().sum())} of {len(score)} weights")
+        return score
+
+    def trial(self) -> None:
+        """Score a few weights as an update would after one step; raises whatever is wrong with that."""
+        import torch
+
+        weight = torch.linspace(-1, 1, 8)
+        kept = self.initial_statistics(weight)
+        active = ActiveWeights(weight, weight.flip(0) ** 2, torch.Generator().manual_seed(0), kept)
+        self.score(active._replace(statistics=self.advanced(active)))
 
     def initial_statistics(self, weight: Tensor) -> dict[str, Tensor]:
         """Every statistic of weights (n,) that became active: new tensors (n,). Raises ValueError for other shapes."""
@@ -133,7 +151,7 @@ def _settings(function: Callable[..., object]) -> Mapping[str, Any]:
 
 
 def as_criterion(found: Criterion | Callable[..., Tensor]) -> Criterion:
-    """A criterion as it is; of a plain function one that may read the gradient, and whose lowest scores go.
+    """A criterion as it is; of a plain function one that may read gradient and generator, and whose lowest scores go.
 
     Raises UserError for anything else, such as a growth rule.
     """
@@ -148,7 +166,7 @@ EPSILON = 1e-8
 """Keeps a zero gradient, or weight, from dividing by zero in the two sensitivity criteria (released code)."""
 
 
-@partial(Criterion, reads_gradient=False)
+@partial(Criterion, reads_gradient=False, elementwise=True)
 def magnitude(active: ActiveWeights) -> Tensor:
     """The smallest weights go."""
     return active.weight.abs()
@@ -158,7 +176,7 @@ def _average(average: Tensor, active: ActiveWeights, *, decay: float) -> Tensor:
     return decay * average + (1 - decay) * active.weight.abs()
 
 
-@partial(Criterion, reads_gradient=False, statistics={"average": Statistic(_average, begin=abs)})
+@partial(Criterion, reads_gradient=False, elementwise=True, statistics={"average": Statistic(_average, begin=abs)})
 def ema_magnitude(active: ActiveWeights, *, decay: FractionBelowOne = 0.99) -> Tensor:
     """The smallest weights go, by the moving average of their magnitude over the steps since they became active.
 
@@ -169,13 +187,13 @@ def ema_magnitude(active: ActiveWeights, *, decay: FractionBelowOne = 0.99) -> T
     return active.statistics["average"]
 
 
-@partial(Criterion, reads_gradient=False, of_each_sign=True)
+@partial(Criterion, reads_gradient=False, elementwise=True, of_each_sign=True)
 def set_intended(active: ActiveWeights) -> Tensor:
     """SET (1707.04780): as many positive as negative weights go, those closest to zero; exactly the drop fraction."""
     return active.weight
 
 
-@partial(Criterion, reads_gradient=True)
+@partial(Criterion, reads_gradient=True, elementwise=True)
 def mest(active: ActiveWeights, *, lambda_: NonNegative = 1.0) -> Tensor:
     """MEST (2110.14032): small weights that do not change go.
 
@@ -186,25 +204,25 @@ def mest(active: ActiveWeights, *, lambda_: NonNegative = 1.0) -> Tensor:
     return active.weight.abs() + lambda_ * active.gradient.abs()
 
 
-@partial(Criterion, reads_gradient=True)
+@partial(Criterion, reads_gradient=True, elementwise=True)
 def snip(active: ActiveWeights) -> Tensor:
     """SNIP (1810.02340): weights whose removal changes the loss least, to first order, go."""
     return (active.weight * active.gradient).abs()
 
 
-@partial(Criterion, reads_gradient=True)
+@partial(Criterion, reads_gradient=True, elementwise=True)
 def reciprocal_sensitivity(active: ActiveWeights) -> Tensor:
     """Weights that change fastest relative to their size go; without gradient a weight is at its most important."""
     return active.weight.abs() / (active.gradient.abs() + EPSILON)
 
 
-@partial(Criterion, reads_gradient=True)
+@partial(Criterion, reads_gradient=True, elementwise=True)
 def sensitivity(active: ActiveWeights) -> Tensor:
     """Weights that change slowest relative to their size go."""
     return active.gradient.abs() / (active.weight.abs() + EPSILON)
 
 
-@partial(Criterion, reads_gradient=False, draws=True)
+@partial(Criterion, reads_gradient=False)
 def random(active: ActiveWeights) -> Tensor:
     """Any weights go, uniformly. Drawn on the generator's device, in float64 so that ties do not occur."""
     import torch

@@ -36,15 +36,15 @@ class Growth:
         function: (all weights, settings as keyword arguments) -> score of each, (N,), of which the largest grow; None
             for any, uniformly without replacement.
         reads_gradient: it does, so that the gradient must be computed where weights are inactive, too.
-        draws: the function draws from the generator. One that does not is elementwise, and computed for many runs at
-            once.
+        elementwise: what the function gives for one weight depends on that weight's entry alone, and nothing is drawn,
+            so that it may be computed for many runs at once.
         settings: keyword arguments of the function; what is not given is left at its default.
         about: what it does, where no function says so.
     """
 
     function: Callable[..., Tensor] | None
     reads_gradient: bool
-    draws: bool = False
+    elementwise: bool = False
     settings: tuple[tuple[str, object], ...] = ()
     about: str = ""
 
@@ -60,6 +60,13 @@ class Growth:
             found, expected = tuple(score.shape), tuple(weights.gradient.shape)
             raise ValueError(f"a growth rule returned scores of shape {found} for weights of shape {expected}")
         return score
+
+    def trial(self) -> None:
+        """Score a few weights as an update would; raises whatever is wrong with that."""
+        import torch
+
+        if self.function is not None:
+            self.score(AllWeights(torch.linspace(-1, 1, 8), torch.Generator().manual_seed(0)))
 
 
 def as_growth(found: Growth | Callable[..., Tensor]) -> Growth:
@@ -81,7 +88,7 @@ random = Growth(
 )
 
 
-@partial(Growth, reads_gradient=True)
+@partial(Growth, reads_gradient=True, elementwise=True)
 def steepest(weights: AllWeights) -> Tensor:
     """Where the loss would fall fastest (RigL, 1911.11134)."""
     return weights.gradient.abs()

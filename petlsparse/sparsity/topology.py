@@ -125,8 +125,8 @@ def update_topology(
 
 
 def _importance(criterion: Criterion, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
-    """The criterion's scores, (n,): row by row where it draws, else of all at once."""
-    if not criterion.draws:
+    """The criterion's scores, (n,): all at once if it is elementwise, else row by row."""
+    if criterion.elementwise:
         return criterion.score(ActiveWeights(layer.weights, layer.gradients, generators[0], layer.statistics))
     of_all = (layer.weights, layer.gradients, *layer.statistics.values())
     scores = []
@@ -187,11 +187,11 @@ def _updated(layer: LayerView, chosen: Tensor, growth: Growth, generators: Seque
 
 
 def _growth_scores(growth: Growth, layer: LayerView, generators: Sequence[torch.Generator]) -> Tensor:
-    """The growth rule's scores, (M * N,), a new tensor: row by row where it draws, else of all at once."""
+    """The growth rule's scores, (M * N,), a new tensor: all at once if it is elementwise, else row by row."""
     gradients = (
         layer.dense_gradient() if growth.reads_gradient else layer.gradients.new_zeros(len(generators) * layer.size)
     )
-    if not growth.draws:
+    if growth.elementwise:
         score = growth.score(AllWeights(gradients, generators[0]))
         return score.clone() if score.data_ptr() == gradients.data_ptr() else score  # the gradient itself is a rule
     rows = zip(gradients.view(len(generators), -1), generators, strict=True)

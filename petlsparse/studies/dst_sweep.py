@@ -182,9 +182,18 @@ def _counts(settings: StaticSettings | DstSettings, network: nn.Module) -> dict[
 
 
 def check_method(settings: SparseMethodSettings, model: nn.Module) -> None:
-    """Raises UserError if the method asks for a density that the network cannot have, or if nothing can be sparse."""
+    """Raises UserError for a density that the network cannot have, if nothing can be sparse, and for rules that fail.
+
+    Rules are tried on a few weights.
+    """
     if not isinstance(settings, DenseSettings):
         _counts(settings, model)
+    if isinstance(settings, DstSettings):
+        rules = topology_updates(settings, settings.update_period, torch.Generator()).rules
+        with calling(settings.criterion.name, "method.criterion"):
+            rules.criterion.trial()
+        with calling(settings.growth.name, "method.growth"):
+            rules.growth.trial()
 
 
 def _sparse_hooks(methods: Sequence[Method], stack: Stack) -> Hooks:

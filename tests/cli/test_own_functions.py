@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def named(active, *, name: str = "x"): ...
 def loose(active, power=1.0): ...
 def none(*, power: float = 1.0): ...
 def clash(active, *, lambda_: str = "x"): ...
+"""
+FAILING = """
+import torch
+def short(active): return active.weight[:3]
+def nan(active): return active.weight * torch.nan
+def undeclared(active):
+    return active.statistics["total"]
+def flat(weights): return weights.gradient[:2]
+def most(active): return active.weight > 0
 """
 OWN = '{ name = "mine.py:score", power = 1.0, gradient = 0.5 }'
 MEST = '{ name = "mest", lambda = 0.5 }'
@@ -197,6 +207,44 @@ def test_what_is_wrong_with_ones_own_file_is_told_in_a_message(cli, criterion: s
     answer = cli("dst-sweep", "r.toml", "--workers", "1")
     assert answer.code == 2
     assert all(text in answer.err for text in told), answer.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "told"),
+    [
+        ("criterion", "short", "criterion short gives scores of shape (3,) for weights of shape (8,)"),
+        ("criterion", "nan", "criterion nan gives NaN for 8 of 8 weights"),
+        ("criterion", "undeclared", "in line 6: KeyError: 'total'"),
+        ("growth", "flat", "scores of shape (2,) for weights of shape (8,)"),
+    ],
+)
+def test_what_fails_on_a_few_weights_is_told_before_training(cli, setting: str, name: str, told: str) -> None:
+    Path("failing.py").write_text(FAILING)
+    text = RECIPE.replace('growth = "gradient"\n', "") + 'criterion = "magnitude"\ngrowth = "gradient"\n'
+    Path("r.toml").write_text(re.sub(f"^{setting} = .*$", f'{setting} = "failing.py:{name}"', text, flags=re.MULTILINE))
+    answer = cli("dst-sweep", "r.toml", "--workers", "1")
+    assert answer.code == 2
+    assert f'run.method.{setting}: "failing.py:{name}" fails' in answer.err.replace("\n", "")
+    assert told in answer.err
+    assert not Path("results").exists()
+
+
+def test_scores_may_be_whole_or_truth_values() -> None:
+    Path("failing.py").write_text(FAILING)
+    topology, _ = train('"failing.py:most"', "most")
+    assert topology["pruned"].sum() > 0
+
+
+def test_criteria_of_ones_own_and_of_the_registry_are_trained_as_one() -> None:
+    arm = (
+        '[[arms]]\nmethod = { kind = "dst", density = 0.3, update_period = 3, growth = "random", criterion = "NAME" }\n'
+    )
+    arms = [arm.replace("NAME", name) for name in ("magnitude", "mine.py:score")]
+    Path("r.toml").write_text(RECIPE.partition("[run.method]")[0] + "".join(arms))
+    recipe = load_recipe("r.toml")
+    recipe = replace(recipe, launch=recipe.launch.overridden({"workers": 0, "cohort": 4}))
+    execute_plan(recipe, Store.create(Path("mixed")), device="cpu")
+    assert list(read_table(Path("mixed"), "runs")["cohort"]) == [4] * 4
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def sums(total: Tensor, active: ActiveWeights) -> Tensor:
 
 
 def shares(total: Tensor, active: ActiveWeights) -> Tensor:
-    """Looks at all weights of a layer, as only a criterion that draws may."""
+    """Looks at all weights of a layer, as only a criterion that is not elementwise may."""
     return total + active.gradient.abs() / active.gradient.abs().mean()
 
 
@@ -56,8 +56,10 @@ def noisy(active: ActiveWeights) -> Tensor:
 
 TOTAL = {"total": Statistic(sums)}
 OWN = {
-    "accumulated": Criterion(lambda active: active.statistics["total"], reads_gradient=True, statistics=TOTAL),
-    "noisy": Criterion(noisy, reads_gradient=True, draws=True, statistics={"total": Statistic(shares)}),
+    "accumulated": Criterion(
+        lambda active: active.statistics["total"], reads_gradient=True, elementwise=True, statistics=TOTAL
+    ),
+    "noisy": Criterion(noisy, reads_gradient=True, statistics={"total": Statistic(shares)}),
     "short memory": ema_magnitude.configured(decay=0.3),
 }
 """Beside those of the registry."""
