@@ -10,7 +10,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
-from petlsparse.analysis.quantities import duration, known, percent
+from petlsparse.analysis.quantities import counted, duration, known, percent
 from petlsparse.launch import events
 from petlsparse.tracking.progress import Progress
 
@@ -76,8 +76,8 @@ class Lines:
             case events.Waiting(holder):
                 self.say(f"waiting for {holder or 'another command'}, which uses this results folder")
             case events.Planned(run_ids, finished_before, _, then):
-                what = "candidates" if self.candidates else "runs"
-                self.say(f"{len(run_ids)} {what} to do, {finished_before} done before{then and f'; then {then}'}")
+                to_do = counted(len(run_ids), "candidate" if self.candidates else "run")
+                self.say(f"{to_do} to do, {finished_before} done before{then and f'; then {then}'}")
             case events.Finished(run_id, status, metrics, seconds):
                 told = f"{outcome(status, metrics, self.candidates)}, {duration(seconds)}"
                 self.say(f"{self.count()} {self.name(run_id)}: {told}{self.left()}")

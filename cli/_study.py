@@ -1,6 +1,6 @@
 """What both study commands do: plan, train what is missing, compare."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -182,12 +182,15 @@ def train(
 
 def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[str, str]") -> None:
     """Say so if the recipe wants weights kept that finished runs have not."""
+    from petlsparse.analysis.quantities import counted
+
     wanted = [f"{name}.safetensors" for name in ("best", "last") if recipe.output.save_weights in (name, "both")]
     done = [run_id for run_id, status in finished.items() if status == "done"]
     lacking = [run_id for run_id in done if not all((store.run_dir(run_id) / name).exists() for name in wanted)]
     if lacking:
+        runs = f"{counted(len(lacking), 'finished run')} {'has' if len(lacking) == 1 else 'have'}"
         _console.warn(
-            f"{len(lacking)} finished runs have no {' and '.join(wanted)}: "
+            f"{runs} no {' and '.join(wanted)}: "
             f'output.save_weights = "{recipe.output.save_weights}" '
             "is for the runs to come, the others keep what they kept"
         )
@@ -196,6 +199,7 @@ def kept_otherwise(recipe: "LoadedRecipe", store: "Store", finished: "Mapping[st
 def show_results(ended: Ended, *, json: bool) -> None:
     """The runs as JSON, or the comparison and what was written where."""
     from petlsparse.analysis.comparison import UNREAD
+    from petlsparse.analysis.quantities import counted
     from petlsparse.analysis.staleness import stale_runs
     from petlsparse.tracking.parts import has_rows
 
@@ -212,15 +216,27 @@ def show_results(ended: Ended, *, json: bool) -> None:
 
         print_comparisons(compare(runs, current))
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
-    _console.out.print(f"{len(summary.statuses)} runs: {counts}")
+    _console.out.print(f"{counted(len(summary.statuses), 'run')}: {counts}")
     for path in filter(has_rows, sorted(folder.glob("*.parquet"))):
         _console.out.print(f"  {path}", style="dim", highlight=False)
     if summary.then:
         _console.out.print(f"once all of them have a result: {summary.then}", soft_wrap=True)
-    if summary.counts["failed"]:
-        _console.warn(f"petlsparse show RUN_ID --log --out {folder} tells why a run failed")
+    if failed := [run_id for run_id, status in summary.statuses.items() if status == "failed"]:
+        _console.warn(first_failure(folder, failed))
     if summary.interrupted:
         _console.warn("interrupted; the same command again continues")
+
+
+def first_failure(folder: Path, failed: Sequence[str]) -> str:
+    """Which of these runs failed first in the order of the plan, why, and where to read more."""
+    from petlsparse.tracking.store import Store
+
+    from ._progress import last_line
+
+    record = Store.open(folder).record(failed[0])
+    why = last_line((record and record.error) or "")
+    among = f", the first of {len(failed)} that failed" if len(failed) > 1 else " failed"
+    return f"{failed[0]}{among}: {why}\npetlsparse show {failed[0]} --log --out {folder} tells more"
 
 
 def recorded(ended: Ended, leave_out: "Collection[str]" = ()) -> "Runs":

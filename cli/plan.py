@@ -185,7 +185,7 @@ def _print(
 ) -> None:
     from petlsparse.analysis.notes import listing
     from petlsparse.analysis.plan_summary import STATES, axes, total_seconds
-    from petlsparse.analysis.quantities import duration
+    from petlsparse.analysis.quantities import counted, duration
 
     from ._tables import fitted
 
@@ -203,7 +203,7 @@ def _print(
         states += f"; time unknown with {workers} at a time"
     elif left:
         states += f"; about {duration(left)} with {workers} at a time"
-    text = f"{len(runs)} runs: {states}, in {folder}"
+    text = f"{counted(len(runs), 'run')}: {states}, in {folder}"
     _console.out.print(text, soft_wrap=True)
 
 

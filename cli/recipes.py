@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -91,9 +91,10 @@ def validate(
     Examples:
         petlsparse recipes validate dst-smoke adapter-smoke
     """
+    from petlsparse.analysis.quantities import counted
     from petlsparse.recipe import load_recipe
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for reference in recipes:
         try:
@@ -108,7 +109,7 @@ def validate(
         _console.print_json(rows)
     else:
         for row in rows:
-            _console.out.print(f"ok: {row['name']}, {row['runs']} runs of {row['study']}")
+            _console.out.print(f"ok: {row['name']}, {counted(row['runs'], 'run')} of {row['study']}")
     if problems:
         raise UserError(*problems)
 

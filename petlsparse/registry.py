@@ -11,7 +11,7 @@ from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
-from petlsparse.errors import Problem, UserError, unknown_name
+from petlsparse.errors import Problem, UserError, nearest_name, unknown_name
 from petlsparse.homes import expanded
 
 
@@ -28,12 +28,24 @@ def resolve(registry: Mapping[str, str], name: str, kind: str) -> Any:
         module = _loaded(expanded(file))
         found = getattr(module, attribute, None)
         if not callable(getattr(found, "function", found)):
-            raise UserError(Problem(f'"{file}" has no {kind} "{attribute}"'))
+            there = {each: f"{file}:{each}" for each in _functions(module)}
+            nearest = there.get(nearest_name(attribute, there) or "")
+            raise UserError(Problem(f'"{file}" has no {kind} "{attribute}"', "", None, nearest, tuple(there.values())))
         return found
     if name not in registry:
         raise UserError(unknown_name(kind, name, registry))
     module_name, _, attribute = registry[name].partition(":")
     return getattr(import_module(module_name), attribute)
+
+
+def _functions(module: ModuleType) -> tuple[str, ...]:
+    """What a file of the user's defines that can be named, in its order; not what it imports."""
+    defined = {name: getattr(each, "function", each) for name, each in vars(module).items() if not name.startswith("_")}
+    return tuple(
+        name
+        for name, each in defined.items()
+        if callable(each) and getattr(each, "__module__", None) == module.__name__
+    )
 
 
 def is_file(name: str) -> bool:

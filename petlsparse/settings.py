@@ -154,9 +154,8 @@ def _keywords(function: Callable[..., object], name: str, given: Sequence[str]) 
     if positional != len(given) and (inspect.Parameter.VAR_POSITIONAL not in kinds or positional > len(given)):
         bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
         expected = ", ".join((*given, "*", "..."))
-        raise UserError(
-            Problem(f'"{name}" takes {inspect.Signature(bare)}; it should take ({expected}), settings last')
-        )
+        takes = f'"{name}" takes {inspect.Signature(bare)}'
+        raise UserError(Problem(f"{takes}; it should take ({expected}), settings keyword-only (after *)"))
     return {key: each for key, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 

@@ -1,4 +1,4 @@
-"""Names of the code that the documents cite are names of the code."""
+"""Names of the code and of settings that the documents cite are there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from petlsparse.recipe.reference import reference
 from petlsparse.recipe.schema import RUN_TYPES, keys_of
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +88,45 @@ def test_every_word_of_the_glossary_has_its_place_in_the_code() -> None:
         assert meaning.strip(), word
         assert re.fullmatch(r" (\d{4}\.\d{5}(, \d{4}\.\d{5})*)? ?", source), word
         assert len(list(cited(code))) == 1, word
+
+
+KEYS = {entry.key for entry in reference()}
+PARTS = {part for key in KEYS for part in key.split(".")} | {"name", "extends"}
+TABLES = {key.rpartition(".")[0] for key in KEYS} - {""}
+KEY = re.compile(r"`([a-z_]+(?:\.[a-z_0-9]+)+)(?: =[^`]*)?`")
+IN_A_TABLE = re.compile(r"\[([a-z_]+)\]`? `?([a-z_]+)(?:`|\b(?=\)))")
+ASSIGNED = re.compile(r"`([a-z_]+) = ")
+
+
+def unknown_keys(page: str) -> list[str]:
+    """What a page cites as `table.key`, `[table] key` or `key = value` and is no setting."""
+    dotted = [*KEY.findall(page), *map(".".join, IN_A_TABLE.findall(page))]
+    of_a_table = [key for key in dotted if key.partition(".")[0] in TABLES and not key.endswith((".md", ".py"))]
+    found = [key for key in of_a_table if key not in KEYS and key not in TABLES and not code(key)]
+    return found + [key for key in ASSIGNED.findall(page) if key not in PARTS]
+
+
+def code(name: str) -> bool:
+    """Whether this is the name of something in the package: some rooms are called like tables."""
+    return name.partition(".")[0] in ROOMS and exists(name)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), ROOT / "results" / "README.md"],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_every_setting_that_a_document_cites_is_one(page: Path) -> None:
+    assert unknown_keys(page.read_text()) == []
+
+
+def test_a_setting_that_is_not_there_is_found() -> None:
+    assert (
+        unknown_keys("`output.save_weights` `launch.cohort` `method.density = 0.1` `study = 1` `training.member`") == []
+    )
+    assert unknown_keys("`method.gone` `launch.gone = 1` (`[output] keep`) ([output] keep) and `state = 1`") == [
+        "method.gone", "launch.gone", "output.keep", "output.keep", "state",
+    ]  # fmt: skip
 
 
 def test_a_name_that_is_not_there_is_found() -> None:

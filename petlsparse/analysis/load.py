@@ -1,11 +1,11 @@
 """The runs of one or several stores."""
 
 import warnings
-from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from petlsparse.analysis.quantities import known
 from petlsparse.analysis.runs import Runs
 from petlsparse.analysis.staleness import fingerprints
 from petlsparse.errors import Problem, UserError
@@ -34,22 +34,24 @@ def load_runs(stores: Iterable[Snapshot | Path | str], leave_out: Collection[str
     tables = [_columns(each, leave_out) for each in seen.values()]
     folder_of = [folder for folder, table in zip(folders, tables, strict=True) for _ in table["run_id"]]
     runs = Runs.concatenated(tables)
-    known, statuses = fingerprints(runs), runs["status"]
+    content, statuses = fingerprints(runs), runs["status"]
     chosen: dict[str, list[int]] = {}
-    unlike: Counter[str] = Counter()
+    unlike: dict[str, list[float | None]] = {}
     for number, run_id in enumerate(runs["run_id"]):
         same_id = chosen.setdefault(run_id, [])
-        index = next((i for i, other in enumerate(same_id) if not differing(known[other], known[number])), None)
+        index = next((i for i, other in enumerate(same_id) if not differing(content[other], content[number])), None)
         if index is None:
             same_id.append(number)
         elif statuses[same_id[index]] not in FINAL:
             same_id[index] = number
-        elif statuses[number] in FINAL:
-            unlike[folder_of[number]] += _unlike(runs, number, same_id[index])
-    for folder, count in unlike.items():
-        if count:
-            message = f"{folder}: {count} runs have other results here than in a folder before it, which counts"
-            warnings.warn(message, stacklevel=2)
+        elif statuses[number] in FINAL and _unlike(runs, number, same_id[index]):
+            unlike.setdefault(folder_of[number], []).append(_apart(runs, number, same_id[index]))
+    for folder, apart in unlike.items():
+        have = "1 run has" if len(apart) == 1 else f"{len(apart)} runs have"
+        most = max((each for each in apart if each is not None), default=None)
+        differ = "" if most is None else f"; test accuracies differ by {most:.2g} percentage points at most"
+        message = f"{folder}: {have} other results here than in a folder before it, which counts{differ}"
+        warnings.warn(message, stacklevel=2)
     if not runs:
         raise UserError(Problem("there are no runs yet", where=", ".join(folders)))
     return runs.take(number for same_id in chosen.values() for number in same_id)
@@ -58,6 +60,12 @@ def load_runs(stores: Iterable[Snapshot | Path | str], leave_out: Collection[str
 def _unlike(runs: Runs, one: int, other: int) -> bool:
     columns = (runs.columns[name] for name in _RESULT if name in runs.columns)
     return any(values[one] != values[other] for values in columns)
+
+
+def _apart(runs: Runs, one: int, other: int) -> float | None:
+    """How far their test accuracies are apart, in percentage points; None where one of them has none."""
+    found = [known(runs.columns["test_accuracy"][number]) for number in (one, other)]
+    return None if found[0] is None or found[1] is None else abs(found[0] - found[1])
 
 
 def _columns(seen: Snapshot, leave_out: Collection[str]) -> dict[str, list[Any]]:

@@ -7,6 +7,7 @@ from petlsparse.analysis.comparison import ConfigurationResult
 from petlsparse.analysis.quantities import known
 from petlsparse.analysis.replicates import Grouping
 from petlsparse.analysis.runs import Runs
+from petlsparse.recipe.optimization import SELECT_BY
 from petlsparse.tracking.fingerprints import FINGERPRINTS
 from petlsparse.tracking.tables import MEASURES
 
@@ -21,7 +22,7 @@ def notes_on(
 ) -> tuple[str, ...]:
     """The notes for a table with these rows, made of these runs grouped so."""
     notes = [
-        *([CANDIDATES] if candidates else [_numbers(rows, metric), _selection(rows, metric), _chosen(runs)]),
+        *([CANDIDATES] if candidates else [_numbers(rows, metric), _selection(runs, rows, metric), _chosen(runs)]),
         _examples(runs),
         _variation(runs, rows, grouping.columns, grouping.implied),
         _content(rows, grouping.contents),
@@ -44,14 +45,21 @@ def _numbers(rows: Sequence[ConfigurationResult], metric: str) -> str:
     return f"Mean ± half-width of the 95 % Student-t interval over n = {n} seeds; SD is the sample's.{alone}"
 
 
-def _selection(rows: Sequence[ConfigurationResult], metric: str) -> str:
+def _selection(runs: Runs, rows: Sequence[ConfigurationResult], metric: str) -> str:
     words = MEASURES[metric].words
-    best = f"Test {words} is read once, with the weights that were best on validation"
+    selected_by = list(dict.fromkeys(name or SELECT_BY for name in runs["training_select_by"]))
+    by = f" by {listing(map(_words, selected_by))}" if selected_by != [SELECT_BY] else ""
+    best = f"Test {words} is read once, with the weights that were best on validation{by}"
     if all(row.selected for row in rows):
         return best + "."
     if any(row.selected for row in rows):
         return best + "; † no validation split, last weights."
     return f"No validation split: test {words} of the last weights."
+
+
+def _words(metric: str) -> str:
+    """What a metric is called; that of a run may be no longer among those of now."""
+    return MEASURES[metric].words if metric in MEASURES else metric
 
 
 def _chosen(runs: Runs) -> str:

@@ -1,4 +1,4 @@
-"""Numbers for people: 1.23M parameters, 45.6G FLOPs, 85 s, 512 MiB. A missing number is an en dash."""
+"""Numbers for people: 1 run, 1.23M parameters, 45.6G FLOPs, 85 s, 512 MiB. A missing number is an en dash."""
 
 import math
 from collections.abc import Callable
@@ -34,6 +34,11 @@ def count(value: object) -> str:
 def memory(value: object) -> str:
     """Bytes: 512 MiB, 1.50 GiB."""
     return _scaled(value, 1024, _BINARY)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, one of which is called `what`: 1 run, 2 runs."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def percent(value: object) -> str:

@@ -132,7 +132,9 @@ def _check_types(model: type[Choice], kind: str) -> None:
 
 
 def _as_told(error: UserError) -> PydanticCustomError:
-    return PydanticCustomError("file", "{error}", {"error": error.problems[0].message})
+    problem = error.problems[0]
+    context = {"error": problem.message, "nearest": problem.nearest, "valid": problem.valid}
+    return PydanticCustomError("file", "{error}", context)
 
 
 def _unknown(valid: Collection[str]) -> PydanticCustomError:

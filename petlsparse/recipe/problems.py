@@ -76,7 +76,8 @@ def explain(error: ErrorDetails, where: str, valid: Iterable[str] = (), elsewher
     message = _WORDS.get(kind) or str(context.get("error") or error["msg"])
     message = re.sub(r"^(Input|Tuple|List|String) ", "", message)
     shown = None if kind in ("missing", "union_tag_not_found") or isinstance(value, dict) else show_value(value)
-    return Problem(message, where, shown, nearest_name(value, valid) if isinstance(value, str) else None, valid)
+    nearest = nearest_name(value, valid) if isinstance(value, str) else None
+    return Problem(message, where, shown, context.get("nearest", nearest), valid)
 
 
 def unknown_key(key: str, where: str, valid: Iterable[str], elsewhere: Iterable[str] = ()) -> Problem:
@@ -111,6 +112,6 @@ def show_value(value: Any) -> str:
 def _valid_values(error: ErrorDetails) -> tuple[str, ...]:
     """The values that pydantic would have accepted: it tells them in words, "'a', 'b' or 'c'"."""
     context = error.get("ctx", {})
-    if error["type"] == "unknown_name":
+    if "valid" in context:
         return tuple(context["valid"])
     return tuple(re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags") or ""))

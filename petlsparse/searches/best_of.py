@@ -70,7 +70,9 @@ def best_of(
     results: Mapping[str, Result] = {}
     if tried:
         these = "the best on validation" if len(groups) == 1 else f"the {len(groups)} best on validation"
-        then = f"{these}, with {repeats} fresh seeds: {repeats * len(groups)} runs"
+        seeds = "a fresh seed" if repeats == 1 else f"{repeats} fresh seeds"
+        runs = "1 run" if repeats * len(groups) == 1 else f"{repeats * len(groups)} runs"
+        then = f"{these}, with {seeds}: {runs}"
         results = yield Batch(tuple(tried), "candidate", then)
     chosen = [best for group in groups if (best := _best(group, results)) is not None]
     if not chosen:

@@ -113,8 +113,13 @@ COST_COLUMNS = (
     Column("examples_per_second", "float64", "1/s", "training examples per second of `train_seconds`", incidental=True),
     Column("peak_memory_bytes", "int64", "byte", "peak of process (CPU) or device (CUDA) memory", incidental=True),
     Column("trainable_parameters", "int64", "parameter", "parameters the optimizer may change"),
-    Column("total_parameters", "int64", "parameter", "all parameters, frozen and masked ones included"),
-    Column("active_parameters", "int64", "parameter", "parameters that are not masked"),
+    Column("total_parameters", "int64", "parameter", "all parameters, frozen ones and inactive weights included"),
+    Column(
+        "active_parameters",
+        "int64",
+        "parameter",
+        "all parameters but the inactive weights of sparse layers, which are zero; frozen ones included",
+    ),
     Column(
         "training_flops",
         "float64",

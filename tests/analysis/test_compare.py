@@ -184,3 +184,19 @@ def test_a_loss_is_shown_to_four_digits(record: Make) -> None:
     (comparison,) = compare(Runs.of([record(test_loss=0.123456, val_loss_best=1.23456)]), metric="loss")
     columns = {column.header: column.cells for column in text_columns(comparison)}
     assert (columns["test loss nat"], columns["val. loss nat"]) == (("0.1235",), ("1.235",))
+
+
+@pytest.mark.parametrize(
+    ("selected", "told"),
+    [
+        ((None, "accuracy"), "on validation."),
+        (("macro_f1", "macro_f1"), "on validation by macro F1."),
+        ((None, "macro_f1"), "on validation by accuracy and macro F1."),
+        (("top3", "top3"), "on validation by top3."),
+    ],
+)
+def test_what_selected_the_best_weights_is_named_where_it_is_not_accuracy(
+    selected: tuple[str | None, str], told: str, record: Make
+) -> None:
+    table = only([record(90.0, seed=seed, training_select_by=each) for seed, each in enumerate(selected)])
+    assert f"Test accuracy is read once, with the weights that were best {told}" in table.notes

@@ -1,7 +1,7 @@
 import pytest
 
 from petlsparse.analysis.labels import method_label, method_labels, setting
-from petlsparse.analysis.quantities import count, duration, memory, percent
+from petlsparse.analysis.quantities import count, counted, duration, memory, percent
 
 
 @pytest.mark.parametrize(
@@ -144,3 +144,7 @@ def test_a_setting_of_one_criterion_is_not_said_of_another():
         "dst mest/random d=0.1 criterion_lambda=1",
         "dst mest/random d=0.1 criterion_lambda=0.5",
     ]
+
+
+def test_one_thing_is_told_in_the_singular() -> None:
+    assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]

@@ -164,7 +164,7 @@ def test_reading_planning_and_training_refuse_a_function_that_takes_something_el
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
         'error: r.toml:14: run.method.criterion: "odd.py:loose" takes (active, power=1.0); '
-        'it should take (active, *, ...), settings last\n  value: "odd.py:loose"\n'
+        'it should take (active, *, ...), settings keyword-only (after *)\n  value: "odd.py:loose"\n'
     )
     assert not Path("results").exists()
 
@@ -172,7 +172,10 @@ def test_reading_planning_and_training_refuse_a_function_that_takes_something_el
 @pytest.mark.parametrize(
     ("criterion", "told"),
     [
-        ('"mine.py:scor"', ('"mine.py" has no criterion "scor"', "run.method.criterion")),
+        (
+            '"mine.py:scor"',
+            ('"mine.py" has no criterion "scor"', "did you mean mine.py:score?", "run.method.criterion"),
+        ),
         ('"yours.py:score"', ('"yours.py" cannot be read: No such file',)),
         ('"broken.py:score"', ('"broken.py" fails: ZeroDivisionError',)),
         ('"odd.py:untyped"', ('"odd.py:untyped" has an argument of a type that no recipe can write',)),

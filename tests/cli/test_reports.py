@@ -9,6 +9,7 @@ import pytest
 from petlsparse._cli import _complete, _console
 from petlsparse._cli._options import ProgressStyle
 from petlsparse._cli._progress import Lines, shown
+from petlsparse._cli._study import first_failure
 from petlsparse.launch import events
 from petlsparse.recipe import load_recipe
 from petlsparse.tracking.progress import Progress
@@ -108,6 +109,14 @@ def test_show_tells_why_a_run_failed(run_ids: Ids, cli: Cli) -> None:
     assert "--- attempt 1" not in cli("show", run_ids[3]).out
     assert "--- attempt 1" in cli("show", run_ids[3], "--log").out
     assert json.loads(cli("show", run_ids[3], "--json").out)["status"] == "failed"
+
+
+def test_a_command_ends_with_what_failed_first_and_why(run_ids: Ids) -> None:
+    failed = run_ids[3]
+    more = f"petlsparse show {failed} --log --out results/tiny tells more"
+    assert first_failure(Path("results/tiny"), [failed]) == f"{failed} failed: MemoryError: no more\n{more}"
+    told = first_failure(Path("results/tiny"), [failed, "f" * 12])
+    assert told == f"{failed}, the first of 2 that failed: MemoryError: no more\n{more}"
 
 
 def test_show_refuses_a_beginning_of_several_ids(run_ids: Ids, cli: Cli) -> None:

@@ -230,7 +230,7 @@ def test_kept_results_count_as_finished_and_are_marked(home: Path, cli: Cli) -> 
     images_added(home)
     answer = train(cli, "--stale", "keep", "--seeds", 3)
     assert answer.code == 0
-    assert "1 runs to do, 2 done before" in answer.err
+    assert "1 run to do, 2 done before" in answer.err
     assert "2 finished runs are stale" in answer.err
     old, new = (line for line in answer.out.splitlines() if " dense " in line)
     assert "train/val data" in old
@@ -264,7 +264,7 @@ def test_only_stale_results_are_redone(home: Path, cli: Cli) -> None:
     images_added(home)
     assert train(cli, "--seeds", "2,3").code == 0
     answer = train(cli, "--seeds", 3, "--stale", "redo")
-    assert "1 runs to do, 2 done before" in answer.err
+    assert "1 run to do, 2 done before" in answer.err
     assert len([*home.glob("out/runs/*/stale-1")]) == 1
 
 
@@ -346,7 +346,7 @@ def test_one_run_in_two_stores_with_other_results_counts_once_and_is_told(home: 
     path.write_text(json.dumps(record))
     answer = cli("compare", "out", "copy", "--json")
     assert [row["test_accuracy_mean"] for row in json.loads(answer.out)] == [record["metrics"]["test_accuracy"] - 1.0]
-    assert "copy: 1 runs have other results here" in answer.err
+    assert "copy: 1 run has other results here" in answer.err
 
 
 # -- --fresh through a link ------------------------------------------------------------------------------------------

@@ -71,7 +71,8 @@ def test_a_function_with_other_positional_arguments_is_refused_with_those_expect
     (problem,) = caught.value.problems
     expected = KINDS[key][1]
     assert problem.message == (
-        f'"mine.py:many" takes (one, two, three, *, scale=1.0); it should take {expected}, settings last'
+        '"mine.py:many" takes (one, two, three, *, scale=1.0); '
+        f"it should take {expected}, settings keyword-only (after *)"
     )
     where = "search.name" if key == "search" else {"network": "run.network"}.get(key, f"run.method.{key}")
     assert where in problem.where

@@ -78,6 +78,12 @@ def test_the_best_on_validation_is_trained_again_with_seeds_that_no_candidate_ha
     assert (final.role, final.then) == ("final", "")
 
 
+def test_one_run_with_one_seed_is_told_in_the_singular(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path, ONE_ARM, search__repeats="1")
+    candidates, _ = searched(recipe, by_lr(recipe, 50.0, 60.0, 59.9, 10.0))
+    assert candidates.then == "the best on validation, with a fresh seed: 1 run"
+
+
 def test_what_is_chosen_has_the_highest_mean_over_seeds_and_no_diverged_run(tmp_path: Path) -> None:
     recipe = loaded(tmp_path, ONE_ARM, seeds="2")
     # Means 50, 55 and 54; of the last, with the highest accuracy of all, a run diverged.
