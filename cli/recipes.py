@@ -103,8 +103,7 @@ def validate(
         except UserError as error:
             problems += error.problems
         else:
-            row = {"name": recipe.name, "study": recipe.study, "runs": len(recipe.runs), "unchecked": unchecked}
-            rows.append(row)
+            rows.append({"name": recipe.name, "study": recipe.study, "runs": len(recipe.runs), "unchecked": unchecked})
     if json:
         _console.print_json(rows)
     else:
