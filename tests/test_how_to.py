@@ -1,4 +1,4 @@
-"""Every how-to page, done as it says, comes to what it promises."""
+"""Every how-to page, and the recipe of dst-sweep's, done as it says, comes to what it promises."""
 
 from __future__ import annotations
 
@@ -98,3 +98,12 @@ def test_a_data_set_is_one_function_and_one_line(tmp_path: Path) -> None:
     assert set(runs["data_name"]) == {"stripes"}
     assert runs["data_fingerprint"].nunique() == runs["test_fingerprint"].nunique() == 1
     assert (runs["classes"] == 4).all()
+
+
+def test_the_recipe_of_the_page_on_dst_sweep_updates_the_topology_as_often_as_it_says(tmp_path: Path) -> None:
+    printed = follow(REPOSITORY / "docs" / "dst-sweep.md", tmp_path)
+    assert "dst magnitude/gradient d=0.1" in printed
+    runs = runs_of(tmp_path)
+    assert (set(runs["examples_train"]), set(runs["steps"]), len(runs)) == ({800}, {10 * 13}, 4)
+    topology = pd.read_parquet(tmp_path / "results" / "mine" / "topology.parquet")
+    assert [*topology.loc[topology["grown"] > 0, "step"].unique()] == [25, 50, 75, 100, 125]
