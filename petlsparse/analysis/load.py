@@ -49,7 +49,7 @@ def load_runs(stores: Iterable[Snapshot | Path | str], leave_out: Collection[str
     for folder, apart in unlike.items():
         have = "1 run has" if len(apart) == 1 else f"{len(apart)} runs have"
         most = max((each for each in apart if each is not None), default=None)
-        differ = "" if most is None else f"; test accuracies differ by {most:.2g} percentage points at most"
+        differ = "" if most is None else f"; test accuracies differ by {most:.3g} percentage points at most"
         message = f"{folder}: {have} other results here than in a folder before it, which counts{differ}"
         warnings.warn(message, stacklevel=2)
     if not runs:

@@ -104,13 +104,13 @@ def test_other_results_of_a_run_are_noticed_whatever_is_left_out(tmp_path: Path)
 def test_how_far_other_results_of_runs_are_apart_is_told(tmp_path: Path) -> None:
     for name, more in (("one", 0.0), ("other", 1.0)):
         store = Store.create(tmp_path / name)
-        for seed, apart, status in ((1, 0.25, "done"), (2, -1.5, "done"), (3, 0.0, "done"), (4, 0.0, "diverged")):
+        for seed, apart, status in ((1, 0.25, "done"), (2, -1.25, "done"), (3, 0.0, "done"), (4, 0.0, "diverged")):
             record = filled(SPARSE, seed)
             accuracy = 50.0 + more * apart if status == "done" or not more else None
             store.write_record(
                 replace(record, status=status if more else "done", metrics=record.metrics | {"test_accuracy": accuracy})
             )
     with pytest.warns(
-        UserWarning, match="other: 3 runs have .* test accuracies differ by 1.5 percentage points at most"
+        UserWarning, match="other: 3 runs have .* test accuracies differ by 1.25 percentage points at most"
     ):
         load_runs([tmp_path / "one", tmp_path / "other"])

@@ -53,7 +53,7 @@ def test_a_search_is_planned_trained_resumed_and_compared(searched: Path, cli: C
 
     answer = cli("dst-sweep", "tiny.toml", "--limit", "1")
     assert answer.code == 0
-    assert f"1 candidates to do, 0 done before; then {THEN}" in answer.err
+    assert f"1 candidate to do, 0 done before; then {THEN}" in answer.err
     assert re.search(r"seed 1: val [\d.]+ %", answer.err)
     assert "test " not in answer.err
     assert f"once all of them have a result: {THEN}" in answer.out
