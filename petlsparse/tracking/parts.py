@@ -150,7 +150,8 @@ def fitted(piece: pa.Table, schema: pa.Schema) -> pa.Table:
 def concatenate(table: Table, pieces: Sequence[pa.Table]) -> pa.Table:
     """All pieces below each other; see `common_schema`."""
     schema = common_schema(table, (piece.schema for piece in pieces))
-    return pa.concat_tables([schema.empty_table(), *(fitted(piece, schema) for piece in pieces)])
+    # Not always beside an empty table: to make one imports pandas.
+    return pa.concat_tables([fitted(piece, schema) for piece in pieces]) if pieces else schema.empty_table()
 
 
 def _of_all(types: Collection[pa.DataType]) -> pa.DataType:
