@@ -1,7 +1,8 @@
 """Named image data sets as uint8 tensors, and the vectorised augmentations applied to them on the device.
 
 A new data set is one function returning a :class:`~petlsparse.data.types.RawDataset` and one line in ``DATASETS``; a
-new augmentation is one function and one line in ``AUGMENTATIONS``. Nothing heavy is imported until a name is used.
+new augmentation is one function and one line in ``AUGMENTATIONS``. Data in a format, wherever they lie, are a line in
+``FAMILIES``. Nothing heavy is imported until a name is used.
 """
 
 from __future__ import annotations
@@ -71,7 +72,62 @@ DATASETS = {
         place="petlsparse.data.files.published:CIFAR100",
     ),
 }
-"""Data set name -> what is known of it; ``folder:NAME_OR_PATH`` comes beside these."""
+"""Data set name -> what is known of it; ``FAMILIES`` come beside these."""
+
+
+class Family(NamedTuple):
+    """Data sets whose names are a prefix and a reference: a path, a name below a data root, or one of ``members``."""
+
+    reader: str
+    """The function (reference, image_size, FolderSettings) that returns a RawDataset."""
+    shape: str
+    """The function of the reference that tells channels, height, width and classes, and opens no image."""
+    settings: tuple[str, ...]
+    """The fields of FolderSettings that have a meaning there."""
+    members: tuple[str, ...] = ()
+    """All references there are; none where they are the user's."""
+
+
+VTAB = {
+    "caltech101": 102,
+    "cifar": 100,
+    "dtd": 47,
+    "oxford_flowers102": 102,
+    "oxford_iiit_pet": 37,
+    "sun397": 397,
+    "svhn": 10,
+    "diabetic_retinopathy": 5,
+    "eurosat": 10,
+    "patch_camelyon": 2,
+    "resisc45": 45,
+    "clevr_count": 8,
+    "clevr_dist": 6,
+    "dmlab": 6,
+    "dsprites_loc": 16,
+    "dsprites_ori": 16,
+    "kitti": 4,
+    "smallnorb_azi": 18,
+    "smallnorb_ele": 9,
+}
+"""Task of VTAB-1k, named as its folder -> classes; seven natural ones, four specialized, eight structured."""
+
+FAMILIES = {
+    "folder:": Family(
+        "petlsparse.data.files.folder:image_folder",
+        "petlsparse.data.files.tree:shape",
+        ("image_fit", "background", "val_fraction", "test_fraction"),
+    ),
+    "vtab:": Family(
+        "petlsparse.data.files.vtab:vtab", "petlsparse.data.files.vtab:shape", ("image_fit", "background"), tuple(VTAB)
+    ),
+}
+"""Prefix of a data set's name -> what may follow it, and how that is read."""
+
+NAMES = (
+    *DATASETS,
+    *(f"{prefix}{name}" for prefix, family in FAMILIES.items() for name in family.members or ("",)),
+)
+"""What a recipe may say; one that ends in ":" is followed by a reference of the user's."""
 
 AUGMENTATIONS = {
     "none": "petlsparse.data.augment:none",

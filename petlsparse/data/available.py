@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from petlsparse.data import DATASETS, Known
+from petlsparse.data import DATASETS, VTAB, Known
+from petlsparse.data.files import vtab
 from petlsparse.data.files.published import PublishedDataset
 from petlsparse.data.files.roots import roots
 from petlsparse.data.files.tree import scan
@@ -32,8 +33,8 @@ class AvailableDataset:
 
 
 def inventory() -> list[AvailableDataset]:
-    """The named data sets, then every image folder directly below a data root."""
-    return [*(_named(name, known) for name, known in DATASETS.items()), *_folders()]
+    """The named data sets, the tasks of VTAB-1k that are here, then every image folder directly below a data root."""
+    return [*(_named(name, known) for name, known in DATASETS.items()), *_vtab(), *_folders()]
 
 
 def _named(name: str, known: Known) -> AvailableDataset:
@@ -46,10 +47,26 @@ def _named(name: str, known: Known) -> AvailableDataset:
     return AvailableDataset(name, known.source, path is not None, path, *about, place.supply)
 
 
+def _vtab() -> list[AvailableDataset]:
+    """A row for each task that is here, and one for all that are not."""
+    found = {task: path for task in VTAB if (path := vtab.find(task)) is not None}
+    rows = [
+        AvailableDataset(f"vtab:{task}", "disk", True, path, None, VTAB[task], vtab.shape(task)[:3])
+        for task, path in found.items()
+    ]
+    absent = [task for task in VTAB if task not in found]
+    if absent:
+        name = f"vtab:{{{','.join(absent)}}}" if found else "vtab:TASK"
+        rows.append(AvailableDataset(name, "disk", False, None, None, 0, None, vtab.SUPPLY))
+    return rows
+
+
 def _folders() -> list[AvailableDataset]:
     rows = []
     for root in roots():
         for path in sorted(root.iterdir()) if root.is_dir() else ():
+            if path.name in vtab.FOLDERS:
+                continue
             try:
                 tree = scan(path) if path.is_dir() else None
             except (UserError, OSError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from petlsparse.data import DATASETS
-from petlsparse.data.files.tree import FOLDER_PREFIX
+from petlsparse.data import DATASETS, FAMILIES
 from petlsparse.data.fingerprint import fingerprint
+from petlsparse.data.names import family_of
 from petlsparse.data.resize import with_channels, with_size
 from petlsparse.data.subset import balanced_subset
 from petlsparse.data.types import Dataset, FolderSettings, HeldOut, RawDataset, Split
@@ -97,29 +97,37 @@ def _checked_test(name: str, source: RawDataset) -> HeldOut:
 
 
 def _source(name: str, image_size: int | None, settings: FolderSettings) -> RawDataset:
-    if name.startswith(FOLDER_PREFIX):
-        from petlsparse.data.files.folder import image_folder
-
-        return image_folder(name.removeprefix(FOLDER_PREFIX), image_size, settings)
+    family = family_of(name)
+    _check_settings(settings, FAMILIES[family[0]].settings if family else ())
+    if family:
+        prefix, reference = family
+        found: RawDataset = resolve({prefix: FAMILIES[prefix].reader}, prefix, "data set")(
+            reference, image_size, settings
+        )
+        return found
     read = resolve({each: known.reader for each, known in DATASETS.items()}, name, "data set")
     with calling(name, "data.name"):
         loaded = read()
     if not isinstance(loaded, RawDataset):
         raise UserError(Problem(f'"{name}" returns a {type(loaded).__name__}, not a RawDataset', "data.name"))
     known = DATASETS.get(name)
-    found = *loaded.train.images.shape[1:], loaded.classes
-    if known is not None and found != (*known.shape, known.classes):
+    shape = *loaded.train.images.shape[1:], loaded.classes
+    if known is not None and shape != (*known.shape, known.classes):
         raise UserError(
-            Problem(f"has images and classes {found}, but DATASETS says {(*known.shape, known.classes)}", where=name)
+            Problem(f"has images and classes {shape}, but DATASETS says {(*known.shape, known.classes)}", where=name)
         )
+    return loaded
+
+
+def _check_settings(settings: FolderSettings, valid: tuple[str, ...]) -> None:
+    """Raise UserError for settings that a data set has no use for."""
     problems = [
-        Problem("is for folders of images, not for this data set", where=f"data.{key}", value=str(value))
+        Problem("is for other data sets, such as folders of images", where=f"data.{key}", value=str(value))
         for key, value in asdict(settings).items()
-        if value != getattr(FolderSettings, key)
+        if key not in valid and value != getattr(FolderSettings, key)
     ]
     if problems:
         raise UserError(*problems)
-    return loaded
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
-from petlsparse.data import DATASETS
-from petlsparse.data.files.tree import FOLDER_PREFIX, locate, scan
-
-FOLDER_SIZE = 224
-"""Side of a folder's images, unless another one is asked for."""
+from petlsparse.data import DATASETS, FAMILIES
+from petlsparse.data.names import family_of
+from petlsparse.registry import resolve
 
 
 class ExampleShape(NamedTuple):
@@ -25,12 +21,12 @@ class ExampleShape(NamedTuple):
 def shape_of(name: str, image_size: int | None = None) -> ExampleShape:
     """The shape of a data set as `load_data` gives it, of images resized to `image_size` if that is given.
 
-    Of a folder the names of its files are read, what a function in a file of the user's makes is made. Raises UserError
-    where that fails.
+    Of data on disk the names of files, or what describes them, are read; what a function in a file of the user's makes
+    is made. Raises UserError where that fails.
     """
-    if name.startswith(FOLDER_PREFIX):
-        folder = locate(name.removeprefix(FOLDER_PREFIX)).absolute()
-        shape = ExampleShape(3, FOLDER_SIZE, FOLDER_SIZE, _classes(folder))
+    if family := family_of(name):
+        prefix, reference = family
+        shape = ExampleShape(*resolve({prefix: FAMILIES[prefix].shape}, prefix, "data set")(reference))
     elif name in DATASETS:
         shape = ExampleShape(*DATASETS[name].shape, DATASETS[name].classes)
     else:
@@ -40,8 +36,3 @@ def shape_of(name: str, image_size: int | None = None) -> ExampleShape:
         channels, height, width = data.train.images.shape[1:]
         shape = ExampleShape(channels, height, width, data.classes)
     return shape if image_size is None else shape._replace(height=image_size, width=image_size)
-
-
-@lru_cache(maxsize=8)
-def _classes(folder: Path) -> int:
-    return len(scan(folder).classes)

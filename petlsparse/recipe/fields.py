@@ -11,7 +11,8 @@ from pydantic import AfterValidator, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from petlsparse.adapters import PLACEMENTS
-from petlsparse.data import AUGMENTATIONS, DATASETS
+from petlsparse.data import AUGMENTATIONS
+from petlsparse.data import NAMES as DATA_NAMES
 from petlsparse.errors import Problem, UserError
 from petlsparse.metrics import METRICS
 from petlsparse.networks import NETWORKS
@@ -23,7 +24,7 @@ from petlsparse.sparsity import CRITERIA, DISTRIBUTIONS, DROP_SCHEDULES, GROWTHS
 
 NAMES: Mapping[str, Collection[str]] = MappingProxyType(
     {
-        "data set": (*DATASETS, "folder:"),
+        "data set": DATA_NAMES,
         "augmentation": AUGMENTATIONS,
         "distribution": DISTRIBUTIONS,
         "drop schedule": DROP_SCHEDULES,

@@ -92,7 +92,7 @@ def test_every_setting_of_folders_has_its_flag_with_meaning_and_default(
         ("--image-fit", "crob", "valid: resize, crop"),
         ("--background", "blue", 'should be "white", "black" or "#rrggbb"'),
         ("--image-size", "0", "greater than or equal to 1"),
-        ("--background", "black", "is for folders of images, not for this data set"),
+        ("--background", "black", "is for other data sets, such as folders of images"),
     ],
 )
 def test_a_setting_that_is_none_is_told_by_its_flag(flag: str, value: str, message: str, cli: Cli) -> None:

@@ -50,3 +50,22 @@ def write_python2_pickle(path: Path, value: object) -> None:
 def write_png(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+
+
+def write_vtab_task(folder: Path, sizes: dict[str, int], classes: int) -> None:
+    """A task of VTAB-1k as NOAH exports it: JPEG images, lists, and the list of both training parts.
+
+    Image number n of all is as bright as 10 n, and of class 3 n modulo `classes`.
+    """
+    lines: dict[str, list[str]] = {}
+    first = 0
+    for part, size in sizes.items():
+        for index in range(size):
+            name = f"images/{part}/{index:06d}.jpg"
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((24, 36, 3), 10 * (first + index), np.uint8)).save(folder / name)
+            lines.setdefault(part, []).append(f"{name} {3 * (first + index) % classes}")
+        first += size
+    lines["train800val200"] = lines["train800"] + lines["val200"]
+    for part, named in lines.items():
+        (folder / f"{part}.txt").write_text("\n".join(named) + "\n")

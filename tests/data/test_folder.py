@@ -12,7 +12,7 @@ from PIL import Image
 
 from petlsparse.data import load_data
 from petlsparse.data.files import decode
-from petlsparse.data.files.folder import _separate
+from petlsparse.data.files.missing_parts import separate
 from petlsparse.data.files.tree import Part
 from petlsparse.errors import UserError
 from tests.data.formats import write_png
@@ -125,15 +125,15 @@ def test_a_plain_folder_is_divided_as_asked(
 @pytest.mark.parametrize("count", range(12, 400, 13))
 def test_the_default_fractions_divide_as_a_fifth_and_a_tenth_did(count: int) -> None:
     part = Part(tuple(Path(str(number)) for number in range(count)), tuple(number % 2 for number in range(count)))
-    rest, test = _separate(part, 0.2, "folder/test")
+    rest, test = separate(part, 0.2, "folder/test")
     assert len(test.files) == round(count / 5)
-    assert len(_separate(rest, 0.1, "folder/val")[1].files) == round(len(rest.files) / 10)
+    assert len(separate(rest, 0.1, "folder/val")[1].files) == round(len(rest.files) / 10)
 
 
 def test_a_fraction_of_a_part_that_is_there_is_refused(data_root: Path) -> None:
     write_tree(data_root / "pets/train", {"cat": 20, "dog": 20})
     write_tree(data_root / "pets/test", {"cat": 1, "dog": 1}, first=100)
-    with pytest.raises(UserError, match=r"data\.test_fraction: the folder has a test part of its own, test/"):
+    with pytest.raises(UserError, match=r"data\.test_fraction: there is a test part of its own, test/"):
         load_data("folder:pets", image_size=8, test_fraction=0.3)
 
 
@@ -195,7 +195,7 @@ def test_an_image_changed_in_place_is_seen_though_length_and_time_stay(data_root
 def test_a_damaged_cache_is_made_again(data_root: Path, tmp_path: Path) -> None:
     write_tree(data_root / "pets", {"cat": 10, "dog": 10})
     first = load_data("folder:pets", image_size=8)
-    for file in (tmp_path / "cache").rglob("*.safetensors"):
+    for file in (tmp_path / "cache").rglob("*.pixels"):
         file.write_bytes(b"damaged")
     assert load_data("folder:pets", image_size=8).fingerprint == first.fingerprint
 
@@ -206,7 +206,7 @@ def test_a_flipped_byte_in_the_cache_is_noticed(
 ) -> None:
     write_tree(data_root / "pets", {"cat": 10, "dog": 10})
     first = load_data("folder:pets", image_size=8)
-    for file in (tmp_path / "cache").rglob("*.safetensors"):
+    for file in (tmp_path / "cache").rglob("*.pixels"):
         content = file.read_bytes()
         index = int(place * len(content))
         file.write_bytes(content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :])

@@ -1,6 +1,7 @@
-"""Image files decoded to squares of one size, once; later runs read the decoded pixels from the user's cache.
+"""Image files decoded to squares of one size, once, into the user's cache, from which their pixels are mapped.
 
-What is read there is held against its checksum; where that does not fit, the files are decoded again.
+A file of the cache is the pixels, what is known of the files as JSON, and the length of that in 8 bytes. What is read
+there is held against its checksum; where that does not fit, the files are decoded again.
 """
 
 from __future__ import annotations
@@ -13,16 +14,15 @@ import os
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import PIL
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from petlsparse.data.files.pixels import is_constant, rgb
@@ -33,6 +33,15 @@ from petlsparse.homes import cache_home
 RULES = 2
 """Of what pixels become; to be raised when this file or `pixels` makes others of the same bytes."""
 _NAMED = 20  # broken files named in the message
+_LENGTH = 8  # bytes of a number
+
+
+class Encoded(Protocol):
+    """An image file, wherever its bytes lie; as a string, what it is called in messages."""
+
+    def read_bytes(self) -> bytes:
+        """What Pillow opens."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,45 +69,79 @@ class FileStatistics:
     """Of every file, a hash of its bytes."""
 
 
-def decoded(files: tuple[Path, ...], settings: DecodeSettings) -> tuple[Tensor, FileStatistics]:
+def decoded(files: Sequence[Encoded], settings: DecodeSettings) -> tuple[Tensor, FileStatistics]:
     """Images uint8 (N, 3, size, size), bicubic, and what the files are.
 
-    Kept under the content of the files. Raises one UserError naming the files that cannot be read.
+    The images are mapped from the cache, where they are kept under the content of the files: they take no more memory
+    than the system has to spare. Only where the cache cannot be written are they held in memory.
+
+    Raises one UserError naming the files that cannot be read.
     """
     with contextlib.suppress(OSError):  # whoever decodes will name the file
-        found = _cached(_cache_file((_digest(file.read_bytes()) for file in files), settings))
+        found = _cached(_cache_file((_digest(file.read_bytes()) for file in files), settings), len(files), settings)
         if found is not None:
             return found
-    images, stats = _decode(files, settings)
-    place, told = _cache_file(stats.contents, settings), json.dumps(vars(stats))
-    with contextlib.suppress(OSError, SafetensorError):  # a cache that cannot be written costs time, nothing else
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_suffix(f".{os.getpid()}")
-        save_file({"images": images}, partial, metadata={"statistics": told, "checksum": _checksum(images, told)})
-        partial.replace(place)
-    return images, stats
-
-
-def _cached(place: Path) -> tuple[Tensor, FileStatistics] | None:
     try:
-        with safe_open(place, framework="pt") as file:
-            about, images = file.metadata(), file.get_tensor("images")
-        if _checksum(images, about["statistics"]) != about["checksum"]:
+        return _decode_to_file(files, settings)
+    except OSError:  # a cache that cannot be written costs time and memory, nothing else
+        pixels = bytearray()
+        stats = _decode(files, settings, pixels.extend)
+        return _shaped(torch.frombuffer(pixels, dtype=torch.uint8), settings), stats
+
+
+def _decode_to_file(files: Sequence[Encoded], settings: DecodeSettings) -> tuple[Tensor, FileStatistics]:
+    home = cache_home() / "decoded"
+    home.mkdir(parents=True, exist_ok=True)
+    partial = home / f"{os.getpid()}.partial"
+    try:
+        with partial.open("wb") as file:
+            stats = _decode(files, settings, file.write)
+            file.flush()
+            checksum, told = _checksum(_mapped(partial, len(files), settings), vars(stats)), vars(stats)
+            trailer = json.dumps({"checksum": checksum, "statistics": told}).encode()
+            file.write(trailer + len(trailer).to_bytes(_LENGTH))
+        place = _cache_file(stats.contents, settings)
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
+    return _mapped(place, len(files), settings), stats
+
+
+def _mapped(place: Path, count: int, settings: DecodeSettings) -> Tensor:
+    size = count * 3 * settings.size**2
+    return _shaped(torch.from_file(os.fspath(place), size=size, dtype=torch.uint8), settings)
+
+
+def _shaped(pixels: Tensor, settings: DecodeSettings) -> Tensor:
+    return pixels.view(-1, 3, settings.size, settings.size)
+
+
+def _cached(place: Path, count: int, settings: DecodeSettings) -> tuple[Tensor, FileStatistics] | None:
+    try:
+        with place.open("rb") as file:
+            end = file.seek(-_LENGTH, os.SEEK_END)
+            start = end - int.from_bytes(file.read())
+            if start != count * 3 * settings.size**2:
+                return None
+            file.seek(start)
+            trailer = json.loads(file.read(end - start))
+        images, told = _mapped(place, count, settings), trailer["statistics"]
+        if _checksum(images, told) != trailer["checksum"]:
             return None
-        told = json.loads(about["statistics"])
         counts = {name: Counter(told[name]) for name in ("sizes", "modes", "done")}
         return images, FileStatistics(**counts, constant=told["constant"], contents=told["contents"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return None  # not there, or damaged
 
 
-def _checksum(images: Tensor, stats: str) -> str:
+def _checksum(images: Tensor, stats: Mapping[str, Any]) -> str:
     """CRC-32, which takes a fraction of the time that hashing the pixels for their fingerprint takes."""
-    return f"{zlib.crc32(images.numpy().data, zlib.crc32(f'{tuple(images.shape)} {stats}'.encode())):08x}"
+    told = f"{tuple(images.shape)} {json.dumps(stats)}"
+    return f"{zlib.crc32(images.numpy().data, zlib.crc32(told.encode())):08x}"
 
 
-def _decode(files: tuple[Path, ...], settings: DecodeSettings) -> tuple[Tensor, FileStatistics]:
-    images = torch.empty(len(files), 3, settings.size, settings.size, dtype=torch.uint8)
+def _decode(files: Sequence[Encoded], settings: DecodeSettings, write: Callable[[bytes], object]) -> FileStatistics:
+    """Hand on the pixels of one file after another."""
     stats, broken = FileStatistics(), []
     for index, file in enumerate(files):
         try:
@@ -108,19 +151,20 @@ def _decode(files: tuple[Path, ...], settings: DecodeSettings) -> tuple[Tensor, 
                 size, mode = "×".join(map(str, image.size)), image.mode
                 colour, done = rgb(image, settings.background)
         except Exception as error:  # noqa: BLE001  whatever Pillow's parsers make of damage, the file is not readable
-            broken.append(f"  {shown(file)}: {_reason(error)}")
+            broken.append(f"  {shown(str(file))}: {_reason(error)}")
             continue
         stats.sizes[size] += 1
         stats.modes[mode] += 1
         stats.done.update(done)
         if is_constant(colour):
             stats.constant.append(index)
-        images[index] = torch.from_numpy(np.array(_square(colour, settings))).permute(2, 0, 1)
+        if not broken:
+            write(np.array(_square(colour, settings)).transpose(2, 0, 1).tobytes())
     if broken:
         more = [f"  and {len(broken) - _NAMED} more"] if len(broken) > _NAMED else []
         lines = [f"{len(broken)} of {len(files)} images cannot be read", *broken[:_NAMED], *more]
         raise UserError(Problem("\n".join(lines)))
-    return images, stats
+    return stats
 
 
 def _square(image: Image.Image, settings: DecodeSettings) -> Image.Image:
@@ -143,4 +187,4 @@ def _digest(content: bytes) -> str:
 def _cache_file(digests: Iterable[str], settings: DecodeSettings) -> Path:
     about = f"{RULES} {PIL.__version__} {settings.size} {settings.fit} {settings.background}"
     key = hashlib.sha256(about.encode() + b"\0" + bytes.fromhex("".join(digests))).hexdigest()[:32]
-    return cache_home() / "decoded" / f"{key}.safetensors"
+    return cache_home() / "decoded" / f"{key}.pixels"

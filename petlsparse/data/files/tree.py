@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from petlsparse.data.files.roots import missing, roots
 from petlsparse.data.files.shown import shown
 from petlsparse.errors import Problem, UserError
 from petlsparse.homes import expanded
 
-FOLDER_PREFIX = "folder:"
-"""What the name of a data set that is such a tree begins with; a path, or a name below one of the roots, follows."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FOLDER_SIZE = 224
+"""Side of images from files, unless another one is asked for."""
 
 # fmt: off
 SUFFIXES = frozenset({
@@ -55,10 +59,15 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The images below one folder of class folders, sorted by class and name."""
+    """The image files of a part with their labels; those below class folders are sorted by class and name."""
 
     files: tuple[Path, ...]
     labels: tuple[int, ...]
+
+    def take(self, indices: Tensor) -> Part:
+        """The files at ``indices`` (B,), in that order."""
+        chosen = indices.tolist()
+        return Part(tuple(self.files[i] for i in chosen), tuple(self.labels[i] for i in chosen))
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,16 @@ def locate(reference: str) -> Path:
         )
         raise missing(f"folder:{reference}", [f"the folder {reference}"], ways)
     return found
+
+
+def shape(reference: str) -> tuple[int, int, int, int]:
+    """Channels, height, width and classes of such a tree, by the names in it. Raises UserError as `scan` does."""
+    return 3, FOLDER_SIZE, FOLDER_SIZE, _class_count(locate(reference).absolute())
+
+
+@lru_cache(maxsize=8)
+def _class_count(folder: Path) -> int:
+    return len(scan(folder).classes)
 
 
 def scan(path: Path) -> Tree:
