@@ -37,7 +37,7 @@ def test_facts_of_settings_of_every_form(entries):
     assert facts("method.layer_norm") == ("true or false", "true", "", ())
     assert facts("method.growth") == ("name or table", REQUIRED, "", ("random", "gradient"))
     assert facts("method.placement.edges") == ("list of pairs", REQUIRED, "", (">= 0",))
-    assert facts("data.name")[3][-1] == "folder:"
+    assert "folder:" in facts("data.name")[3]
     assert facts("data.image_size") == ("integer", "", "pixels", (">= 1",))
     assert facts("network.widths") == ("list of integers", "[1024, 512]", "", (">= 1",))
     assert facts("schedule.milestones") == ("list of numbers", "[0.5, 0.75]", "fraction", ("> 0", "<= 1"))

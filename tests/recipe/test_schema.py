@@ -247,7 +247,8 @@ def test_names_are_those_of_the_registries():
     with pytest.raises(UserError) as caught:
         parse_run(SPARSE | {"data": {"name": "digts"}, "network": {"name": "lenet"}})
     data, network = caught.value.problems
-    assert (data.where, data.value, data.nearest, data.valid[-1]) == ("data.name", '"digts"', "digits", "folder:")
+    assert (data.where, data.value, data.nearest) == ("data.name", '"digts"', "digits")
+    assert "folder:" in data.valid
     assert (network.where, network.nearest, network.valid) == ("network.name", "lenet5", tuple(NETWORKS))
 
 
