@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class PlacedAdapters(TunedModel):
         stream: the backbone; not copied, stays frozen.
         edges: pairs (source, target), in any order.
         classes: of the task.
-        rank, activation, layer_norm, bias, scale: of every adapter, see `Adapter`.
+        options: rank and others of every adapter, see `Adapter`.
         generator: one number is drawn; with it each edge seeds its own generator, so an adapter's initial weights
             depend on its edge alone and not on which others exist.
         head_generator: source of the head.
@@ -54,11 +55,8 @@ class PlacedAdapters(TunedModel):
         generator: torch.Generator,
         head_generator: torch.Generator,
         rank: int = 8,
-        activation: str = "relu",
-        layer_norm: bool = True,
-        bias: bool = False,
-        scale: float = 1.0,
         frozen_dtype: torch.dtype | None = None,
+        **options: Any,
     ):
         super().__init__()
         self.stream, self.frozen_dtype = stream, frozen_dtype
@@ -70,10 +68,7 @@ class PlacedAdapters(TunedModel):
                     stream.width,
                     rank,
                     generator=torch.Generator().manual_seed(own_seed(seed, str(edge))),
-                    activation=activation,
-                    layer_norm=layer_norm,
-                    bias=bias,
-                    scale=scale,
+                    **options,
                 )
                 for edge in self.edges
             }

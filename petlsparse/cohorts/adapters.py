@@ -49,8 +49,8 @@ class StackedAdapters:
             shift = (down * own["norm.bias"].unsqueeze(1)).sum(2)
             down_bias = shift if down_bias is None else down_bias + shift
             down = down * own["norm.weight"].unsqueeze(1)
-        up = alpha.view(-1, 1, 1) * own["up.weight"]
-        up_bias = alpha.view(-1, 1) * own["up.bias"] if "up.bias" in own else None
+        up = alpha.view(len(alpha), -1, 1) * own["up.weight"]
+        up_bias = alpha.view(len(alpha), -1) * own["up.bias"] if "up.bias" in own else None
 
         def split(whole: Tensor | None) -> Sequence[Any]:
             return [None] * len(counts) if whole is None else torch.split(whole.index_select(0, order), list(counts))

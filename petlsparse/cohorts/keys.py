@@ -42,7 +42,10 @@ def _adapter_key(run: AdapterRun, on_cpu: bool, execution: Execution) -> Hashabl
         return None
     adapter = None
     if isinstance(run.method, AdaptersSettings):
-        adapter = run.method.rank, run.method.activation, run.method.layer_norm, run.method.bias
+        if run.method.dropout:
+            return None
+        alike = {"rank", "activation", "layer_norm", "bias", "scale_kind"}
+        adapter = tuple(run.method.model_dump(include=alike).items())
     elif not isinstance(run.method, LinearProbeSettings):
         return None
     weights = None if run.backbone.pretrained else run.seed

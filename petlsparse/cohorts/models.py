@@ -19,7 +19,7 @@ class Incompatible(Exception):
     """These cannot be trained as one; says why."""
 
 
-_DRAWS = "dropout draws its numbers one run at a time"
+DRAWS = "dropout draws its numbers one run at a time"
 
 
 class Stack(Protocol):
@@ -58,7 +58,7 @@ class StackedModels:
         if any(repr(model) != repr(self._template) for model in models):  # shapes, kernels, strides and all
             raise Incompatible("their networks differ")
         if any(isinstance(module, _DropoutNd) and module.p > 0 for module in self._template.modules()):
-            raise Incompatible(_DRAWS)
+            raise Incompatible(DRAWS)
         if any(isinstance(module, nn.Linear) and 1 in module.weight.shape for module in self._template.modules()):
             raise Incompatible("products with one row or column round otherwise with other members")
         own = [dict(model.named_parameters()) for model in models]
@@ -87,7 +87,7 @@ class StackedModels:
             return vmap(self._one, in_dims=(0, None if shared else 0))(state, inputs[0] if shared else inputs)
         except RuntimeError as error:
             if "randomness" in str(error):  # of a layer that is no dropout by its class
-                raise Incompatible(_DRAWS) from error
+                raise Incompatible(DRAWS) from error
             raise
 
     def _one(self, state: dict[str, Tensor], inputs: Tensor) -> Tensor:

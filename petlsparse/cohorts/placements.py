@@ -14,19 +14,20 @@ from petlsparse.adapters.forward_schedule import NodeStep, SourceNode, forward_s
 from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.adapters.models import PlacedAdapters, frozen_features, needed_features
 from petlsparse.cohorts.adapters import StackedAdapters, Weights
-from petlsparse.cohorts.models import Incompatible
+from petlsparse.cohorts.models import DRAWS, Incompatible
 from petlsparse.cohorts.parameters import stack_parameters
 
 
 def _check_compatible(models: Sequence[PlacedAdapters]) -> None:
     """Edges, seeds and weights may differ."""
     first, adapters = models[0], _adapters(models)
+    if any(adapter.dropout.p for adapter in adapters):
+        raise Incompatible(DRAWS)
     for what, differs in {
         "backbones": any(model.stream is not first.stream for model in models),
         "precisions of frozen features": any(model.frozen_dtype != first.frozen_dtype for model in models),
         "heads": len({(repr(model.head), model.head.weight.dtype) for model in models}) > 1,
-        # What is printed of an adapter are rank, norm and bias.
-        "adapters": len({(repr(adapter), adapter.activation) for adapter in adapters}) > 1,
+        "adapters": len({repr(adapter) for adapter in adapters}) > 1,  # all but weights is printed
     }.items():
         if differs:
             raise Incompatible(f"their {what} differ")
@@ -56,11 +57,8 @@ class StackedPlacements:
         self._bias = stack_parameters([model.head.get_parameter("bias") for model in models], all_members)
         members = [member for member, model in enumerate(models) for _ in model.edges]
         self._adapters = StackedAdapters(_adapters(models), members) if members else None
-        self.parameters = [
-            self._weight,
-            self._bias,
-            *(self._adapters.parameters.values() if self._adapters is not None else ()),
-        ]
+        own = self._adapters.parameters.values() if self._adapters is not None else ()
+        self.parameters = [self._weight, self._bias, *(stacked for stacked in own if stacked.rows.requires_grad)]
         """All that is trained: each parameter of the head, and each of an adapter, of all adapters of all members; a
         member owns as many rows of these as it has edges."""
 

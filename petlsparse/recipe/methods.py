@@ -5,7 +5,16 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, field_validator
 
 from petlsparse.recipe.fields import Name, OneOf
-from petlsparse.settings import Choice, Count, FractionBelowOne, Positive, PositiveFraction, SettingsTable, Steps
+from petlsparse.settings import (
+    Choice,
+    Count,
+    FractionBelowOne,
+    HashNeutral,
+    Positive,
+    PositiveFraction,
+    SettingsTable,
+    Steps,
+)
 
 
 class DenseSettings(SettingsTable):
@@ -83,15 +92,22 @@ class AdaptersSettings(SettingsTable):
     bias: bool = False
     """Whether the projections have biases."""
     scale: float = 1.0
-    """Initial value of the trained scale alpha; not 0."""
+    """Initial value of the scale alpha; not 0."""
+    scale_kind: Annotated[Literal["scalar", "channel", "fixed"], HashNeutral("scalar")] = "scalar"
+    """A trained number, a trained vector of the backbone's width, or a number that stays."""
+    dropout: Annotated[FractionBelowOne, HashNeutral(0.0)] = 0.0
+    """Probability that an input of the up-projection is dropped, in training."""
+    init: Annotated[Literal["kaiming", "houlsby", "bert", "xavier"], HashNeutral("kaiming")] = "kaiming"
+    """Kaiming-uniform with the up-projection zero, or both projections drawn: normal with standard deviation 0.01 cut
+    at twice that, or 0.02, or Xavier-uniform; then a fresh adapter already adds something."""
 
     @field_validator("scale")
     @classmethod
     def _can_learn(cls, scale: float) -> float:
         if scale == 0:
             raise ValueError(
-                "should not be 0: with scale and up-projection both zero, every gradient of the adapter "
-                "is zero and it stays frozen for ever"
+                "should not be 0: the adapter would add nothing, and where its up-projection is zero, too, as init "
+                "kaiming has it, no gradient would ever reach it"
             )
         return scale
 

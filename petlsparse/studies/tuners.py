@@ -20,6 +20,9 @@ from petlsparse.backbones.stream import ResidualStream
 from petlsparse.recipe import methods
 from petlsparse.training.result import Row
 
+ADAPTER_OPTIONS = {"rank", "activation", "layer_norm", "bias", "scale", "scale_kind", "dropout", "init"}
+"""The settings of the method that are arguments of `Adapter`."""
+
 
 class Tuner(ABC):
     """One kind of method. `settings` are its table in the recipe."""
@@ -96,7 +99,7 @@ class AdaptersTuner(Tuner):
         self, settings: methods.AdaptersSettings, backbone: ResidualStream, classes: int, **how: Any
     ) -> TunedModel:
         """A model with one adapter on each edge; see `Tuner.build`."""
-        own = settings.model_dump(include={"rank", "activation", "layer_norm", "bias", "scale"})
+        own = settings.model_dump(include=ADAPTER_OPTIONS)
         return PlacedAdapters(backbone, self.edges(settings, backbone), classes, **own, **how)
 
     def check(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> None:

@@ -30,17 +30,25 @@ def test_an_adapter_has_2dr_plus_2d_plus_1_parameters(width: int, rank: int, par
 
 @pytest.mark.parametrize(
     ("options", "parameters"),
-    [({"bias": True}, 2 * 6 * 2 + 12 + 1 + 2 + 6), ({"layer_norm": False}, 2 * 6 * 2 + 1)],
+    [
+        ({"bias": True}, 2 * 6 * 2 + 12 + 1 + 2 + 6),
+        ({"layer_norm": False}, 2 * 6 * 2 + 1),
+        ({"scale_kind": "channel"}, 2 * 6 * 2 + 12 + 6),
+        ({"scale_kind": "fixed"}, 2 * 6 * 2 + 12),
+    ],
 )
 def test_options_add_and_remove_the_parameters_they_name(options: dict, parameters: int) -> None:
-    assert sum(p.numel() for p in stirred(**options).parameters()) == parameters
+    assert sum(p.numel() for p in stirred(**options).parameters() if p.requires_grad) == parameters
 
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("layer_norm", [False, True])
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_an_adapter_computes_its_formula(activation: str, layer_norm: bool, bias: bool) -> None:
-    adapter = stirred(activation=activation, layer_norm=layer_norm, bias=bias)
+@pytest.mark.parametrize(
+    ("activation", "scale_kind"), [("relu", "scalar"), ("gelu", "scalar"), ("gelu", "channel"), ("relu", "fixed")]
+)
+def test_an_adapter_computes_its_formula(activation: str, scale_kind: str, layer_norm: bool, bias: bool) -> None:
+    adapter = stirred(activation=activation, layer_norm=layer_norm, bias=bias, scale_kind=scale_kind)
+    assert adapter.alpha.shape == ((6,) if scale_kind == "channel" else ())
     x = torch.randn(3, 4, 6, generator=generator(9), dtype=torch.float64)
     p = dict(adapter.named_parameters())
     y = x
@@ -63,6 +71,39 @@ def test_a_fresh_adapter_adds_nothing_and_has_the_stated_initial_weights() -> No
     bound = 1 / math.sqrt(96)  # Kaiming-uniform with a = sqrt(5): sqrt(6 / ((1 + 5) * fan_in))
     assert adapter.down.weight.abs().max() <= bound
     assert adapter.down.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+
+
+def test_other_initial_weights_draw_both_projections_as_stated_and_are_no_identity() -> None:
+    drawn = {}
+    for init in ("houlsby", "bert", "xavier"):
+        adapter = Adapter(200, 100, generator=generator(), bias=True, init=init)
+        assert adapter(torch.randn(2, 3, 200, generator=generator(1))).any()
+        assert not adapter.up.bias.any()
+        assert not adapter.down.bias.any()
+        assert not torch.equal(adapter.down.weight, adapter.up.weight.T)
+        drawn[init] = torch.stack([adapter.down.weight, adapter.up.weight.T]).detach()
+    # A normal distribution cut at 2 sigma has 0.8796 of its standard deviation: 1 - 4 phi(2) / (2 Phi(2) - 1), rooted.
+    assert drawn["houlsby"].abs().max() <= 0.02
+    assert drawn["houlsby"].std().item() == pytest.approx(0.01 * 0.8796, rel=0.02)
+    assert drawn["bert"].std().item() == pytest.approx(0.02, rel=0.02)
+    assert drawn["bert"].abs().max() > 0.06
+    bound = math.sqrt(6 / (200 + 100))
+    assert drawn["xavier"].abs().max() <= bound
+    assert drawn["xavier"].std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+def test_dropout_drops_what_the_up_projection_reads_in_training_alone() -> None:
+    adapter, x = stirred(dropout=0.5), torch.randn(50, 4, 6, generator=generator(9), dtype=torch.float64)
+    whole = adapter.eval()(x)
+    hidden = adapter.activation(adapter.down(adapter.norm(x)))
+    adapter.train()
+    torch.manual_seed(1)
+    dropped = adapter(x)
+    torch.manual_seed(1)
+    kept = torch.empty_like(hidden).bernoulli_(0.5)
+    torch.testing.assert_close(dropped, 2 * kept * hidden @ (adapter.alpha * adapter.up.weight).T)
+    assert not torch.equal(dropped, whole)
+    assert torch.equal(adapter.eval()(x), whole)
 
 
 def test_initial_weights_come_from_the_generator_alone() -> None:
@@ -92,7 +133,10 @@ def test_alpha_has_no_gradient_at_the_start_and_one_after_the_first_update() -> 
     [
         ({"scale": 0.0}, "must not be 0"),
         ({"rank": 0}, "at least 1"),
+        ({"rank": 7}, "at most 6"),
         ({"activation": "rellu"}, "did you mean relu"),
+        ({"init": "hulsby"}, "did you mean houlsby"),
+        ({"scale_kind": "scaler"}, "did you mean scalar"),
     ],
 )
 def test_adapters_that_cannot_train_are_refused(options: dict, says: str) -> None:
@@ -105,6 +149,9 @@ def test_the_update_norm_is_that_of_the_whole_map() -> None:
     product = adapter.alpha * adapter.down.weight.T @ adapter.up.weight.T
     assert adapter.update_norm() == pytest.approx(torch.linalg.matrix_norm(product).item(), rel=1e-12)
     assert Adapter(6, 2, generator=generator()).update_norm() == 0
+    channels = stirred(scale_kind="channel")
+    product = channels.down.weight.T @ channels.up.weight.T * channels.alpha
+    assert channels.update_norm() == pytest.approx(torch.linalg.matrix_norm(product).item(), rel=1e-12)
 
 
 def test_the_head_is_small_random_without_bias() -> None:

@@ -109,6 +109,8 @@ def test_so_they_are_for_any_placements_and_seeds(cohort: list[Edges], data: st.
         {"layer_norm": False, "bias": True},
         {"bias": True, "activation": "gelu", "rank": 1},
         {"rank": 5, "scale": -0.5},
+        {"scale_kind": "channel", "bias": True, "init": "bert"},
+        {"scale_kind": "fixed", "scale": 0.1, "bias": True},
     ],
     ids=str,
 )
@@ -233,12 +235,19 @@ def test_images_cost_one_frozen_pass_to_the_highest_node_anyone_needs() -> None:
         ("adapters", {"bias": True}),
         ("adapters", {"layer_norm": False}),
         ("adapters", {"activation": "gelu"}),
+        ("adapters", {"scale_kind": "channel"}),
+        ("adapters", {"scale_kind": "fixed"}),
     ],
     ids=str,
 )
 def test_models_that_differ_in_more_than_edges_and_weights_are_refused(what: str, other: dict[str, Any]) -> None:
     with pytest.raises(Incompatible, match=f"their {what} differ"):
         StackedPlacements([*members([MIXED, PROBE]), *members([LATE], **other)])
+
+
+def test_adapters_with_dropout_are_refused_for_each_run_draws_from_its_own_stream() -> None:
+    with pytest.raises(Incompatible, match="dropout"):
+        StackedPlacements(members([MIXED, MIXED], dropout=0.1))
 
 
 def test_heads_of_other_sizes_are_refused() -> None:

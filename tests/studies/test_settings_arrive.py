@@ -116,7 +116,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         ADAPTERS,
         {
             "placement": {"name": "first-k", "count": 3}, "rank": 4, "activation": "gelu", "layer_norm": False,
-            "bias": True, "scale": 2.0,
+            "bias": True, "scale": 2.0, "scale_kind": "channel", "dropout": 0.1, "init": "houlsby",
         },
     ),
     ("adapter-search", "method", "lora"): (
