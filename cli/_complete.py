@@ -22,6 +22,13 @@ def study_names(incomplete: str) -> Iterator[str]:
     yield from (name for name in STUDIES if name.startswith(incomplete))
 
 
+def score_names(incomplete: str) -> Iterator[str]:
+    """Scores of edges that begin like this."""
+    from petlsparse.scores import SCORES
+
+    yield from (name for name in SCORES if name.startswith(incomplete))
+
+
 def metric_names(incomplete: str) -> Iterator[str]:
     """Metrics, and the loss, that begin like this."""
     from petlsparse.tracking.tables import MEASURES

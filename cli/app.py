@@ -22,6 +22,7 @@ from .dst_sweep import dst_sweep
 from .plan import plan
 from .recipes import app as recipes
 from .run import run
+from .score import score
 from .settings import settings
 from .show import show
 from .status import status
@@ -73,6 +74,7 @@ app.command("demo", cls=Command, rich_help_panel=STUDIES)(demo)
 app.command("run", cls=Command, rich_help_panel=STUDIES)(run)
 app.command("adapter-search", cls=Command, rich_help_panel=STUDIES)(adapter_search)
 app.command("dst-sweep", cls=Command, rich_help_panel=STUDIES)(dst_sweep)
+app.command("score", cls=Command, rich_help_panel=STUDIES)(score)
 app.command("plan", cls=Command, rich_help_panel=STUDIES)(plan)
 app.command("status", cls=Command, rich_help_panel=RESULTS)(status)
 app.command("compare", cls=Command, rich_help_panel=RESULTS)(compare)

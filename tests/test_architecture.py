@@ -22,20 +22,40 @@ PACKAGE = Path(__file__).parent.parent / "petlsparse"
 
 # What each room may import, directly. What is in no room is open to all.
 ALLOWED = {
-    "recipe": {"adapters", "data", "metrics", "networks", "searches", "sparsity"},  # the literal dicts of names
+    "recipe": {
+        "adapters",
+        "data",
+        "metrics",
+        "networks",
+        "scores",
+        "searches",
+        "sparsity",
+    },  # the literal dicts of names
     "data": set(),
     "metrics": set(),
     "networks": set(),
     "backbones": {"networks"},
     "sparsity": set(),
     "adapters": {"backbones"},
+    "scores": {"adapters", "backbones"},
     "tracking": {"recipe"},
     "training": {"data", "metrics", "tracking"},
     "cohorts": {"adapters", "backbones", "data", "recipe", "sparsity", "training"},
-    "analysis": {"tracking", "recipe"},
+    "analysis": {"adapters", "tracking", "recipe"},
     "searches": {"adapters", "backbones", "recipe", "tracking"},
     "launch": {"cohorts", "recipe", "searches", "tracking", "studies", "training"},
-    "studies": {"adapters", "backbones", "cohorts", "data", "networks", "recipe", "sparsity", "tracking", "training"},
+    "studies": {
+        "adapters",
+        "backbones",
+        "cohorts",
+        "data",
+        "networks",
+        "recipe",
+        "scores",
+        "sparsity",
+        "tracking",
+        "training",
+    },
 }
 ONE_RUN = """
 study = "dst-sweep"
@@ -101,6 +121,7 @@ REGISTRIES = [
     ("data", "AUGMENTATIONS"),
     ("data", "DATASETS"),
     ("networks", "NETWORKS"),
+    ("scores", "SCORES"),
     ("searches", "SEARCHES"),
     ("sparsity", "CRITERIA"),
     ("sparsity", "DISTRIBUTIONS"),

@@ -7,4 +7,6 @@ PLACEMENTS: dict[str, str] = {
     "random": "petlsparse.adapters.placements:random",
     "first-k": "petlsparse.adapters.placements:first_k",
     "last-k": "petlsparse.adapters.placements:last_k",
+    "gradient-guided": "petlsparse.adapters.placements:gradient_guided",
+    "top-k": "petlsparse.adapters.placements:top_k",
 }

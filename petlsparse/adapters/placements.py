@@ -1,4 +1,4 @@
-"""Where to put adapters: functions from the number of nodes to edges (arXiv 2410.15858).
+"""Where to put adapters: functions from the number of nodes, or from a score of every edge, to edges (2410.15858).
 
 A placement's keyword arguments are its settings in a recipe, which is read without torch.
 """
@@ -6,7 +6,9 @@ A placement's keyword arguments are its settings in a recipe, which is read with
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -15,7 +17,33 @@ from petlsparse.adapters import PLACEMENTS
 from petlsparse.adapters.edges import Edge, EdgeKind, check_edges, edge_space
 from petlsparse.errors import Problem, UserError
 from petlsparse.registry import calling, resolve
-from petlsparse.settings import Count, Index, Pairs
+from petlsparse.settings import Count, FractionBelowOne, Index, Pairs
+
+ScoreMap = Sequence[Sequence[float]]
+"""The score of every edge, at least 0: n rows, the sources, of n targets."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A function that chooses edges.
+
+    Attributes:
+        function: (nodes, settings as keyword arguments) -> edges; or (scores, settings ...) if it goes by a score.
+        by_score: whether it does.
+    """
+
+    function: Callable[..., Sequence[tuple[int, int]]]
+    by_score: bool = False
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What the function is called with besides its settings, by position."""
+        return ("scores",) if self.by_score else ("nodes",)
+
+
+def as_placement(found: Placement | Callable[..., Sequence[tuple[int, int]]]) -> Placement:
+    """A placement as it is; a plain function is one that looks at no score."""
+    return found if isinstance(found, Placement) else Placement(found)
 
 
 def _as_a_set(edges: Pairs) -> Pairs:
@@ -84,6 +112,42 @@ def random(nodes: int, *, count: Count, edge_kind: EdgeKind = "any", seed: Index
     return tuple(ranked[:count])
 
 
+@partial(Placement, by_score=True)
+def gradient_guided(scores: ScoreMap, *, count: Count, gamma: FractionBelowOne = 0.6) -> tuple[Edge, ...]:
+    """Gradient Guided Adapters (2410.15858, section 3.3): the best edge, again and again, its neighbours discounted.
+
+    After edge (k, l) is chosen, the score of every edge (i, j) is multiplied by 1 - gamma^(|i - k| + |j - l|), which is
+    0 for the edge itself. The paper prints the distance with k and l exchanged. Of equal scores the edge that is first
+    by source, then by target, is taken.
+
+    Args:
+        scores: of every edge.
+        count: how many edges.
+        gamma: how far a choice reaches (0.6 in the paper); 0 discounts nothing but the edge itself.
+    """
+    nodes = range(len(scores))
+    left = {Edge(i, j): scores[i][j] for i in nodes for j in nodes}
+    chosen = []
+    for _ in range(checked_count(count, len(left), "any")):
+        best = max(left, key=left.__getitem__)  # the first of equals, as edges are in order
+        chosen.append(best)
+        del left[best]
+        for edge in left:
+            left[edge] *= 1 - gamma ** (abs(edge.source - best.source) + abs(edge.target - best.target))
+    return tuple(chosen)
+
+
+@partial(Placement, by_score=True)
+def top_k(scores: ScoreMap, *, count: Count) -> Sequence[tuple[int, int]]:
+    """The `count` edges with the highest score, neighbours or not; `gradient-guided` without discount.
+
+    Args:
+        scores: of every edge.
+        count: how many edges.
+    """
+    return gradient_guided.function(scores, count=count, gamma=0.0)
+
+
 def checked_count(count: int, most: int, kind: str) -> int:
     """`count`, if the space holds that many edges."""
     if not 1 <= count <= most:
@@ -93,18 +157,24 @@ def checked_count(count: int, most: int, kind: str) -> int:
     return count
 
 
-def select_edges(placement: str, nodes: int, **settings: Any) -> tuple[Edge, ...]:
+def select_edges(placement: str, nodes: int, scores: ScoreMap | None = None, **settings: Any) -> tuple[Edge, ...]:
     """The edges of a named placement, checked and in canonical order (by source, then target).
 
     Args:
         placement: a name in PLACEMENTS, or "FILE.py:FUNCTION".
         nodes: n = 2L+1 of the backbone.
+        scores: of its edges, for a placement that goes by a score.
         settings: the placement's keyword arguments.
 
     Raises:
-        UserError: unknown placement or edge kind, impossible count or edges.
+        UserError: unknown placement or edge kind, impossible count or edges, scores that are negative.
+        ValueError: the placement goes by a score and there is none.
     """
-    function = resolve(PLACEMENTS, placement, "placement")
+    chosen = as_placement(resolve(PLACEMENTS, placement, "placement"))
+    if chosen.by_score and scores is None:
+        raise ValueError(f"{placement} chooses by scores")
+    if scores is not None and min(map(min, scores)) < 0:
+        raise UserError(Problem("has negative values, by which no edges can be chosen", "method.score"))
     with calling(placement, "method.placement"):
         where = "method.placement.edges" if "edges" in settings else "method.placement"
-        return check_edges(function(nodes, **settings), nodes, where)
+        return check_edges(chosen.function(scores if chosen.by_score else nodes, **settings), nodes, where)

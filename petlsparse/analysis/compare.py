@@ -15,7 +15,7 @@ from petlsparse.analysis.statistics import mean, summarise
 def compare(
     runs: Runs, current: CurrentFingerprints = MappingProxyType({}), metric: str = "accuracy"
 ) -> list[Comparison]:
-    """One comparison per study; candidates of a search have one of their own.
+    """One comparison per study; candidates of a search have one of their own. Runs that only score edges are in none.
 
     To choose by a score and then to report it would be to report luck.
 
@@ -23,7 +23,9 @@ def compare(
     Runs from before a metric was recorded have none, and are not counted.
     """
     numbers: dict[tuple[str, bool], list[int]] = {}
-    for number, (study, role) in enumerate(zip(runs["study"], runs["role"], strict=True)):
+    for number, (study, role, kind) in enumerate(zip(runs["study"], runs["role"], runs["method_kind"], strict=True)):
+        if kind == "score":
+            continue
         numbers.setdefault((study, role == "candidate"), []).append(number)
     return [_compare(*key, runs.take(rows), current, metric) for key, rows in numbers.items()]
 

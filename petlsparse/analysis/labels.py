@@ -89,6 +89,9 @@ def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
     label = edge_names(fields["placement_edges"]) if placement == "explicit" else placement
     if known(fields.get("placement_count")) is not None:
         label = f"{placement.removesuffix('-k')}-{setting(fields['placement_count'])}"
+    if known(fields.get("placement_count")) is not None and fields.get("score"):
+        label += f" by {fields['score']}"
+        named.append("score")
     if placement == "random":
         named.append("placement_edge_kind")
         kind = fields.get("placement_edge_kind") or "any"

@@ -18,6 +18,7 @@ from petlsparse.metrics import METRICS
 from petlsparse.networks import NETWORKS
 from petlsparse.recipe.durations import Duration, positive
 from petlsparse.registry import is_file, resolve
+from petlsparse.scores import SCORES
 from petlsparse.searches import SEARCHES
 from petlsparse.settings import Choice, Form, common_type, plain_type, settings_of
 from petlsparse.sparsity import CRITERIA, DISTRIBUTIONS, DROP_SCHEDULES, GROWTHS
@@ -39,6 +40,7 @@ FUNCTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "criterion": CRITERIA,
         "growth rule": GROWTHS,
         "placement": PLACEMENTS,
+        "score": SCORES,
         "search": SEARCHES,
     }
 )
@@ -50,10 +52,11 @@ GIVEN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "criterion": ("active",),
         "growth rule": ("weights",),
         "placement": ("nodes",),
+        "score": ("nodes", "source"),
         "search": ("recipe",),
     }
 )
-"""What these functions are called with besides their settings, by position."""
+"""What these functions are called with besides their settings, by position, where they do not say it themselves."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ class OneOf:
             raise _at_name(_unknown(registry), name)
         try:
             found = resolve(registry, name, self.kind)
-            model = settings_of(getattr(found, "function", found), name, GIVEN[self.kind], getattr(found, "about", ""))
+            given = getattr(found, "given", GIVEN[self.kind])
+            model = settings_of(getattr(found, "function", found), name, given, getattr(found, "about", ""))
             if is_file(name):
                 _check_types(model, self.kind)
             return model

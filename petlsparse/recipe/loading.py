@@ -1,6 +1,6 @@
 """Loading a recipe whole: file, ancestors, flags, shape, runs; every problem in one error."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def load_recipe(
     seeds: str | None = None,
     folders: Sequence[Path] = (),
     study: str | None = None,
+    rewrite: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
 ) -> Recipe:
     """Load the recipe of a path or name, change it as `--set`, `--axis` and `--seeds` say, and expand it.
 
@@ -72,6 +73,7 @@ def load_recipe(
         seeds: "5", "1,2,3" or "1-5".
         folders: folders with recipes that can be referred to by name.
         study: the study that the recipe must belong to.
+        rewrite: makes of the recipe's table, after ancestors and flags, the one that is expanded.
 
     Raises:
         UserError: with all problems of the recipe and the flags.
@@ -86,12 +88,13 @@ def load_recipe(
     origins = Origins([(document.file, document.lines) for document in family], override.flags)
 
     problems = list(override.problems)
-    recipe_file, errors = validate_recipe_file(override.table)
-    problems += [_shape_problem(error, origins, override.table) for error in errors]
+    table = override.table if rewrite is None else rewrite(override.table)
+    recipe_file, errors = validate_recipe_file(table)
+    problems += [_shape_problem(error, origins, table) for error in errors]
     if recipe_file is None or any(_leaves_nothing(error["loc"]) for error in errors):
         raise UserError(*problems)
     problems += _study_problems(recipe_file.study, study, family, str(reference))
-    runs, locations, found = resolve_runs(recipe_file, origins, _unusable_axes(errors, override.table))
+    runs, locations, found = resolve_runs(recipe_file, origins, _unusable_axes(errors, table))
     problems += found
     if problems:
         raise UserError(*problems)
@@ -103,7 +106,7 @@ def load_recipe(
         description=recipe_file.description,
         path=leaf.file,
         text=leaf.text,
-        resolved=override.table,
+        resolved=table,
         runs=runs,
         varies=_in_order(varies, keys_of(recipe_file.study)),
         output=recipe_file.output,

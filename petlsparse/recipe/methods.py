@@ -1,15 +1,19 @@
 """The methods that the two studies compare, discriminated by `kind`."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, field_validator
+from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, field_validator, model_validator
 
+from petlsparse.adapters import PLACEMENTS
 from petlsparse.recipe.fields import Name, OneOf
+from petlsparse.registry import resolve
 from petlsparse.settings import (
     Choice,
     Count,
+    Form,
     FractionBelowOne,
     HashNeutral,
+    Index,
     Positive,
     PositiveFraction,
     SettingsTable,
@@ -77,12 +81,50 @@ class FullFinetuningSettings(SettingsTable):
     kind: Literal["full-finetuning"] = "full-finetuning"
 
 
-class AdaptersSettings(SettingsTable):
+class ScoringSettings(SettingsTable):
+    """How edges are scored before anything is trained."""
+
+    scoring_images: Annotated[Count, HashNeutral(1024)] = 1024
+    """At most so many training images, drawn where there are more."""
+    scoring_head: Annotated[Literal["random", "probe"], HashNeutral("random")] = "random"
+    """The head that the loss is of: random weights, or a linear probe trained on these images."""
+    scoring_gradient: Annotated[Literal["linear", "bottleneck"], HashNeutral("linear")] = "linear"
+    """Whose gradient: of a linear map of zeros, or of the up-projection of an adapter as it is trained."""
+    scoring_sketch: Annotated[Count | None, HashNeutral(None)] = None
+    """Gradients of the linear map are seen through random projections to so many dimensions; whole unless given."""
+
+
+def _each_once(scores: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    if len(set(scores)) < len(scores):
+        raise ValueError("should name every score once")
+    return scores
+
+
+class ScoreSettings(ScoringSettings):
+    """Nothing is trained: all edges are scored, for a map of where adapters promise most."""
+
+    kind: Literal["score"] = "score"
+    scores: Annotated[
+        tuple[Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("score"))], ...],
+        Field(strict=False, min_length=1),
+        AfterValidator(_each_once),
+        Form("list of names or tables", ('["srank"]', '[{ name = "srank", eta = 0.05 }]')),
+    ]
+    """Which; all from the same passes through the network."""
+    rank: Count = 8
+    """Width of the bottleneck whose gradient is scored, where it is that of an adapter."""
+
+
+class AdaptersSettings(ScoringSettings):
     """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head."""
 
     kind: Literal["adapters"] = "adapters"
     placement: Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("placement"))]
     """How edges are chosen."""
+    score: Annotated[Annotated[SerializeAsAny[Choice], PlainValidator(OneOf("score"))] | None, HashNeutral(None)] = None
+    """What edges are chosen by, where the placement goes by a score."""
+    scoring_seed: Annotated[Index, HashNeutral(1)] = 1
+    """Draws images and head of the scoring, for all seeds of the run alike, so that these share a placement."""
     rank: Count = 8
     """Width of the bottleneck."""
     activation: Literal["relu", "gelu"] = "relu"
@@ -111,6 +153,22 @@ class AdaptersSettings(SettingsTable):
             )
         return scale
 
+    @model_validator(mode="after")
+    def _scores_where_it_chooses_by_them(self) -> Self:
+        by_score = getattr(resolve(PLACEMENTS, self.placement.name, "placement"), "by_score", False)
+        if by_score and self.score is None:
+            raise ValueError(f'should have a score, such as "srank", for {self.placement.name} to choose by')
+        given = [name for name in ("score", *ScoringSettings.model_fields) if name in self.model_fields_set]
+        idle = [name for name in given if getattr(self, name) != type(self).model_fields[name].default]
+        if not by_score and idle:
+            raise ValueError(f"should not have {idle[0]}: {self.placement.name} looks at no score")
+        if by_score and self.scoring_gradient == "bottleneck" and self.init != "kaiming":
+            raise ValueError(
+                'should have init = "kaiming" where scoring_gradient = "bottleneck": only an adapter that adds nothing at '
+                "the start can be scored by one pass of the frozen network"
+            )
+        return self
+
 
 def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     if "" in names or len(set(names)) < len(names):
@@ -136,5 +194,6 @@ class LoraSettings(SettingsTable):
 
 SparseMethodSettings: TypeAlias = Annotated[DenseSettings | StaticSettings | DstSettings, Field(discriminator="kind")]
 AdapterMethodSettings: TypeAlias = Annotated[
-    LinearProbeSettings | FullFinetuningSettings | AdaptersSettings | LoraSettings, Field(discriminator="kind")
+    LinearProbeSettings | FullFinetuningSettings | AdaptersSettings | LoraSettings | ScoreSettings,
+    Field(discriminator="kind"),
 ]

@@ -141,6 +141,7 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "method.criterion": "name",
         "method.growth": "name",
         "method.placement": "name",
+        "method.score": "name",
         "optimizer": "name",
         "schedule": "name",
     }
@@ -157,6 +158,7 @@ _FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "method.criterion": "criterion",
         "method.growth": "growth rule",
         "method.placement": "placement",
+        "method.score": "score",
     }
 )
 """The tables whose kinds are functions: what these are, as a key of `fields.FUNCTIONS`."""

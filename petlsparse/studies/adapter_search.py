@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import cast
@@ -10,6 +11,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from petlsparse.adapters.edges import edge_space
 from petlsparse.adapters.models import PlacedAdapters
 from petlsparse.adapters.tuned import TunedModel
 from petlsparse.backbones import load_backbone
@@ -18,15 +20,18 @@ from petlsparse.cohorts.placements import StackedPlacements
 from petlsparse.data.types import Dataset
 from petlsparse.errors import Problem, UserError
 from petlsparse.recipe.execution import Execution
-from petlsparse.recipe.methods import AdapterMethodSettings, LinearProbeSettings
+from petlsparse.recipe.methods import AdapterMethodSettings, AdaptersSettings, LinearProbeSettings, ScoreSettings
 from petlsparse.recipe.schema import AdapterRun, Run
 from petlsparse.studies.assembly import Assembly, examples_of, shared_data, source_fingerprints
 from petlsparse.studies.cached_features import feature_loaders
 from petlsparse.studies.flops import flops_per_example
+from petlsparse.studies.scoring import Scoring, score_label, scored_edges, scoring_flops
 from petlsparse.studies.study import Study
 from petlsparse.studies.tuners import METHODS, Tuner
+from petlsparse.tracking.progress import Progress
 from petlsparse.training.method import StandardTraining
 from petlsparse.training.parameter_groups import roles
+from petlsparse.training.result import RunResult
 from petlsparse.training.seeding import random_stream
 
 FROZEN_DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None, "bf16": torch.bfloat16})
@@ -64,7 +69,8 @@ def assemble_all(
     }
     dataset = shared_data(first.data, image_size=backbone.image_size, channels=backbone.channels)
     tuners = [METHODS[run.method.kind] for run in runs]
-    models = [_model(run, backbone, dataset.classes).to(device) for run in runs]
+    scoring = partial(Scoring, backbone, dataset, device=device)
+    models = [_model(run, backbone, dataset.classes, scoring).to(device) for run in runs]
     warnings: list[str] = []
     loaders, cache_note = feature_loaders(
         first,
@@ -90,7 +96,7 @@ def assemble_all(
             pixel_std=backbone.std,
             provenance=fingerprints | source_fingerprints(run),
             runtime_choices={"frozen_values": cache_note},
-            derived=tuner.derived(run.method, backbone),
+            derived=tuner.derived(model),
             loaders=loaders,
             export=partial(tuner.export, model),
             files=tuner.files(model),
@@ -104,16 +110,38 @@ def assemble_all(
 def _cost(run: AdapterRun, model: TunedModel, dataset: Dataset) -> dict[str, float]:
     total, backbone = sum(p.numel() for p in model.parameters()), model.stream
     flops = flops_per_example(model, (backbone.channels, backbone.image_size, backbone.image_size))
-    return {
-        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    trains, method = METHODS[run.method.kind].trains, run.method
+    cost = {
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad) if trains else 0,
         "total_parameters": total,
         "active_parameters": total,
         "inference_flops": flops.inference,
-        "training_flops": flops.training * examples_of(run, dataset),
+        "training_flops": flops.training * examples_of(run, dataset) if trains else 0,
     }
+    if isinstance(method, ScoreSettings) or (isinstance(method, AdaptersSettings) and method.score is not None):
+        cost["scoring_flops"] = scoring_flops(method, backbone, method.rank, dataset, flops.inference)
+    return cost
 
 
-def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> TunedModel:
+def computed(
+    run: Run, assembly: Assembly, device: torch.device, progress: Callable[[Progress], None]
+) -> RunResult | None:
+    """The scores of all edges as rows of the `edges` table, of a run that asks for nothing else; None of others."""
+    if not isinstance(run.method, ScoreSettings):
+        return None
+    settings, start = run.method, time.perf_counter()
+    stream = cast("TunedModel", assembly.method.model).stream
+    scoring = Scoring(stream, assembly.dataset, settings, run.seed, {"rank": settings.rank}, device)
+    maps = scored_edges(settings.scores, scoring, lambda done, all_of_them: progress(Progress(done, all_of_them, 1)))
+    rows = [
+        {**edge._asdict(), "kind": edge.kind, "score_name": name, "value": values[edge.source][edge.target]}
+        for name, values in zip(map(score_label, settings.scores), maps, strict=True)
+        for edge in edge_space(stream.nodes)
+    ]
+    return RunResult("done", rows={"edges": rows}, cost={"train_seconds": time.perf_counter() - start})
+
+
+def _model(run: AdapterRun, backbone: ResidualStream, classes: int, scoring: Callable[..., Scoring]) -> TunedModel:
     tuner, frozen_dtype = METHODS[run.method.kind], FROZEN_DTYPES[run.backbone.frozen_precision]
     _check_rounding(tuner, frozen_dtype)
     return tuner.build(
@@ -123,6 +151,7 @@ def _model(run: AdapterRun, backbone: ResidualStream, classes: int) -> TunedMode
         generator=random_stream(run.seed, "adapters"),
         head_generator=random_stream(run.seed, "head"),
         frozen_dtype=frozen_dtype,
+        scoring=scoring,
     )
 
 
@@ -155,5 +184,6 @@ STUDY = Study(
     model=lambda run: cast("AdapterRun", run).backbone,
     without_weights=_without_weights,
     shares_loaders=True,
+    compute=computed,
     stack=_stack,
 )

@@ -66,7 +66,8 @@ class Assembly:
 
 def source_fingerprints(run: Run) -> dict[str, str]:
     """Of the user's own files that the settings name, by column of the `runs` table; empty if they name none."""
-    tables = [*dict(run).values(), *dict(run.method).values()]
+    values = [*dict(run).values(), *dict(run.method).values()]
+    tables = [table for value in values for table in (value if isinstance(value, tuple) else (value,))]
     files = [table.name for table in tables if isinstance(table, Choice) and is_file(table.name)]
     return {"source_fingerprint": source_fingerprint(files)} if files else {}
 

@@ -99,6 +99,12 @@ def execute(
             done(i, whole)
 
         members = [one.member for one in prepared]
+        if not stacked:
+            (one,) = prepared
+            report = partial(progress, indices[0])
+            if (computed := study.compute(one.run, one.assembly, device, report)) is not None:
+                done(indices[0], finished_result(one, computed, keep="none"))
+                return
         strategy = (
             StackedStrategy(members, stack=study.stack, method=study.hooks) if stacked else SingleStrategy(*members)
         )

@@ -39,6 +39,8 @@ class Study:
     """A run whose model is the same but needs no weights from elsewhere."""
     shares_loaders: bool = False
     """Whether the loaders of runs trained as one hold more, the more runs there are."""
+    compute: Callable[[Run, Assembly, torch.device, Callable[[Progress], None]], RunResult | None] = lambda *_: None
+    """(run, its assembly, device, progress) -> the result of a run that trains nothing; None of one that trains."""
     stack: Callable[[Sequence[nn.Module]], Stack] = StackedModels
     """Their models as one."""
     hooks: Callable[[Sequence[Method], Stack], Hooks] = lambda methods, _: PerMemberHooks(methods)

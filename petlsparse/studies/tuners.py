@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -14,10 +14,11 @@ from petlsparse.adapters.edges import Edge
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.lora import LoraModel, target_layers
 from petlsparse.adapters.models import PlacedAdapters
-from petlsparse.adapters.placements import select_edges
+from petlsparse.adapters.placements import ScoreMap, select_edges
 from petlsparse.adapters.tuned import FullFinetuningModel, TunedModel
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.recipe import methods
+from petlsparse.studies.scoring import Scoring, scored_edges
 from petlsparse.training.result import Row
 
 ADAPTER_OPTIONS = {"rank", "activation", "layer_norm", "bias", "scale", "scale_kind", "dropout", "init"}
@@ -29,6 +30,8 @@ class Tuner(ABC):
 
     freezes = False
     """Whether its models have `frozen_nodes`, whose values may be rounded and cached."""
+    trains = True
+    """Whether there is anything to train."""
 
     @abstractmethod
     def build(
@@ -40,8 +43,11 @@ class Tuner(ABC):
         generator: torch.Generator,
         head_generator: torch.Generator,
         frozen_dtype: torch.dtype | None,
+        scoring: Callable[..., Scoring],
     ) -> TunedModel:
         """The model with its initial weights, those of the head from a generator of their own.
+
+        `scoring` makes of settings, seed and options of adapters what edges are scored by.
 
         Raises UserError as `check` does.
         """
@@ -49,8 +55,8 @@ class Tuner(ABC):
     def check(self, settings: Any, backbone: ResidualStream) -> None:  # noqa: B027 - most kinds have nothing to check
         """Raises UserError if the method asks for what the backbone does not have."""
 
-    def derived(self, settings: Any, backbone: ResidualStream) -> dict[str, str]:
-        """What follows from the settings, such as drawn edges, by column of the `runs` table."""
+    def derived(self, model: TunedModel) -> dict[str, str]:
+        """What followed from the settings, such as drawn edges, by column of the `runs` table."""
         return {}
 
     def rows(self, model: TunedModel) -> dict[str, list[Row]]:
@@ -71,9 +77,17 @@ class LinearProbeTuner(Tuner):
 
     freezes = True
 
-    def build(self, settings: Any, backbone: ResidualStream, classes: int, **how: Any) -> TunedModel:
+    def build(
+        self, settings: Any, backbone: ResidualStream, classes: int, *, scoring: Callable[..., Scoring], **how: Any
+    ) -> TunedModel:
         """A model without adapters; see `Tuner.build`."""
         return PlacedAdapters(backbone, (), classes, **how)
+
+
+class ScoreTuner(LinearProbeTuner):
+    """Nothing is trained: edges are scored."""
+
+    trains = False
 
 
 class FullFinetuningTuner(Tuner):
@@ -91,24 +105,34 @@ class AdaptersTuner(Tuner):
 
     freezes = True
 
-    def edges(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> tuple[Edge, ...]:
-        """The edges of the placement in canonical order. Raises UserError if the backbone does not have them."""
-        return select_edges(settings.placement.name, backbone.nodes, **settings.placement.arguments())
+    def edges(self, settings: methods.AdaptersSettings, nodes: int, scores: ScoreMap | None = None) -> tuple[Edge, ...]:
+        """The edges of the placement in canonical order. Raises UserError if `nodes` do not have them."""
+        return select_edges(settings.placement.name, nodes, scores, **settings.placement.arguments())
 
     def build(
-        self, settings: methods.AdaptersSettings, backbone: ResidualStream, classes: int, **how: Any
+        self,
+        settings: methods.AdaptersSettings,
+        backbone: ResidualStream,
+        classes: int,
+        *,
+        scoring: Callable[..., Scoring],
+        **how: Any,
     ) -> TunedModel:
         """A model with one adapter on each edge; see `Tuner.build`."""
         own = settings.model_dump(include=ADAPTER_OPTIONS)
-        return PlacedAdapters(backbone, self.edges(settings, backbone), classes, **own, **how)
+        scores = None
+        if settings.score is not None:
+            (scores,) = scored_edges([settings.score], scoring(settings, settings.scoring_seed, own))
+        return PlacedAdapters(backbone, self.edges(settings, backbone.nodes, scores), classes, **own, **how)
 
     def check(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> None:
-        """Raises UserError unless the backbone has the nodes of all edges."""
-        self.edges(settings, backbone)
+        """Raises UserError unless the backbone has the nodes of all edges; of what goes by a score, enough edges."""
+        any_scores = [[1.0] * backbone.nodes] * backbone.nodes if settings.score is not None else None
+        self.edges(settings, backbone.nodes, any_scores)
 
-    def derived(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> dict[str, str]:
+    def derived(self, model: TunedModel) -> dict[str, str]:
         """The edges as JSON, for the column `edges`."""
-        return {"edges": json.dumps(self.edges(settings, backbone))}
+        return {"edges": json.dumps(cast("PlacedAdapters", model).edges)}
 
     def rows(self, model: TunedModel) -> dict[str, list[Row]]:
         """A row of the `edges` table for each adapter; see `edge_rows`."""
@@ -125,6 +149,7 @@ class LoraTuner(Tuner):
         classes: int,
         *,
         frozen_dtype: torch.dtype | None,
+        scoring: Callable[..., Scoring],
         **how: Any,
     ) -> TunedModel:
         """A model with two matrices beside each that is targeted; see `Tuner.build`."""
@@ -148,5 +173,6 @@ METHODS: Mapping[str, Tuner] = {
     "full-finetuning": FullFinetuningTuner(),
     "adapters": AdaptersTuner(),
     "lora": LoraTuner(),
+    "score": ScoreTuner(),
 }
 """`method.kind` -> its tuner."""

@@ -128,6 +128,13 @@ COST_COLUMNS = (
         "convolutions and attention, a multiply-add as 2 FLOP, weights by density",
     ),
     Column("inference_flops", "float64", "FLOP", "the same of one example's forward pass"),
+    Column(
+        "scoring_flops",
+        "float64",
+        "FLOP",
+        "of scoring all edges, by which this run's were chosen: passes through the frozen network and products that "
+        "make gradients, whether computed for it or found",
+    ),
 )
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from petlsparse.recipe.execution import INSPECT_ONLY
 from petlsparse.recipe.recipe_file import Output
 from petlsparse.recipe.schema import RUN_TYPES, TAGS, Run, models_of, tables_of, validate_run
+from petlsparse.scores import SCORES
 from petlsparse.studies import STUDIES, adapter_search, dst_sweep
 from petlsparse.studies.assembly import arithmetic_of
 from petlsparse.studies.members import build_member
@@ -32,6 +33,8 @@ SPARSE = {
     "optimizer": SGD, "training": {"duration": "2 epochs", "batch_size": 100}, "seed": 1,
 }  # fmt: skip
 ADAPTERS = {"kind": "adapters", "placement": {"name": "random", "count": 3}}
+GUIDED = {"kind": "adapters", "placement": {"name": "top-k", "count": 20}, "score": "frobenius-norm"}
+BY_RANK = GUIDED | {"score": "srank"}
 ADAPTED = {
     "study": "adapter-search", "data": {"name": "digits", "train_examples": 50},
     "backbone": {"pretrained": False, "image_size": 16},
@@ -39,7 +42,8 @@ ADAPTED = {
 }  # fmt: skip
 FOLDER = {"name": "folder:images", "image_size": 8}
 
-# (study, table, kind or None): the table to start from, and field -> other tables of the run.
+# (study, table, kind or None): the table to start from, and field -> another value, the whole table with another value,
+# or a table to start from and one with another value.
 Cases = Mapping[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any] | None]]
 CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] = {
     ("dst-sweep", "data", None): (
@@ -90,6 +94,25 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         )
         for name in ("first-k", "last-k")
     },
+    ("adapter-search", "method.placement", "top-k"): (
+        GUIDED,
+        {"count": GUIDED | {"placement": {"name": "top-k", "count": 21}}},
+    ),
+    ("adapter-search", "method.placement", "gradient-guided"): (
+        GUIDED | {"placement": {"name": "gradient-guided", "count": 20}},
+        {
+            name: GUIDED | {"placement": {"name": "gradient-guided", "count": 20, name: value}}
+            for name, value in {"count": 21, "gamma": 0.2}.items()
+        },
+    ),
+    **{("adapter-search", "method.score", name): (GUIDED | {"score": name}, {}) for name in SCORES},
+    **{
+        ("adapter-search", "method.score", name): (
+            GUIDED | {"score": name},
+            {field: GUIDED | {"score": {"name": name, field: value}}},
+        )
+        for name, field, value in (("srank", "eta", 0.3), ("numerical-rank", "tolerance", 0.2), ("random", "seed", 1))
+    },
     ("adapter-search", "backbone", None): (
         ADAPTED["backbone"],
         {
@@ -117,7 +140,20 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         {
             "placement": {"name": "first-k", "count": 3}, "rank": 4, "activation": "gelu", "layer_norm": False,
             "bias": True, "scale": 2.0, "scale_kind": "channel", "dropout": 0.1, "init": "houlsby",
+            "score": (GUIDED, GUIDED | {"score": "srank"}),
+            **{
+                name: (GUIDED, GUIDED | {name: value})
+                for name, value in {
+                    "scoring_images": 20, "scoring_head": "probe", "scoring_gradient": "bottleneck",
+                    "scoring_sketch": 3,
+                }.items()
+            },
+            "scoring_seed": (BY_RANK, BY_RANK | {"scoring_seed": 2}),
         },
+    ),
+    ("adapter-search", "method", "score"): (
+        {"kind": "score", "scores": ["srank"]},
+        dict.fromkeys(("scores", "scoring_images", "scoring_head", "scoring_gradient", "scoring_sketch", "rank")),
     ),
     ("adapter-search", "method", "lora"): (
         {"kind": "lora"},
@@ -167,6 +203,10 @@ ELSEWHERE = {
     ("dst-sweep", "optimizer", "head_lr"): "refused: nothing is pre-trained",
     ("dst-sweep", "optimizer", "layer_decay"): "refused: nothing is pre-trained",
     ("adapter-search", "optimizer", "layer_decay"): "tested below: for full fine-tuning only",
+    **{
+        ("adapter-search", "method", "score", field): "nothing is put together to be trained: studies/test_scoring.py"
+        for field in ("scores", "scoring_images", "scoring_head", "scoring_gradient", "scoring_sketch", "rank")
+    },
 }
 
 
@@ -201,7 +241,7 @@ def put_together(run: Run) -> Any:
 def cases() -> Iterator[Any]:
     for (study, table, kind), (start, others) in CASES.items():
         for field, value in others.items():
-            if (study, table, field) not in ELSEWHERE:
+            if not {(study, table, field), (study, table, kind, field)} & ELSEWHERE.keys():
                 yield pytest.param(study, table, start, field, value, id=f"{study}:{kind or ''}:{table}.{field}")
 
 
@@ -215,7 +255,10 @@ def known() -> dict[str, Any]:
 def test_a_setting_that_changes_the_run_changes_what_is_put_together(
     study: str, table: str, start: dict[str, Any], field: str, value: Any, known: dict[str, Any]
 ) -> None:
-    changed = value if isinstance(value, dict) and field != "placement" else start | {field: value}
+    if isinstance(value, tuple):
+        start, changed = value
+    else:
+        changed = value if isinstance(value, dict) and field != "placement" else start | {field: value}
     one, other = (validate_run(BASES[study] | {table.partition(".")[0]: each}) for each in (start, changed))
     assert one.run_id != other.run_id
     for run in (one, other):
@@ -279,7 +322,8 @@ def test_all_settings_without_a_case_are_named() -> None:
 def test_the_seed_and_every_kind_change_what_is_put_together(base: dict[str, Any]) -> None:
     runs = [validate_run(base | {"seed": 2})]
     for (study, table, kind), (start, _) in CASES.items():
-        if study == base["study"] and kind is not None and table != "network":  # others take other images
+        # Other networks take other images; two scores may choose the same edges; to score needs but a probe.
+        if study == base["study"] and kind not in (None, "score") and table not in ("network", "method.score"):
             runs.append(validate_run(base | {table.partition(".")[0]: start}))
     different = {run.run_id: put_together(run) for run in [validate_run(base), *runs]}
     found = list(different.values())

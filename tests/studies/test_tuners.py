@@ -20,7 +20,8 @@ def generator() -> torch.Generator:
 
 
 def settings(kind: str) -> Any:
-    return make(ADAPTED, method=ADAPTED["method"] if kind == "adapters" else {"kind": kind}).method
+    needed = {"adapters": ADAPTED["method"], "score": {"kind": "score", "scores": ["srank"]}}
+    return make(ADAPTED, method=needed.get(kind, {"kind": kind})).method
 
 
 def test_kinds_of_methods_and_tuners_are_the_same() -> None:
@@ -36,7 +37,13 @@ def test_a_fresh_model_is_the_backbone_with_a_head(kind: str) -> None:
     tuner = METHODS[kind]
     tuner.check(settings(kind), backbone)
     model = tuner.build(
-        settings(kind), backbone, CLASSES, generator=generator(), head_generator=generator(), frozen_dtype=None
+        settings(kind),
+        backbone,
+        CLASSES,
+        generator=generator(),
+        head_generator=generator(),
+        frozen_dtype=None,
+        scoring=lambda *_: pytest.fail("no edges are chosen by a score here"),
     ).train()
     torch.testing.assert_close(model(images), model.head(features))
     assert model.head.weight.requires_grad
