@@ -164,8 +164,8 @@ class AdaptersSettings(ScoringSettings):
             raise ValueError(f"should not have {idle[0]}: {self.placement.name} looks at no score")
         if by_score and self.scoring_gradient == "bottleneck" and self.init != "kaiming":
             raise ValueError(
-                'should have init = "kaiming" where scoring_gradient = "bottleneck": only an adapter that adds nothing at '
-                "the start can be scored by one pass of the frozen network"
+                'should have init = "kaiming" where scoring_gradient = "bottleneck": one pass of the frozen network '
+                "scores only an adapter that adds nothing yet"
             )
         return self
 
