@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from petlsparse.tracking.store import Store
 
 
+MOST_ROWS = 500
+"""Of a comparison at the end of a command: who trained more configurations wants them in order, or in a file."""
+
+
 def study_command(study: str | None, text: str) -> Callable[..., None]:
     """The command of one study, or of whichever a recipe belongs to; `text` is its help."""
 
@@ -214,7 +218,7 @@ def show_results(ended: Ended, *, json: bool) -> None:
 
         from ._tables import print_comparisons
 
-        print_comparisons(compare(runs, current))
+        print_comparisons(compare(runs, current), MOST_ROWS, f"petlsparse compare {folder}")
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     _console.out.print(f"{counted(len(summary.statuses), 'run')}: {counts}")
     for path in filter(has_rows, sorted(folder.glob("*.parquet"))):

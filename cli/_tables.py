@@ -14,11 +14,17 @@ from petlsparse.analysis.table import TextColumn, text_columns
 from ._console import grid, out
 
 
-def print_comparisons(comparisons: Sequence[Comparison]) -> None:
-    """Each comparison's table, as much of it as the terminal has room for, and its notes."""
+def print_comparisons(comparisons: Sequence[Comparison], most: int | None = None, all_of_them: str = "") -> None:
+    """Each comparison's table, as much of it as the terminal has room for, and its notes.
+
+    Of a long one the first `most` rows; `all_of_them` is the command that shows the others.
+    """
     for comparison in comparisons:
-        table, missing = fitted(text_columns(comparison))
+        rows = comparison.rows[:most]
+        table, missing = fitted(text_columns(replace(comparison, rows=rows)))
         notes = list(comparison.notes)
+        if len(rows) < len(comparison.rows):
+            notes.append(f"The first {len(rows):,} of {len(comparison.rows):,} rows; {all_of_them} shows all.")
         if missing:
             notes.append(f"No room here for {', '.join(missing)}; --format csv has everything.")
         out.print(Text(comparison.title, style="bold"))

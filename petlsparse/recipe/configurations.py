@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from petlsparse.recipe.expansion import combinations, number_of_combinations
@@ -60,16 +61,27 @@ class Configuration:
 
         A density given to all arms leaves a dense arm alone. What is left out is returned too.
         """
-        left_out = {}
-        for table in TAGS:
-            fields = fields_of(study, table, self.kind(table))
-            for key, setting in self.settings.items():
-                within = key.startswith(f"{table}.") and key != tag_key(table)
-                field = key.removeprefix(f"{table}.").partition(".")[0]
-                if within and setting.shared and fields and field not in fields:
-                    left_out[key] = setting
-        kept = {key: setting for key, setting in self.settings.items() if key not in left_out}
-        return replace(self, settings=kept), left_out
+        chosen = {table: self.kind(table) for table in TAGS}
+        kinds = tuple((table, kind) for table, kind in chosen.items() if isinstance(kind, str))
+        irrelevant = _irrelevant(study, kinds, tuple(key for key, setting in self.settings.items() if setting.shared))
+        kept = {key: setting for key, setting in self.settings.items() if key not in irrelevant}
+        return replace(self, settings=kept), {key: self.settings[key] for key in irrelevant}
+
+
+@lru_cache(maxsize=1024)
+def _irrelevant(study: str, kinds: tuple[tuple[str, str], ...], keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the keys that belong to a table of one of these kinds, which has no such setting.
+
+    Configurations have few kinds and few sets of keys, however many there are.
+    """
+    found = []
+    for table, kind in kinds:
+        fields = fields_of(study, table, kind)
+        for key in keys:
+            within = key.startswith(f"{table}.") and key != tag_key(table)
+            if within and fields and key.removeprefix(f"{table}.").partition(".")[0] not in fields:
+                found.append(key)
+    return tuple(found)
 
 
 def configurations(recipe_file: RecipeFile) -> Iterator[Configuration]:

@@ -82,6 +82,19 @@ def test_the_same_command_again_changes_nothing(trained: Path, cli: Cli) -> None
     pd.testing.assert_frame_equal(pd.read_parquet(trained / "runs.parquet"), before)
 
 
+def test_of_a_long_table_a_study_shows_the_beginning_and_says_so(
+    trained: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petlsparse._cli._study.MOST_ROWS", 1)
+    shown = cli("dst-sweep", "tiny.toml").out
+    whole = cli("compare", "results/tiny").out
+    assert "The first 1 of 2 rows; petlsparse compare results/tiny shows all." in " ".join(shown.split())
+    assert ("d=0.2" in shown) + ("dense" in shown) == 1
+    assert "d=0.2" in whole
+    assert "dense" in whole
+    assert "The first" not in whole
+
+
 def test_run_takes_a_recipe_of_any_study(trained: Path, cli: Cli) -> None:
     assert "0 runs to do, 4 done before" in cli("run", "tiny.toml").err
     plan = json.loads(cli("run", "adapter-smoke", "--seeds", "1", "--dry-run", "--json").out)
