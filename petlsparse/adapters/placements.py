@@ -72,6 +72,31 @@ def all_sequential(nodes: int) -> tuple[Edge, ...]:
     return tuple(edge_space(nodes, "sequential"))
 
 
+def attention_parallel(nodes: int) -> tuple[Edge, ...]:
+    """Beside every attention: (n-1)/2 edges (2l, 2l+1)."""
+    return all_parallel(nodes)[::2]
+
+
+def ffn_parallel(nodes: int) -> tuple[Edge, ...]:
+    """Beside every MLP, where AdaptFormer and He et al. have them: (n-1)/2 edges (2l+1, 2l+2)."""
+    return all_parallel(nodes)[1::2]
+
+
+def after_attention(nodes: int) -> tuple[Edge, ...]:
+    """After every attention and its residual add: (n-1)/2 edges (2l+1, 2l+1)."""
+    return all_sequential(nodes)[1::2]
+
+
+def after_ffn(nodes: int) -> tuple[Edge, ...]:
+    """After every MLP and its residual add, where Adapter+ has them: (n-1)/2 edges (2l+2, 2l+2)."""
+    return all_sequential(nodes)[2::2]
+
+
+def after_sub_blocks(nodes: int) -> tuple[Edge, ...]:
+    """After every attention and every MLP, but not after the embedding: n-1 edges (i, i)."""
+    return all_sequential(nodes)[1:]
+
+
 def first_k(nodes: int, *, count: Count) -> tuple[Edge, ...]:
     """The `count` parallel edges nearest the input; k counts sub-blocks, not blocks (own choice).
 

@@ -9,7 +9,10 @@ from petlsparse.analysis.runs import Runs
 
 Fields = Mapping[str, object]
 EDGES_SHOWN = 3
-_SAYS_EDGES = ("explicit", "all-parallel", "all-sequential", "first-k", "last-k")
+_SAYS_EDGES = (
+    "explicit", "all-parallel", "all-sequential", "attention-parallel", "ffn-parallel", "after-attention", "after-ffn",
+    "after-sub-blocks", "first-k", "last-k",
+)  # fmt: skip
 
 
 def method_label(fields: Fields, varying: Collection[str] = ()) -> str:
@@ -107,6 +110,10 @@ def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:
     return f"lora {targets} r={setting(fields['rank'])}", ("targets", "rank")
 
 
+def _layer_wise_probe(fields: Fields) -> tuple[str, tuple[str, ...]]:
+    return f"{fields['kind']} node={setting(fields['node'])}", ("node",)
+
+
 def edges_unsaid(runs: Runs) -> bool:
     """Whether the label of a configuration does not tell its edges: they are drawn, or what a function comes to."""
     return runs["method_placement"][0] not in (None, *_SAYS_EDGES)
@@ -127,4 +134,5 @@ _LABELS: dict[str, Callable[[Fields], tuple[str, tuple[str, ...]]]] = {
     "dst": _dst,
     "adapters": _adapters,
     "lora": _lora,
+    "layer-wise-probe": _layer_wise_probe,
 }

@@ -81,6 +81,26 @@ class FullFinetuningSettings(SettingsTable):
     kind: Literal["full-finetuning"] = "full-finetuning"
 
 
+class BitFitSettings(SettingsTable):
+    """The biases of the backbone and the classification head are trained."""
+
+    kind: Literal["bitfit"] = "bitfit"
+
+
+class LayerNormSettings(SettingsTable):
+    """Weights and biases of the backbone's norms, and the classification head, are trained."""
+
+    kind: Literal["layer-norm"] = "layer-norm"
+
+
+class LayerWiseProbeSettings(SettingsTable):
+    """Only a classification head is trained, on a node of the frozen backbone."""
+
+    kind: Literal["layer-wise-probe"] = "layer-wise-probe"
+    node: Index
+    """Whose value goes through the backbone's final norm and pooling; the last one is what linear-probe reads."""
+
+
 class ScoringSettings(SettingsTable):
     """How edges are scored before anything is trained."""
 
@@ -194,6 +214,13 @@ class LoraSettings(SettingsTable):
 
 SparseMethodSettings: TypeAlias = Annotated[DenseSettings | StaticSettings | DstSettings, Field(discriminator="kind")]
 AdapterMethodSettings: TypeAlias = Annotated[
-    LinearProbeSettings | FullFinetuningSettings | AdaptersSettings | LoraSettings | ScoreSettings,
+    LinearProbeSettings
+    | FullFinetuningSettings
+    | AdaptersSettings
+    | LoraSettings
+    | BitFitSettings
+    | LayerNormSettings
+    | LayerWiseProbeSettings
+    | ScoreSettings,
     Field(discriminator="kind"),
 ]

@@ -5,7 +5,13 @@ from __future__ import annotations
 from torch.optim import Optimizer
 
 from petlsparse.errors import Problem, UserError
-from petlsparse.recipe.methods import FullFinetuningSettings, LinearProbeSettings
+from petlsparse.recipe.methods import (
+    BitFitSettings,
+    FullFinetuningSettings,
+    LayerNormSettings,
+    LayerWiseProbeSettings,
+    LinearProbeSettings,
+)
 from petlsparse.recipe.schema import Run
 from petlsparse.studies.assembly import Assembly
 from petlsparse.training.optimizers import OPTIMIZERS
@@ -13,6 +19,9 @@ from petlsparse.training.parameter_groups import parameter_groups
 
 GROUP_SETTINGS = {"head_lr", "decay_norms_and_biases", "layer_decay"}
 """The settings that are of parameter groups; the others the optimizer takes itself."""
+HEAD_ALONE = LinearProbeSettings | LayerWiseProbeSettings
+BACKBONE = FullFinetuningSettings | BitFitSettings | LayerNormSettings
+"""Methods that train the head alone, and those that train parameters of the backbone's own layers."""
 
 
 def build_optimizer(run: Run, assembly: Assembly) -> Optimizer:
@@ -28,7 +37,7 @@ def build_optimizer(run: Run, assembly: Assembly) -> Optimizer:
 def optimizer_problems(run: Run) -> list[Problem]:
     """Settings that would change nothing: two runs that differ in them alone would be one."""
     settings, problems = run.optimizer, []
-    if settings.head_lr is not None and (run.study == "dst-sweep" or isinstance(run.method, LinearProbeSettings)):
+    if settings.head_lr is not None and (run.study == "dst-sweep" or isinstance(run.method, HEAD_ALONE)):
         why = (
             "only the head is trained"
             if run.study == "adapter-search"
@@ -36,8 +45,8 @@ def optimizer_problems(run: Run) -> list[Problem]:
         )
         message = f"{why}: use optimizer.lr, and leave this out"
         problems.append(Problem(message, "optimizer.head_lr", str(settings.head_lr)))
-    if settings.layer_decay != 1 and not isinstance(run.method, FullFinetuningSettings):
-        message = 'has a meaning only for kind = "full-finetuning", which trains the layers of the backbone'
+    if settings.layer_decay != 1 and not isinstance(run.method, BACKBONE):
+        message = "has a meaning only where layers of the backbone are trained: full-finetuning, bitfit, layer-norm"
         problems.append(Problem(message, "optimizer.layer_decay", str(settings.layer_decay)))
     if not settings.decay_norms_and_biases and not settings.weight_decay:
         message = "has no meaning without weight decay; leave it out"

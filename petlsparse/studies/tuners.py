@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from petlsparse.adapters.edges import Edge
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.lora import LoraModel, target_layers
 from petlsparse.adapters.models import PlacedAdapters
+from petlsparse.adapters.node_probe import NodeProbe, check_node
+from petlsparse.adapters.partial import PartiallyTrainedModel, biases, norms
 from petlsparse.adapters.placements import ScoreMap, select_edges
 from petlsparse.adapters.tuned import FullFinetuningModel, TunedModel
 from petlsparse.backbones.stream import ResidualStream
@@ -100,6 +102,47 @@ class FullFinetuningTuner(Tuner):
         return FullFinetuningModel(backbone, classes, head_generator=head_generator)
 
 
+class PartialTuner(Tuner):
+    """Some of the backbone's own parameters: those that `trained` finds in it, by name."""
+
+    def __init__(self, trained: Callable[[ResidualStream], Mapping[str, nn.Parameter]]) -> None:
+        self._trained = trained
+
+    def build(
+        self, settings: Any, backbone: ResidualStream, classes: int, *, head_generator: torch.Generator, **how: Any
+    ) -> TunedModel:
+        """A model of whose backbone these are trained; see `Tuner.build`."""
+        trained = self._trained(backbone).values()
+        return PartiallyTrainedModel(backbone, trained, classes, head_generator=head_generator)
+
+    def check(self, settings: Any, backbone: ResidualStream) -> None:
+        """Raises UserError if the backbone has none of these."""
+        self._trained(backbone)
+
+
+class LayerWiseProbeTuner(Tuner):
+    """A head on a node of the frozen backbone."""
+
+    freezes = True
+
+    def build(
+        self,
+        settings: methods.LayerWiseProbeSettings,
+        backbone: ResidualStream,
+        classes: int,
+        *,
+        head_generator: torch.Generator,
+        frozen_dtype: torch.dtype | None,
+        **how: Any,
+    ) -> TunedModel:
+        """A model that computes the backbone up to the node; see `Tuner.build`."""
+        return NodeProbe(backbone, settings.node, classes, head_generator=head_generator, frozen_dtype=frozen_dtype)
+
+    def check(self, settings: methods.LayerWiseProbeSettings, backbone: ResidualStream) -> None:
+        """Raises UserError unless the backbone has the node, and pools there what knows of the image."""
+        check_node(settings.node, backbone)
+
+
 class AdaptersTuner(Tuner):
     """Adapters on edges of the residual stream."""
 
@@ -174,5 +217,8 @@ METHODS: Mapping[str, Tuner] = {
     "adapters": AdaptersTuner(),
     "lora": LoraTuner(),
     "score": ScoreTuner(),
+    "bitfit": PartialTuner(biases),
+    "layer-norm": PartialTuner(norms),
+    "layer-wise-probe": LayerWiseProbeTuner(),
 }
 """`method.kind` -> its tuner."""

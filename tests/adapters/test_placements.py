@@ -23,6 +23,15 @@ def test_all_parallel_and_all_sequential_cover_every_position() -> None:
     assert len(select_edges("all-parallel", 25)) == 24
 
 
+def test_placements_of_a_kind_of_sub_block_are_beside_it_or_after_it() -> None:
+    # Two blocks: node 0 is the input, 1 and 3 come after attention, 2 and 4 after the MLP.
+    assert select_edges("attention-parallel", 5) == ((0, 1), (2, 3))
+    assert select_edges("ffn-parallel", 5) == ((1, 2), (3, 4))
+    assert select_edges("after-attention", 5) == ((1, 1), (3, 3))
+    assert select_edges("after-ffn", 5) == ((2, 2), (4, 4))
+    assert select_edges("after-sub-blocks", 5) == ((1, 1), (2, 2), (3, 3), (4, 4))
+
+
 def test_first_k_and_last_k_are_parallel_edges_at_the_ends() -> None:
     assert select_edges("first-k", 7, count=3) == ((0, 1), (1, 2), (2, 3))
     assert select_edges("last-k", 7, count=2) == ((4, 5), (5, 6))

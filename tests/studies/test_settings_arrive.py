@@ -74,7 +74,10 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
     **{("dst-sweep", "method.growth", name): (DST | {"growth": name}, {}) for name in ("random", "gradient")},
     **{
         ("adapter-search", "method.placement", name): (ADAPTERS | {"placement": name}, {})
-        for name in ("all-parallel", "all-sequential")
+        for name in (
+            "all-parallel", "all-sequential", "attention-parallel", "ffn-parallel", "after-attention", "after-ffn",
+            "after-sub-blocks",
+        )
     },
     ("adapter-search", "method.placement", "explicit"): (
         ADAPTERS | {"placement": {"name": "explicit", "edges": [[1, 3]]}},
@@ -135,6 +138,9 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
     ),
     ("adapter-search", "method", "linear-probe"): ({"kind": "linear-probe"}, {}),
     ("adapter-search", "method", "full-finetuning"): ({"kind": "full-finetuning"}, {}),
+    ("adapter-search", "method", "bitfit"): ({"kind": "bitfit"}, {}),
+    ("adapter-search", "method", "layer-norm"): ({"kind": "layer-norm"}, {}),
+    ("adapter-search", "method", "layer-wise-probe"): ({"kind": "layer-wise-probe", "node": 4}, {"node": 5}),
     ("adapter-search", "method", "adapters"): (
         ADAPTERS,
         {
@@ -202,7 +208,7 @@ ELSEWHERE = {
     ("adapter-search", "data", "image_size"): "may only say what the backbone takes anyway",
     ("dst-sweep", "optimizer", "head_lr"): "refused: nothing is pre-trained",
     ("dst-sweep", "optimizer", "layer_decay"): "refused: nothing is pre-trained",
-    ("adapter-search", "optimizer", "layer_decay"): "tested below: for full fine-tuning only",
+    ("adapter-search", "optimizer", "layer_decay"): "tested below: where layers of the backbone are trained",
     **{
         ("adapter-search", "method", "score", field): "nothing is put together to be trained: studies/test_scoring.py"
         for field in ("scores", "scoring_images", "scoring_head", "scoring_gradient", "scoring_sketch", "rank")
@@ -275,8 +281,9 @@ def test_the_name_of_a_network_changes_what_is_put_together() -> None:
 
 
 @pytest.mark.parametrize("optimizer", [SGD, ADAM, ADAMW], ids=lambda table: table["name"])
-def test_layer_decay_of_full_fine_tuning_changes_what_is_put_together(optimizer: dict[str, Any]) -> None:
-    base = ADAPTED | {"method": {"kind": "full-finetuning"}}
+@pytest.mark.parametrize("kind", ["full-finetuning", "bitfit", "layer-norm"])
+def test_layer_decay_changes_what_is_put_together(optimizer: dict[str, Any], kind: str) -> None:
+    base = ADAPTED | {"method": {"kind": kind}}
     one, other = (validate_run(base | {"optimizer": optimizer | more}) for more in ({}, {"layer_decay": 0.8}))
     assert put_together(one) != put_together(other)
 

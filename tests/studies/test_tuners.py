@@ -20,8 +20,12 @@ def generator() -> torch.Generator:
 
 
 def settings(kind: str) -> Any:
-    needed = {"adapters": ADAPTED["method"], "score": {"kind": "score", "scores": ["srank"]}}
-    return make(ADAPTED, method=needed.get(kind, {"kind": kind})).method
+    needed = {
+        "adapters": ADAPTED["method"],
+        "score": {"scores": ["srank"]},
+        "layer-wise-probe": {"node": 12},  # the last node of vit-micro
+    }
+    return make(ADAPTED, method={"kind": kind, **needed.get(kind, {})}).method
 
 
 def test_kinds_of_methods_and_tuners_are_the_same() -> None:
