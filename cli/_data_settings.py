@@ -18,6 +18,9 @@ Background = Annotated[str | None, typer.Option("--background", metavar="white|b
 ValFraction = Annotated[float | None, typer.Option("--val-fraction", metavar="FRACTION")]
 TestFraction = Annotated[float | None, typer.Option("--test-fraction", metavar="FRACTION")]
 
+ImageColumn = Annotated[str | None, typer.Option("--image-column", metavar="COLUMN")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", metavar="COLUMN")]
+
 
 class DataCommand(Command):
     """A command with such flags; what they mean is said by the settings reference."""

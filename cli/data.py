@@ -9,8 +9,10 @@ from . import _console
 from ._data_settings import (
     Background,
     DataCommand,
+    ImageColumn,
     ImageFit,
     ImageSize,
+    LabelColumn,
     TestFraction,
     ValFraction,
     naming_flags,
@@ -82,6 +84,8 @@ def show(
     background: Background = None,
     val_fraction: ValFraction = None,
     test_fraction: TestFraction = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     json: Json = False,
 ) -> None:
     """Show what a data set holds: classes, parts and where they come from, files that are odd or not used.
@@ -102,6 +106,8 @@ def show(
         background=background,
         val_fraction=val_fraction,
         test_fraction=test_fraction,
+        image_column=image_column,
+        label_column=label_column,
     )
     with naming_flags(), _console.err.status("reading images ..."):
         data = load_data(**asked)

@@ -54,7 +54,7 @@ def _adapter_key(run: AdapterRun, on_cpu: bool, execution: Execution) -> Hashabl
 
 def _is_small(run: SparseRun) -> bool:
     """Whether an mlp is, by the weights and biases of its layers."""
-    channels, height, width, classes = shape_of(run.data.name, run.data.image_size)
+    channels, height, width, classes = shape_of(run.data.name, run.data.image_size, run.data.label_column)
     sizes = (channels * height * width, *run.network.arguments()["widths"], classes)
     weights: int = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
     return weights * run.training.batch_size <= SMALL_NETWORK

@@ -81,7 +81,8 @@ class Family(NamedTuple):
     reader: str
     """The function (reference, image_size, FolderSettings) that returns a RawDataset."""
     shape: str
-    """The function of the reference that tells channels, height, width and classes, and opens no image."""
+    """The function of the reference, and of label_column if that is among the settings, that tells channels, height,
+    width and classes, and opens no image."""
     settings: tuple[str, ...]
     """The fields of FolderSettings that have a meaning there."""
     members: tuple[str, ...] = ()
@@ -111,6 +112,16 @@ VTAB = {
 }
 """Task of VTAB-1k, named as its folder -> classes; seven natural ones, four specialized, eight structured."""
 
+TORCHVISION = {
+    "places365-256": 365,
+    "places365-large": 365,
+    "inaturalist-2017": 5_089,
+    "inaturalist-2018": 8_142,
+    "inaturalist-2019": 1_010,
+    "inaturalist-2021": 10_000,
+}
+"""Large data sets in the layouts of torchvision's classes -> classes."""
+
 FAMILIES = {
     "folder:": Family(
         "petlsparse.data.files.folder:image_folder",
@@ -119,6 +130,27 @@ FAMILIES = {
     ),
     "vtab:": Family(
         "petlsparse.data.files.vtab:vtab", "petlsparse.data.files.vtab:shape", ("image_fit", "background"), tuple(VTAB)
+    ),
+    "torchvision:": Family(
+        "petlsparse.data.files.torchvision_layouts:torchvision_images",
+        "petlsparse.data.files.torchvision_layouts:shape",
+        ("image_fit", "background", "val_fraction", "test_fraction"),
+        tuple(TORCHVISION),
+    ),
+    "arrays:": Family(
+        "petlsparse.data.files.arrays:array_file",
+        "petlsparse.data.files.arrays:shape",
+        ("val_fraction", "test_fraction"),
+    ),
+    "parquet:": Family(
+        "petlsparse.data.files.tables:parquet_images",
+        "petlsparse.data.files.tables:parquet_shape",
+        ("image_fit", "background", "val_fraction", "test_fraction", "image_column", "label_column"),
+    ),
+    "arrow:": Family(
+        "petlsparse.data.files.tables:saved_images",
+        "petlsparse.data.files.tables:saved_shape",
+        ("image_fit", "background", "val_fraction", "test_fraction", "image_column", "label_column"),
     ),
 }
 """Prefix of a data set's name -> what may follow it, and how that is read."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from petlsparse.data import DATASETS, VTAB, Known
-from petlsparse.data.files import vtab
+from petlsparse.data import DATASETS, TORCHVISION, VTAB, Known
+from petlsparse.data.files import torchvision_layouts, vtab
 from petlsparse.data.files.published import PublishedDataset
 from petlsparse.data.files.roots import roots
-from petlsparse.data.files.tree import scan
+from petlsparse.data.files.tree import FOLDER_SIZE, scan
 from petlsparse.errors import UserError
 
 
@@ -33,8 +34,8 @@ class AvailableDataset:
 
 
 def inventory() -> list[AvailableDataset]:
-    """The named data sets, the tasks of VTAB-1k that are here, then every image folder directly below a data root."""
-    return [*(_named(name, known) for name, known in DATASETS.items()), *_vtab(), *_folders()]
+    """The named data sets, what is here of families with members, then every image folder directly below a data root."""
+    return [*(_named(name, known) for name, known in DATASETS.items()), *_vtab(), *_torchvision(), *_folders()]
 
 
 def _named(name: str, known: Known) -> AvailableDataset:
@@ -48,24 +49,39 @@ def _named(name: str, known: Known) -> AvailableDataset:
 
 
 def _vtab() -> list[AvailableDataset]:
-    """A row for each task that is here, and one for all that are not."""
-    found = {task: path for task in VTAB if (path := vtab.find(task)) is not None}
+    return _members("vtab:", "TASK", VTAB, vtab.find, vtab.SUPPLY)
+
+
+def _torchvision() -> list[AvailableDataset]:
+    return _members("torchvision:", "NAME", TORCHVISION, torchvision_layouts.find, torchvision_layouts.SUPPLY)
+
+
+def _members(
+    prefix: str,
+    placeholder: str,
+    classes: Mapping[str, int],
+    find: Callable[[str], Path | None],
+    supply: tuple[str, ...],
+) -> list[AvailableDataset]:
+    """A row for each member of a family that is here, and one for all that are not."""
+    found = {name: path for name in classes if (path := find(name)) is not None}
+    side = 3, FOLDER_SIZE, FOLDER_SIZE
     rows = [
-        AvailableDataset(f"vtab:{task}", "disk", True, path, None, VTAB[task], vtab.shape(task)[:3])
-        for task, path in found.items()
+        AvailableDataset(f"{prefix}{name}", "disk", True, path, None, classes[name], side)
+        for name, path in found.items()
     ]
-    absent = [task for task in VTAB if task not in found]
-    if absent:
-        name = f"vtab:{{{','.join(absent)}}}" if found else "vtab:TASK"
-        rows.append(AvailableDataset(name, "disk", False, None, None, 0, None, vtab.SUPPLY))
+    if absent := [name for name in classes if name not in found]:
+        several = f"{prefix}{{{','.join(absent)}}}" if found else f"{prefix}{placeholder}"
+        rows.append(AvailableDataset(several, "disk", False, None, None, 0, None, supply))
     return rows
 
 
 def _folders() -> list[AvailableDataset]:
     rows = []
+    taken = {root / each for name in TORCHVISION if (root := torchvision_layouts.find(name)) for each in root.iterdir()}
     for root in roots():
         for path in sorted(root.iterdir()) if root.is_dir() else ():
-            if path.name in vtab.FOLDERS:
+            if path.name in vtab.FOLDERS or path in taken:
                 continue
             try:
                 tree = scan(path) if path.is_dir() else None

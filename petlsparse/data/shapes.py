@@ -18,7 +18,7 @@ class ExampleShape(NamedTuple):
     classes: int
 
 
-def shape_of(name: str, image_size: int | None = None) -> ExampleShape:
+def shape_of(name: str, image_size: int | None = None, label_column: str | None = None) -> ExampleShape:
     """The shape of a data set as `load_data` gives it, of images resized to `image_size` if that is given.
 
     Of data on disk the names of files, or what describes them, are read; what a function in a file of the user's makes
@@ -26,7 +26,8 @@ def shape_of(name: str, image_size: int | None = None) -> ExampleShape:
     """
     if family := family_of(name):
         prefix, reference = family
-        shape = ExampleShape(*resolve({prefix: FAMILIES[prefix].shape}, prefix, "data set")(reference))
+        of_tables = {"label_column": label_column} if "label_column" in FAMILIES[prefix].settings else {}
+        shape = ExampleShape(*resolve({prefix: FAMILIES[prefix].shape}, prefix, "data set")(reference, **of_tables))
     elif name in DATASETS:
         shape = ExampleShape(*DATASETS[name].shape, DATASETS[name].classes)
     else:

@@ -46,12 +46,14 @@ def rows(values: Tensor, which: Tensor | slice) -> Tensor:
 
 @dataclass(frozen=True)
 class FolderSettings:
-    """How a folder of images is read: the settings of the recipe's data table that only such data have."""
+    """How images on disk are read: the settings of the recipe's data table that only such data have."""
 
     image_fit: str = "resize"
     background: str = "white"
     val_fraction: float = 0.1
     test_fraction: float = 0.2
+    image_column: str | None = None
+    label_column: str | None = None
 
 
 class HeldOut(NamedTuple):

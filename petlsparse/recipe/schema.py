@@ -50,6 +50,10 @@ class Data(SettingsTable):
     """Validation part of a folder that has none: of what is left after the test part, in proportion to the classes."""
     test_fraction: ProperFraction = 0.2
     """Test part of a folder that has none: of everything, in proportion to the classes."""
+    image_column: Annotated[str | None, HashNeutral(None)] = None
+    """The images of a table (`parquet:`, `arrow:`); the only column of encoded images unless given."""
+    label_column: Annotated[str | None, HashNeutral(None)] = None
+    """The labels of a table; the column `label`, or the only one of whole numbers or text, unless given."""
 
 
 class Backbone(SettingsTable):

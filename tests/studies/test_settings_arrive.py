@@ -51,6 +51,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         {
             "name": "digits", "image_size": 10, "train_examples": 12, "augment": "flip", "train_on": "train+val",
             "image_fit": "crop", "background": "black", "val_fraction": 0.3, "test_fraction": 0.4,
+            "image_column": "other", "label_column": "other",
         },
     ),
     ("adapter-search", "data", None): (
@@ -58,6 +59,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         {
             "name": "digits", "image_size": None, "train_examples": 12, "augment": "flip", "train_on": "train+val",
             "image_fit": "crop", "background": "black", "val_fraction": 0.3, "test_fraction": 0.4,
+            "image_column": "other", "label_column": "other",
         },
     ),
     ("dst-sweep", "network", "mlp"): ({"name": "mlp", "widths": [12, 8]}, {"widths": [12, 9], "dropout": 0.2}),
@@ -206,6 +208,11 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
 BASES = {"dst-sweep": SPARSE, "adapter-search": ADAPTED}
 ELSEWHERE = {
     ("adapter-search", "data", "image_size"): "may only say what the backbone takes anyway",
+    **{
+        (study, "data", f"{what}_column"): "refused of folders: tests/data/test_tables.py"
+        for study in RUN_TYPES
+        for what in ("image", "label")
+    },
     ("dst-sweep", "optimizer", "head_lr"): "refused: nothing is pre-trained",
     ("dst-sweep", "optimizer", "layer_decay"): "refused: nothing is pre-trained",
     ("adapter-search", "optimizer", "layer_decay"): "tested below: where layers of the backbone are trained",

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import PIL
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from petlsparse.data.files.pixels import is_constant, rgb
 from petlsparse.data.files.shown import shown
+from petlsparse.data.files.tree import Encoded
 from petlsparse.errors import Problem, UserError
 from petlsparse.homes import cache_home
 
@@ -34,14 +35,6 @@ RULES = 2
 """Of what pixels become; to be raised when this file or `pixels` makes others of the same bytes."""
 _NAMED = 20  # broken files named in the message
 _LENGTH = 8  # bytes of a number
-
-
-class Encoded(Protocol):
-    """An image file, wherever its bytes lie; as a string, what it is called in messages."""
-
-    def read_bytes(self) -> bytes:
-        """What Pillow opens."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from petlsparse.data.description import DatasetDescription
-from petlsparse.data.files.decode import DecodeSettings, Encoded, FileStatistics, decoded
+from petlsparse.data.files.decode import DecodeSettings, FileStatistics, decoded
 from petlsparse.data.files.shown import shown
-from petlsparse.data.files.tree import FOLDER_SIZE, Part
+from petlsparse.data.files.tree import FOLDER_SIZE, Encoded, Part
 from petlsparse.data.fingerprint import fingerprint
 from petlsparse.data.types import FolderSettings, HeldOut, RawDataset, Split
 from petlsparse.errors import Problem, UserError

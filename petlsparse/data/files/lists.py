@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from petlsparse.data.files.shown import shown
 from petlsparse.data.files.tree import Part
@@ -27,8 +29,21 @@ def read_list(file: Path, folder: Path, classes: int) -> Part:
         if not path or not label.isdecimal() or int(label) >= classes:
             message = f"should be a path and a label in 0..{classes - 1}"
             raise UserError(Problem(message, where=f"{shown(file)}, line {number}", value=shown(line)))
-        files.append(folder / path.strip().lstrip("/"))
+        files.append(path.strip().lstrip("/"))
         labels.append(int(label))
     if not files:
         raise UserError(Problem("names no images", where=shown(file)))
-    return Part(tuple(files), tuple(labels))
+    return Part(Below(folder, files), tuple(labels))
+
+
+class Below(Sequence[Path]):
+    """Files by their names below a folder. There may be millions: a path takes several times as much memory."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._folder, self._names = folder, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._folder / self._names[index]

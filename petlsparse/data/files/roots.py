@@ -19,6 +19,20 @@ def roots() -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*named, Path("data"), cache_home() / "data", SYSTEM]))
 
 
+def locate_file(prefix: str, reference: str) -> Path:
+    """The file or folder a reference means: a path, else a name below one of the roots. UserError where none is."""
+    candidates = [expanded(reference), *(root / reference for root in roots())]
+    found = next((path for path in candidates if path.exists()), None)
+    if found is None:
+        ways = (
+            f"give its path: {prefix}/path/to/it",
+            "add the folder that contains it to PETLSPARSE_DATA",
+            "place or link it below ./data",
+        )
+        raise missing(f"{prefix}{reference}", [f"{reference}"], ways)
+    return found
+
+
 def missing(name: str, wanted: Iterable[str], supply: Iterable[str]) -> UserError:
     """The error for data that are not on this machine: what was looked for, where, and how to supply it."""
     lines = [

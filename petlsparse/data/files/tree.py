@@ -7,11 +7,11 @@ links are followed, and what can be read in two ways is refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from petlsparse.data.files.roots import missing, roots
 from petlsparse.data.files.shown import shown
@@ -57,17 +57,38 @@ class Skipped(NamedTuple):
     why: str
 
 
+class Encoded(Protocol):
+    """An image file, wherever its bytes lie; as a string, what it is called in messages."""
+
+    def read_bytes(self) -> bytes:
+        """What Pillow opens."""
+        ...
+
+
 @dataclass(frozen=True)
 class Part:
     """The image files of a part with their labels; those below class folders are sorted by class and name."""
 
-    files: tuple[Path, ...]
+    files: Sequence[Encoded]
     labels: tuple[int, ...]
 
     def take(self, indices: Tensor) -> Part:
         """The files at ``indices`` (B,), in that order."""
         chosen = indices.tolist()
-        return Part(tuple(self.files[i] for i in chosen), tuple(self.labels[i] for i in chosen))
+        return Part(Chosen(self.files, chosen), tuple(self.labels[i] for i in chosen))
+
+
+class Chosen(Sequence[Encoded]):
+    """Some of many files."""
+
+    def __init__(self, files: Sequence[Encoded], places: Sequence[int]) -> None:
+        self._files, self._places = files, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._files[self._places[index]]
 
 
 @dataclass(frozen=True)
