@@ -34,7 +34,7 @@ class AvailableDataset:
 
 
 def inventory() -> list[AvailableDataset]:
-    """The named data sets, what is here of families with members, then every image folder directly below a data root."""
+    """The named data sets, what is here of families with members, every image folder directly below a data root."""
     return [*(_named(name, known) for name, known in DATASETS.items()), *_vtab(), *_torchvision(), *_folders()]
 
 

@@ -14,7 +14,7 @@ def fingerprint(classes: int, *splits: Split) -> str:
     digest = hashlib.sha256(str(classes).encode())
     for split in splits:
         digest.update(repr(tuple(split.images.shape)).encode())
-        for images in split.images.split(_CHUNK):  # bounds the copy of images that are not laid out so
-            digest.update(images.contiguous().numpy().data)
+        for start in range(0, len(split.images), _CHUNK):  # bounds the copy of images that are not laid out so
+            digest.update(split.images[start : start + _CHUNK].contiguous().numpy().data)
         digest.update(split.labels.contiguous().numpy().data)
     return digest.hexdigest()[:12]

@@ -125,7 +125,7 @@ class Row:
             raise OSError(str(error)) from error
         content = value["bytes"] if isinstance(value, dict) else value
         if content is None and isinstance(value, dict) and value.get("path"):
-            return (self.table.path.parent / value["path"]).read_bytes()
+            return Path(self.table.path.parent, str(value["path"])).read_bytes()
         if not isinstance(content, bytes):
             raise OSError("no image in this row")
         return content
