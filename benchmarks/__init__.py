@@ -14,6 +14,7 @@ BENCHMARKS = {
     "adapters": "benchmarks.adapters:run",
     "cohorts": "benchmarks.cohorts:run",
     "vit": "benchmarks.vit:run",
+    "scores": "benchmarks.scores:run",
     "loop-overhead": "benchmarks.loop_overhead:run",
     "workers": "benchmarks.workers:run",
     "memory": "benchmarks.memory:run",

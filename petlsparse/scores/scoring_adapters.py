@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -40,19 +41,25 @@ def sketch_of_linear_map(width: int, size: int, generator: torch.Generator) -> S
 def bottleneck(adapter_on: Callable[[Edge], Adapter]) -> ScoringAdapter:
     """A fresh `Adapter`: while its up-projection is zero, dL/dW_up is all the gradient that its matrices have.
 
-    dL/dW_up = alpha sigma(LN(x_i) W_down)^T dL/dx_j, (n, r, d), W_up being (r, d).
+    dL/dW_up = alpha sigma(LN(x_i) W_down)^T dL/dx_j, (n, r, d), W_up being (r, d). The n^2 down-projections are made
+    once and held.
 
     Args:
         adapter_on: edge -> the adapter that would be trained there, with its initial weights, on the device.
     """
 
+    @cache
+    def down_projections(source: int, targets: int) -> Tensor:
+        return torch.cat([adapter_on(Edge(source, target)).down.weight.detach() for target in range(targets)]).T
+
     def adapter(nodes: FrozenPass) -> Callable[[int], Tensor]:
+        first = adapter_on(Edge(0, 0))  # initial norm, bias and alpha are the same on all edges
+
         def gradients(source: int) -> Tensor:
-            adapters = [adapter_on(Edge(source, target)) for target in range(len(nodes.values))]
-            first = adapters[0]  # initial norm, bias and alpha are the same for all
+            targets = len(nodes.values)
             with torch.no_grad():
-                hidden = first.norm(nodes.tokens[source]) @ torch.cat([each.down.weight for each in adapters]).T
-                hidden = first.activation(hidden).view(len(hidden), len(adapters), -1)
+                hidden = first.norm(nodes.tokens[source]) @ down_projections(source, targets)
+                hidden = first.activation(hidden).view(len(hidden), targets, -1)
                 return first.alpha * (hidden.permute(1, 2, 0) @ nodes.token_gradients)
 
         return gradients
