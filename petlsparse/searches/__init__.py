@@ -12,6 +12,9 @@ SEARCHES: Mapping[str, str] = MappingProxyType(
     {
         "grid": "petlsparse.searches.grid:grid",
         "best-of": "petlsparse.searches.best_of:best_of",
+        "halving": "petlsparse.searches.halving:halving",
+        "greedy": "petlsparse.searches.greedy:greedy",
+        "each-edge": "petlsparse.searches.each_edge:each_edge",
     }
 )
 """Name -> "module:function"."""

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import count, islice
 from operator import itemgetter
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from petlsparse.adapters.placements import select_edges
 from petlsparse.backbones import nodes_of
 from petlsparse.errors import Problem, UserError
-from petlsparse.recipe.fields import OneOf
 from petlsparse.recipe.identity import run_ids
 from petlsparse.recipe.methods import AdaptersSettings
-from petlsparse.recipe.optimization import SELECT_BY
 from petlsparse.recipe.schema import Run
+from petlsparse.searches.choosing import (
+    Configurations,
+    TrainOn,
+    finals,
+    groups_of,
+    require_validation,
+    score_of,
+    what_follows,
+    with_edges,
+)
 from petlsparse.searches.search import Batch, Result, Search
 from petlsparse.settings import Count, Index
 
 if TYPE_CHECKING:
     from petlsparse.recipe.loading import Recipe
-
-Configurations = Mapping[str, Sequence[Run]]
-"""Runs that differ in nothing but their seed, by the id that they would have with seed 0; in the recipe's order."""
 
 
 def best_of(
@@ -33,7 +36,7 @@ def best_of(
     *,
     candidates: Count | None = None,
     repeats: Count = 5,
-    train_on: Literal["train", "train+val"] = "train",
+    train_on: TrainOn = "train",
     seed: Index = 0,
 ) -> Search:
     """Of each arm the configuration best on validation, trained again with fresh seeds.
@@ -56,46 +59,27 @@ def best_of(
         UserError: a candidate has no validation, an arm has fewer configurations than are to be tried, or all
             candidates diverged.
     """
-    all_groups = [_distinct(each) for each in _groups(recipe)]
-    if problems := list(_too_few(recipe, all_groups, candidates)):
-        raise UserError(*problems)
-    groups = [_drawn(each, candidates, seed) for each in all_groups]
+    groups = candidates_of(recipe, candidates, seed)
     tried = [run for group in groups if len(group) > 1 for runs in group.values() for run in runs]
-    if any(run.data.train_on != "train" for run in tried):
-        raise UserError(
-            Problem("best-of chooses on validation, which is trained on here", "data.train_on", "train+val")
-        )
-    used = {run.seed for run in recipe.runs}
-    fresh = list(islice((number for number in count(1) if number not in used), repeats))
+    require_validation("best-of", tried)
     results: Mapping[str, Result] = {}
     if tried:
-        these = "the best on validation" if len(groups) == 1 else f"the {len(groups)} best on validation"
-        seeds = "a fresh seed" if repeats == 1 else f"{repeats} fresh seeds"
-        runs = "1 run" if repeats * len(groups) == 1 else f"{repeats * len(groups)} runs"
-        then = f"{these}, with {seeds}: {runs}"
-        results = yield Batch(tuple(tried), "candidate", then)
+        results = yield Batch(tuple(tried), "candidate", what_follows(len(groups), repeats))
     chosen = [best for group in groups if (best := _best(group, results)) is not None]
     if not chosen:
         raise UserError("best-of has nothing to choose: of every candidate a run diverged")
-    yield Batch(tuple(run for best in chosen for run in _trained_on(train_on, best).with_seeds(fresh)), "final")
+    yield Batch(tuple(finals(recipe, chosen, repeats, train_on)), "final")
 
 
-def _trained_on(part: str, run: Run) -> Run:
-    changes: dict[str, Any] = {"data": run.data.model_copy(update={"train_on": part})}
-    if part != "train":  # nothing is selected any more
-        changes["training"] = run.training.model_copy(update={"select_by": SELECT_BY})
-    return run.model_copy(update=changes)
+def candidates_of(recipe: Recipe, number: int | None, seed: int) -> list[Configurations]:
+    """So many configurations of each group, all unless given, those that are the same once.
 
-
-def _groups(recipe: Recipe) -> list[Configurations]:
-    """What is compared with each other: the configurations of an arm, for each data set and model."""
-    groups: dict[Hashable, dict[str, list[Run]]] = {}
-    for run in recipe.runs:
-        model = run.backbone if run.study == "adapter-search" else run.network
-        key = recipe.arm(run.run_id), run.data.name, model.name, run.training.select_by
-        group = groups.setdefault(key, {})
-        group.setdefault(next(run_ids(run, [0])), []).append(run)
-    return list(groups.values())
+    Raises UserError for a group that has fewer; one without a choice may.
+    """
+    groups = [_distinct(each) for each in groups_of(recipe)]
+    if problems := list(_too_few(recipe, groups, number)):
+        raise UserError(*problems)
+    return [_drawn(each, number, seed) for each in groups]
 
 
 def _distinct(group: Configurations) -> Configurations:
@@ -111,9 +95,7 @@ def _content(run: Run) -> str:
     if run.study == "adapter-search" and isinstance(run.method, AdaptersSettings):
         named = run.method.placement
         with suppress(Exception):  # of a placement that is not possible: told where runs are held against models
-            edges = select_edges(named.name, nodes_of(run.backbone.name), **named.arguments())
-            placement = OneOf("placement")({"name": "explicit", "edges": edges})
-            run = run.model_copy(update={"method": run.method.model_copy(update={"placement": placement})})
+            run = with_edges(run, select_edges(named.name, nodes_of(run.backbone.name), **named.arguments()))
     return next(run_ids(run, [0]))
 
 
@@ -138,13 +120,5 @@ def _best(group: Configurations, results: Mapping[str, Result]) -> Run | None:
     if len(group) == 1:
         ((run, *_),) = group.values()
         return run
-    scored = [(score, runs[0]) for runs in group.values() if (score := _score(runs, results)) is not None]
+    scored = [(score, runs[0]) for runs in group.values() if (score := score_of(runs, results)) is not None]
     return max(scored, key=itemgetter(0))[1] if scored else None
-
-
-def _score(runs: Sequence[Run], results: Mapping[str, Result]) -> float | None:
-    """The mean over seeds of the validation metric that selects weights; None where a run diverged."""
-    done = [run for run in runs if results[run.run_id].status == "done"]
-    values = [results[run.run_id].metrics.get(f"val_{run.training.select_by}_best") for run in done]
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(runs) else None
