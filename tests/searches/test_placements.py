@@ -193,3 +193,26 @@ def test_of_halved_candidates_that_diverge_none_goes_on(tmp_path: Path) -> None:
     alone = loaded(tmp_path, 'name = "halving"', HALVED.replace('[[arms]]\nmethod = { kind = "linear-probe" }\n', ""))
     with pytest.raises(UserError, match="of every candidate a run diverged"):
         searched(alone, lambda _: None)
+
+
+@pytest.mark.parametrize("search", ['name = "greedy"\ncount = 3', 'name = "halving"'])
+@pytest.mark.parametrize("batches_before", [1, 2])
+def test_stopped_after_a_batch_and_started_again_it_asks_for_the_same(
+    tmp_path: Path, search: str, batches_before: int
+) -> None:
+    def value(run: Run) -> float:
+        return float(int(run.run_id, 16) % 1000)
+
+    recipe = loaded(tmp_path, search, HALVED)
+    whole = searched(recipe, value)
+    asked: list[Batch] = []
+
+    def execute(batch: Batch) -> Mapping[str, Result] | None:
+        asked.append(batch)
+        if len(asked) > batches_before:
+            return None
+        return {run.run_id: Result("done", {"val_accuracy_best": value(run)}) for run in batch.runs}
+
+    drive(search_of(recipe), execute)
+    assert asked == whole[: batches_before + 1]
+    assert searched(recipe, value) == whole
