@@ -69,6 +69,8 @@ Index = Annotated[int, Field(ge=0, lt=2**63)]
 Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
 PositiveFractions = Annotated[tuple[PositiveFraction, ...], Field(strict=False, min_length=1)]
 Pair = Annotated[tuple[Index, Index], Field(strict=False)]
+EdgeRank = Annotated[tuple[Index, Index, Count], Field(strict=False)]
+LayerRank = Annotated[tuple[str, Count], Field(strict=False)]
 Pairs = Annotated[tuple[Pair, ...], Field(strict=False)]
 
 

@@ -101,6 +101,12 @@ class Adapter(nn.Module):
         return f"{self.activation.__name__}, alpha {tuple(self.alpha.shape)} {trained}"
 
 
+def adapter_parameters(width: int, rank: int, *, layer_norm: bool, bias: bool, scale_kind: str, **_: object) -> int:
+    """How many trained parameters an `Adapter` of such arguments has."""
+    scales = {"scalar": 1, "channel": width, "fixed": 0}[scale_kind]
+    return 2 * width * rank + 2 * width * layer_norm + (width + rank) * bias + scales
+
+
 def _check_name(setting: str, name: str, valid: Collection[str]) -> None:
     if name not in valid:
         raise UserError(unknown_name(setting, name, valid, f"method.{setting}"))

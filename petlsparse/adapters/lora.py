@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from petlsparse.adapters.adapter import classification_head
+from petlsparse.adapters.ranks import largest_rank
 from petlsparse.adapters.tuned import TunedModel, own_seed
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.errors import Problem, UserError, nearest_name
@@ -28,6 +29,8 @@ class LoraModel(TunedModel):
         classes: of the task.
         targets: names of linear layers, or ends of them, as the backbone's library has them: "qkv", "mlp.fc1".
         rank, alpha: see above.
+        ranks: (name, rank) of targeted layers that have another, their product scaled by the same alpha / rank.
+        parameters: None, or in place of ranks the most that A and B of all layers may have together.
         dropout: probability that an entry of x is dropped on its way to A, in training.
         init: A "kaiming", uniform with a = sqrt(5) as peft has it, or "gaussian" with standard deviation 1 / rank.
         generator: one number is drawn; with it each layer seeds its own draw, so that its initial weights do not depend
@@ -35,7 +38,8 @@ class LoraModel(TunedModel):
         head_generator: source of the head.
 
     Raises:
-        UserError: a target that is no linear layer of a sub-block, or none that peft can stand in for.
+        UserError: a target that is no linear layer of a sub-block, or none that peft can stand in for; see also
+            `layer_ranks`.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class LoraModel(TunedModel):
         *,
         targets: Sequence[str],
         rank: int,
+        ranks: Sequence[tuple[str, int]] | None = None,
+        parameters: int | None = None,
         alpha: float,
         dropout: float,
         init: str,
@@ -55,9 +61,15 @@ class LoraModel(TunedModel):
         from peft import LoraConfig, inject_adapter_in_model
 
         names = target_layers(stream, targets)
+        own = layer_ranks(stream, names, rank=rank, ranks=ranks, parameters=parameters)
+        self.ranks = list(own.values())
+        common = self.ranks[0] if parameters is not None else rank
+        others = {name: r for name, r in own.items() if r != common}
         start = True if init == "kaiming" else init
-        settings: Any = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout, "init_lora_weights": start}
-        self.config: Any = LoraConfig(target_modules=names, **settings)
+        settings: Any = {"r": common, "lora_alpha": alpha, "lora_dropout": dropout, "init_lora_weights": start}
+        # peft scales by alpha / r of each layer: an alpha in the same proportion leaves alpha / rank.
+        alphas = {name: alpha * r / common for name, r in others.items()}
+        self.config: Any = LoraConfig(target_modules=names, rank_pattern=others, alpha_pattern=alphas, **settings)
         seed = int(torch.randint(2**62, (), generator=generator))
         with torch.random.fork_rng(devices=[]):
             inject_adapter_in_model(self.config, stream.model, ADAPTER)
@@ -116,6 +128,44 @@ def _problem(target: str, called: Sequence[str], present: Mapping[str, nn.Module
 
 def _named(target: str) -> Callable[[str], bool]:
     return lambda name: name == target or name.endswith(f".{target}")
+
+
+def layer_ranks(
+    stream: ResidualStream,
+    names: Sequence[str],
+    *,
+    rank: int,
+    ranks: Sequence[tuple[str, int]] | None = None,
+    parameters: int | None = None,
+) -> dict[str, int]:
+    """Layer -> its rank, of the targeted layers `names`; see `LoraModel`.
+
+    Raises:
+        UserError: a rank of what is not targeted, or is given one twice, or above the size of its layer; a budget that
+            no rank fits. Every such rank is reported.
+    """
+    layers = linear_layers(stream)
+    sizes = {name: layers[name].get_parameter("weight").shape for name in names}
+    if parameters is not None:
+        most = min(map(min, sizes.values()))
+        rank = largest_rank(parameters, lambda r: r * sum(map(sum, sizes.values())), most)
+    found, problems = dict.fromkeys(names, (rank, "method.rank")), []
+    for target, own in ranks or ():
+        hit = [name for name in names if _named(target)(name)]
+        twice = [name for name in hit if found[name][1] == "method.ranks"]
+        if not hit:
+            nearest = nearest_name(target, names)
+            problems.append(Problem("no targeted layer", "method.ranks", target, nearest=nearest, valid=tuple(names)))
+        elif twice:
+            problems.append(Problem(f"{twice[0]} is given a rank twice", "method.ranks", target))
+        found |= dict.fromkeys(hit, (own, "method.ranks"))
+    for name, (own, where) in found.items():
+        if own > min(sizes[name]):
+            message = f"is above the size of {name}, {sizes[name][1]} to {sizes[name][0]}"
+            problems.append(Problem(message, where, str(own)))
+    if problems:
+        raise UserError(*problems)
+    return {name: own for name, (own, _) in found.items()}
 
 
 def called_layers(stream: ResidualStream) -> list[str]:

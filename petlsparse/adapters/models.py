@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from petlsparse.adapters.adapter import Adapter, classification_head
-from petlsparse.adapters.edges import check_edges, frozen_nodes, lowest_written_node
+from petlsparse.adapters.adapter import Adapter, check_rank, classification_head
+from petlsparse.adapters.edges import Edge, check_edges, frozen_nodes, lowest_written_node
 from petlsparse.adapters.forward_schedule import NodeStep, forward_schedule
 from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.adapters.tuned import TunedModel, own_seed
 from petlsparse.backbones.stream import ResidualStream
+from petlsparse.errors import Problem, UserError
 
 
 class PlacedAdapters(TunedModel):
@@ -36,14 +38,16 @@ class PlacedAdapters(TunedModel):
         stream: the backbone; not copied, stays frozen.
         edges: pairs (source, target), in any order.
         classes: of the task.
-        options: rank and others of every adapter, see `Adapter`.
+        rank: of every adapter.
+        ranks: of some edges, another.
+        options: others of every adapter, see `Adapter`.
         generator: one number is drawn; with it each edge seeds its own generator, so an adapter's initial weights
             depend on its edge alone and not on which others exist.
         head_generator: source of the head.
         frozen_dtype: what values are rounded to where the main pass takes over from the base pass; None leaves them.
 
     Raises:
-        UserError: edges outside the stream or named twice, or adapter options that `Adapter` refuses.
+        UserError: edges outside the stream or named twice, ranks of others, or options that `Adapter` refuses.
     """
 
     def __init__(
@@ -55,22 +59,25 @@ class PlacedAdapters(TunedModel):
         generator: torch.Generator,
         head_generator: torch.Generator,
         rank: int = 8,
+        ranks: Mapping[tuple[int, int], int] = MappingProxyType({}),
         frozen_dtype: torch.dtype | None = None,
         **options: Any,
     ):
         super().__init__()
         self.stream, self.frozen_dtype = stream, frozen_dtype
         self.edges = check_edges(edges, stream.nodes)
+        check_ranks(ranks, self.edges, stream.width)
+        self.ranks = [ranks.get(edge, rank) for edge in self.edges]
         seed = int(torch.randint(2**62, (), generator=generator))
         self.adapters = nn.ModuleDict(
             {
                 str(edge): Adapter(
                     stream.width,
-                    rank,
+                    own_rank,
                     generator=torch.Generator().manual_seed(own_seed(seed, str(edge))),
                     **options,
                 )
-                for edge in self.edges
+                for edge, own_rank in zip(self.edges, self.ranks, strict=True)
             }
         )
         self.head = classification_head(stream.width, classes, head_generator)
@@ -102,6 +109,17 @@ class PlacedAdapters(TunedModel):
             read = self.stream.needed(step.node, values[source.ref])
             x = x + self.adapters[f"{source.ref.node}->{step.node}"](read)
         return x
+
+
+def check_ranks(ranks: Mapping[tuple[int, int], int], edges: Sequence[Edge], width: int) -> None:
+    """Raises UserError for ranks, by edge, of what is no edge of the placement, or that are above the width."""
+    others = [Edge(*edge) for edge in ranks if edge not in edges]
+    if others:
+        valid = tuple(map(str, edges))
+        message = "no edge of the placement, so that it has no rank"
+        raise UserError(*(Problem(message, "method.ranks", str(edge), valid=valid) for edge in others))
+    for rank in ranks.values():
+        check_rank(rank, width, "method.ranks")
 
 
 def frozen_features(

@@ -99,7 +99,7 @@ def _adapters(fields: Fields) -> tuple[str, tuple[str, ...]]:
         named.append("placement_edge_kind")
         kind = fields.get("placement_edge_kind") or "any"
         label += "" if kind == "any" else f" {kind}"
-    return f"{label} r={setting(fields['rank'])}", tuple(named)
+    return f"{label} {_rank(fields, named)}", tuple(named)
 
 
 def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:
@@ -107,7 +107,19 @@ def _lora(fields: Fields) -> tuple[str, tuple[str, ...]]:
         targets = "+".join(json.loads(str(fields["targets"])))
     except (ValueError, TypeError):
         targets = str(fields["targets"])
-    return f"lora {targets} r={setting(fields['rank'])}", ("targets", "rank")
+    named = ["targets", "rank"]
+    return f"lora {targets} {_rank(fields, named)}", tuple(named)
+
+
+def _rank(fields: Fields, named: list[str]) -> str:
+    """The rank, or what says it in its place, whose name is added to those of the label."""
+    if known(fields.get("parameters")) is not None:
+        named.append("parameters")
+        return f"within {setting(fields['parameters'])}"
+    if "ranks" in fields and _has(fields, "ranks"):
+        named.append("ranks")
+        return f"r={setting(fields['rank'])}, some others"
+    return f"r={setting(fields['rank'])}"
 
 
 def _layer_wise_probe(fields: Fields) -> tuple[str, tuple[str, ...]]:

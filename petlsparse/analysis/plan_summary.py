@@ -74,7 +74,7 @@ class Described(Protocol):
         """Of what it would rest on, by column."""
 
     @property
-    def derived(self) -> Mapping[str, str]:
+    def derived(self) -> Mapping[str, Any]:
         """What follows from the settings, such as drawn edges, by column of the `runs` table."""
 
 

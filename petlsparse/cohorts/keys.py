@@ -42,10 +42,11 @@ def _adapter_key(run: AdapterRun, on_cpu: bool, execution: Execution) -> Hashabl
         return None
     adapter = None
     if isinstance(run.method, AdaptersSettings):
-        if run.method.dropout:
+        if run.method.dropout or run.method.ranks:
             return None
         alike = {"rank", "activation", "layer_norm", "bias", "scale_kind"}
-        adapter = tuple(run.method.model_dump(include=alike).items())
+        budget = run.method.parameters and (run.method.parameters, run.method.placement)  # which give a rank
+        adapter = *run.method.model_dump(include=alike).values(), budget
     elif not isinstance(run.method, LinearProbeSettings):
         return None
     weights = None if run.backbone.pretrained else run.seed

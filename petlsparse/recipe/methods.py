@@ -1,8 +1,16 @@
 """The methods that the two studies compare, discriminated by `kind`."""
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from petlsparse.adapters import PLACEMENTS
 from petlsparse.recipe.fields import Name, OneOf
@@ -10,15 +18,19 @@ from petlsparse.registry import resolve
 from petlsparse.settings import (
     Choice,
     Count,
+    EdgeRank,
     Form,
     FractionBelowOne,
     HashNeutral,
     Index,
+    LayerRank,
     Positive,
     PositiveFraction,
     SettingsTable,
     Steps,
 )
+
+DEFAULT_RANK = 8
 
 
 class DenseSettings(SettingsTable):
@@ -135,6 +147,20 @@ class ScoreSettings(ScoringSettings):
     """Width of the bottleneck whose gradient is scored, where it is that of an adapter."""
 
 
+def _ranks(ranks: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...] | None:
+    named = [place for *place, _ in ranks]
+    if any(named.count(place) > 1 for place in named):
+        raise ValueError("should give each its rank once")
+    # Neither order nor what says the common rank again carries a meaning: one set of ranks, one run.
+    return tuple(sorted(each for each in ranks if each[-1] != info.data.get("rank"))) or None
+
+
+def _budget(parameters: int | None, info: ValidationInfo) -> int | None:
+    if parameters is not None and (info.data.get("rank") != DEFAULT_RANK or info.data.get("ranks")):
+        raise ValueError("should not be given with a rank: it follows from the parameters")
+    return parameters
+
+
 class AdaptersSettings(ScoringSettings):
     """Adapters on chosen edges (source node, target node) of the residual stream, trained with the head."""
 
@@ -145,8 +171,16 @@ class AdaptersSettings(ScoringSettings):
     """What edges are chosen by, where the placement goes by a score."""
     scoring_seed: Annotated[Index, HashNeutral(1)] = 1
     """Draws images and head of the scoring, for all seeds of the run alike, so that these share a placement."""
-    rank: Count = 8
+    rank: Count = DEFAULT_RANK
     """Width of the bottleneck."""
+    ranks: Annotated[
+        Annotated[tuple[EdgeRank, ...], Field(strict=False), AfterValidator(_ranks)] | None,
+        HashNeutral(None),
+        Form("list of [source, target, rank]", ("[[8, 2, 16], [3, 4, 2]]",)),
+    ] = None
+    """Ranks of edges of the placement that have another."""
+    parameters: Annotated[Count | None, AfterValidator(_budget), HashNeutral(None)] = None
+    """In place of a rank: the largest with which all adapters, the head not counted, train at most so many."""
     activation: Literal["relu", "gelu"] = "relu"
     """Between the down- and the up-projection."""
     layer_norm: bool = True
@@ -182,6 +216,8 @@ class AdaptersSettings(ScoringSettings):
         idle = [name for name in given if getattr(self, name) != type(self).model_fields[name].default]
         if not by_score and idle:
             raise ValueError(f"should not have {idle[0]}: {self.placement.name} looks at no score")
+        if by_score and self.ranks:
+            raise ValueError(f"should not have ranks: edges are not known before {self.placement.name} chooses them")
         if by_score and self.scoring_gradient == "bottleneck" and self.init != "kaiming":
             raise ValueError(
                 'should have init = "kaiming" where scoring_gradient = "bottleneck": one pass of the frozen network '
@@ -202,8 +238,16 @@ class LoraSettings(SettingsTable):
     kind: Literal["lora"] = "lora"
     targets: Annotated[tuple[str, ...], Field(strict=False, min_length=1), AfterValidator(_names)] = ("qkv",)
     """Linear layers of the blocks by the end of their name in the backbone: "qkv", "proj", "mlp.fc1"."""
-    rank: Count = 8
+    rank: Count = DEFAULT_RANK
     """Rows of the first matrix and columns of the second."""
+    ranks: Annotated[
+        Annotated[tuple[LayerRank, ...], Field(strict=False), AfterValidator(_ranks)] | None,
+        HashNeutral(None),
+        Form("list of [layer, rank]", ('[["blocks.0.attn.qkv", 16], ["fc1", 2]]',)),
+    ] = None
+    """Ranks of targeted layers that have another, alpha / rank staying what it is; layers are named as targets are."""
+    parameters: Annotated[Count | None, AfterValidator(_budget), HashNeutral(None)] = None
+    """In place of a rank: the largest with which all matrices, the head not counted, train at most so many."""
     alpha: Positive = 8.0
     """The product is scaled by alpha / rank."""
     dropout: FractionBelowOne = 0.0

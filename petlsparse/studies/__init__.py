@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from petlsparse.errors import Problem, UserError
 from petlsparse.registry import resolve
@@ -31,7 +31,7 @@ class Description:
     """Parameters and FLOPs."""
     fingerprints: Mapping[str, str]
     """Of what it would rest on."""
-    derived: Mapping[str, str] = field(default_factory=dict)
+    derived: Mapping[str, Any] = field(default_factory=dict)
     """What follows from the settings: edges that are drawn."""
 
 

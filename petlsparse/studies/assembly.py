@@ -44,7 +44,7 @@ class Assembly:
     """Fingerprints of what the result rests on besides settings and data, by column of the `runs` table."""
     runtime_choices: dict[str, str] = field(default_factory=dict)
     """How the run is executed, by column of the `runs` table: what may differ between machines."""
-    derived: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, Any] = field(default_factory=dict)
     """Columns of the `runs` table that follow from the settings: edges that were drawn."""
     loaders: tuple[Loader, Loader] | None = None
     """Of training and validation, in place of the images: what a frozen network makes of them, or what is shared."""

@@ -174,6 +174,12 @@ PROVENANCE_COLUMNS = (
         "edges", "string", "JSON: the adapters' edges [source, target], also where they were drawn", incidental=False
     ),
     _about(
+        "rank",
+        "int64",
+        "of all adapters or LoRA products, also where it follows from a budget; null where ranks differ",
+        incidental=False,
+    ),
+    _about(
         "forward_fingerprint",
         "string",
         "12 hex of the hash of the backbone's forward pass besides its weights: modules and their settings, mean, std",

@@ -64,6 +64,17 @@ from petlsparse.analysis.quantities import count, counted, duration, memory, per
             ("targets", "alpha"),
             "lora proj+qkv r=8 alpha=16",
         ),
+        (
+            {"kind": "adapters", "placement": "ffn-parallel", "rank": 8, "parameters": 5000.0, "ranks": None},
+            ("rank", "parameters"),
+            "ffn-parallel within 5000",
+        ),
+        (
+            {"kind": "adapters", "placement": "all-parallel", "rank": 8, "parameters": None, "ranks": "[[0,1,2]]"},
+            ("ranks",),
+            "all-parallel r=8, some others",
+        ),
+        ({"kind": "layer-wise-probe", "node": 3.0}, ("node",), "layer-wise-probe node=3"),
     ],
 )
 def test_label(fields: dict[str, object], varying: tuple[str, ...], label: str) -> None:

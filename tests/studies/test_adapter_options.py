@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from petlsparse.cohorts.keys import cohort_key
 from petlsparse.recipe.execution import INSPECT_ONLY, Execution
 from petlsparse.recipe.schema import Run
-from petlsparse.studies import describe
+from petlsparse.studies import check_runs, describe
 from tests.studies.settings import ADAPTED, execute, lasting, make
 
 
@@ -62,3 +62,87 @@ def test_what_is_trained_of_a_scale_is_counted() -> None:
     )
     assert channel - scalar == 3 * (96 - 1)  # three adapters in a network of width 96
     assert scalar - fixed == 3
+
+
+EACH = 2 * 96 + 1  # LayerNorm and scale of an adapter
+HEAD = 10 * 97
+
+
+@pytest.mark.parametrize(("budget", "rank"), [(3 * (192 + EACH), 1), (3 * (192 * 9 + EACH) - 1, 8), (10**9, 96)])
+def test_a_budget_gives_the_largest_rank_whose_adapters_fit(budget: int, rank: int) -> None:
+    described = describe(run(parameters=budget))
+    assert described.derived["rank"] == rank
+    assert described.cost["trainable_parameters"] == 3 * (192 * rank + EACH) + HEAD
+    assert described.cost == describe(run(rank=rank)).cost
+
+
+def test_a_budget_counts_the_edges_that_scores_would_choose() -> None:
+    placement = {"name": "top-k", "count": 2}
+    by_score = run(placement=placement, score="srank", scoring_images=20, parameters=2 * (192 * 5 + EACH))
+    assert not check_runs({"a": by_score}).problems["a"]
+    assert describe(by_score).derived["rank"] == 5
+
+
+def test_the_rank_is_a_column_and_null_where_edges_have_ranks_of_their_own(tmp_path: Path) -> None:
+    assert execute(run(rank=4), tmp_path / "one").provenance_extra["rank"] == 4
+    mixed = describe(run(ranks=[[8, 2, 16], [3, 4, 1]]))
+    assert "rank" not in mixed.derived
+    assert mixed.cost["trainable_parameters"] == 192 * (16 + 1 + 8) + 3 * EACH + HEAD
+    lora = describe(make(ADAPTED, method={"kind": "lora", "parameters": 6 * 3 * (96 + 288)}))
+    assert lora.derived["rank"] == 3
+    assert lora.cost["trainable_parameters"] == 6 * 3 * (96 + 288) + HEAD
+
+
+def test_runs_are_trained_as_one_where_their_ranks_are_the_same() -> None:
+    def key(**changes: Any) -> object:
+        return cohort_key(run(**changes), "cpu", Execution(cohort=4))
+
+    assert key(ranks=[[8, 2, 16]]) is None
+    assert key(parameters=5000) == key(parameters=5000, scale=2.0) != key(parameters=6000)
+    assert key(parameters=5000) != key(parameters=5000, placement="all-parallel")  # another number of adapters
+    assert key(placement="all-parallel") == key()
+
+
+def test_what_says_the_same_ranks_is_the_same_run() -> None:
+    several = run(ranks=[[8, 2, 16], [3, 4, 1]])
+    assert several.run_id == run(ranks=[[3, 4, 1], [8, 2, 16], [5, 9, 8]]).run_id != run().run_id
+    assert run(ranks=[[8, 2, 8]]).run_id == run().run_id == run(ranks=[]).run_id
+    assert make(several.settings()).run_id == several.run_id
+    lora = {"kind": "lora", "targets": ["qkv", "fc1"]}
+    assert make(ADAPTED, method={**lora, "ranks": [["fc1", 8]]}).run_id == make(ADAPTED, method=lora).run_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"ranks": [[8, 2, 0]]}, "ranks"),
+        ({"ranks": [[8, 2, 4], [8, 2, 5]]}, "ranks"),
+        ({"ranks": [[8, 2]]}, "ranks"),
+        ({"parameters": 0}, "parameters"),
+        ({"parameters": 5000, "rank": 4}, "follows from the parameters"),
+        ({"parameters": 5000, "ranks": [[8, 2, 4]]}, "follows from the parameters"),
+        ({"placement": {"name": "top-k", "count": 2}, "score": "srank", "ranks": [[8, 2, 4]]}, "not known before"),
+    ],
+)
+def test_ranks_without_meaning_are_refused(changes: dict[str, Any], where: str) -> None:
+    with pytest.raises(ValueError, match=where):
+        run(**changes)
+
+
+def test_ranks_that_the_backbone_cannot_have_are_told_before_training() -> None:
+    wrong = {
+        "no such edge": run(ranks=[[1, 1, 4]]),
+        "above the width": run(rank=97),
+        "one above the width": run(ranks=[[8, 2, 97]]),
+        "no rank fits": run(parameters=100),
+        "lora": make(ADAPTED, method={"kind": "lora", "ranks": [["fc1", 4]]}),
+    }
+    problems = check_runs(wrong).problems
+    assert {name: [problem.where for problem in found] for name, found in problems.items()} == {
+        "no such edge": ["method.ranks"],
+        "above the width": ["method.rank"],
+        "one above the width": ["method.ranks"],
+        "no rank fits": ["method.parameters"],
+        "lora": ["method.ranks"],
+    }
+    assert "with rank 1 there are 1155" in problems["no rank fits"][0].message  # 3 * (192 + 193)

@@ -35,6 +35,7 @@ SPARSE = {
 ADAPTERS = {"kind": "adapters", "placement": {"name": "random", "count": 3}}
 GUIDED = {"kind": "adapters", "placement": {"name": "top-k", "count": 20}, "score": "frobenius-norm"}
 BY_RANK = GUIDED | {"score": "srank"}
+DRAWN = (0, 8)  # one of its edges
 ADAPTED = {
     "study": "adapter-search", "data": {"name": "digits", "train_examples": 50},
     "backbone": {"pretrained": False, "image_size": 16},
@@ -148,6 +149,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         {
             "placement": {"name": "first-k", "count": 3}, "rank": 4, "activation": "gelu", "layer_norm": False,
             "bias": True, "scale": 2.0, "scale_kind": "channel", "dropout": 0.1, "init": "houlsby",
+            "ranks": [[*DRAWN, 4]], "parameters": 2000,
             "score": (GUIDED, GUIDED | {"score": "srank"}),
             **{
                 name: (GUIDED, GUIDED | {name: value})
@@ -165,7 +167,10 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
     ),
     ("adapter-search", "method", "lora"): (
         {"kind": "lora"},
-        {"targets": ["fc1", "qkv"], "rank": 4, "alpha": 4.0, "dropout": 0.1, "init": "gaussian"},
+        {
+            "targets": ["fc1", "qkv"], "rank": 4, "ranks": [["qkv", 2]], "parameters": 9000, "alpha": 4.0,
+            "dropout": 0.1, "init": "gaussian",
+        },
     ),
     **{
         (study, "optimizer", "sgd"): (
