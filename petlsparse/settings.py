@@ -67,6 +67,7 @@ Index = Annotated[int, Field(ge=0, lt=2**63)]
 
 # TOML has lists only: a strict tuple would refuse them. What is inside stays strict.
 Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
+Fractions = Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)]
 PositiveFractions = Annotated[tuple[PositiveFraction, ...], Field(strict=False, min_length=1)]
 Pair = Annotated[tuple[Index, Index], Field(strict=False)]
 EdgeRank = Annotated[tuple[Index, Index, Count], Field(strict=False)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from petlsparse.errors import Problem, UserError
 from petlsparse.registry import resolve
 
 if TYPE_CHECKING:
@@ -34,21 +36,33 @@ def load_backbone(
     pretrained: bool = True,
     image_size: int | None = None,
     generator: torch.Generator | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> ResidualStream:
     """The frozen backbone `name` in evaluation mode, on the CPU, in float32.
 
     Args:
         name: "vit-micro" (bundled, needs nothing), a timm name such as "vit_base_patch16_224.augreg_in21k", or
             "local-dir:PATH" with a timm checkpoint folder (config.json and weights) or a single weight file named
-            after its timm model ("vit_small_patch16_224.safetensors").
+            after its timm model ("vit_small_patch16_224.safetensors"); .npz in the layout of Google's JAX weights, also
+            by their own names ("ViT-B_16.npz").
         pretrained: False gives the same architecture with random weights: the control arm.
         image_size: another input size in pixels; the position embedding is resampled by timm.
         generator: source of the random weights, used only without `pretrained`; seed 0 by default.
+        mean: of the pixels in 0..1 per channel, in place of the checkpoint's own.
+        std: likewise.
 
     Raises:
-        UserError: unknown name, no residual stream, weights not found or not readable, impossible image size.
+        UserError: unknown name, no residual stream, weights not found or not readable, impossible image size, `mean` or
+            `std` of another number of channels.
     """
     scheme = name.partition(":")[0]
     load = resolve(SOURCES, scheme if scheme in SOURCES else "timm", "backbone source")
     stream: ResidualStream = load(name, pretrained=pretrained, image_size=image_size, generator=generator)
+    for key, values in (("mean", mean), ("std", std)):
+        if values is not None:
+            if len(values) != stream.channels:
+                message = f"should be {stream.channels} numbers, one for each channel"
+                raise UserError(Problem(message, f"backbone.{key}", str(list(values))))
+            setattr(stream, key, tuple(map(float, values)))
     return stream

@@ -25,7 +25,15 @@ from petlsparse.homes import expanded
 
 WHERE = "backbone.name"
 BUNDLED = Path(__file__).with_name("bundled") / "vit-micro.safetensors"
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
+JAX_FILES = {
+    "ViT-B_16": "vit_base_patch16_224.orig_in21k",
+    "ViT-B_32": "vit_base_patch32_224.orig_in21k",
+    "ViT-L_16": "vit_large_patch16_224.orig_in21k",
+    "ViT-L_32": "vit_large_patch32_224.orig_in21k",
+    "ViT-H_14": "vit_huge_patch14_224.orig_in21k",
+}
+"""Name of a file of Google's `vit_models/imagenet21k` -> the timm model that it holds the weights of."""
 FORMS = ("vit-micro", "local-dir:PATH", "a timm VisionTransformer or Eva such as vit_base_patch16_224.augreg_in21k")
 
 
@@ -98,7 +106,7 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
         model = f"local-dir:{path}"
         meta_model = skeleton(model, image_size)
     elif path.is_file() and path.suffix in WEIGHT_SUFFIXES:
-        model = path.stem
+        model = JAX_FILES.get(path.stem, path.stem) if path.suffix == ".npz" else path.stem
         if not timm.is_model(model.partition(".")[0]):
             message = (
                 f'a single weight file must be named after its timm model, and timm knows no "{model}"; '
@@ -106,7 +114,7 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
             )
             raise UserError(Problem(message, WHERE, nearest=nearest_name(model, timm.list_models())))
         meta_model = skeleton(model, image_size)
-        overlay = {"file": str(path), "custom_load": False}
+        overlay = {"file": str(path), "custom_load": path.suffix == ".npz"}
     else:
         kinds = ", ".join(WEIGHT_SUFFIXES)
         raise UserError(Problem(f'no checkpoint folder and no weight file ({kinds}) at "{path}"', WHERE))

@@ -10,6 +10,7 @@ import torch
 from timm.models import _builder
 from torch import Tensor, nn
 
+from petlsparse.backbones.prefixes import without_prefix
 from petlsparse.backbones.timm_streams import STREAMS, TimmModel
 from petlsparse.errors import Problem, UserError
 
@@ -59,4 +60,4 @@ def _without_classifier(filter_fn: Callable[..., dict[str, Tensor]] | None) -> C
         state_dict = state_dict if filter_fn is None else filter_fn(state_dict, model)
         return {name: tensor for name, tensor in state_dict.items() if not name.startswith("head.")}
 
-    return filtered
+    return lambda state_dict, model: filtered(without_prefix(state_dict, model, filtered), model)

@@ -19,9 +19,11 @@ from petlsparse.recipe.optimization import ConstantSettings, OptimizerSettings, 
 from petlsparse.settings import (
     Choice,
     Count,
+    Fractions,
     HashNeutral,
     Index,
     Pixels,
+    PositiveFractions,
     ProperFraction,
     SettingsTable,
     common_type,
@@ -67,6 +69,10 @@ class Backbone(SettingsTable):
     """Side of the images; what the backbone was trained with unless given."""
     frozen_precision: Literal["float32", "bf16"] = "float32"
     """What its values are rounded to where the trained part takes over."""
+    mean: Annotated[Fractions | None, HashNeutral(None)] = None
+    """Of each channel, subtracted from pixels in 0..1; the checkpoint's own unless given."""
+    std: Annotated[PositiveFractions | None, HashNeutral(None)] = None
+    """Of each channel, what pixels are then divided by; the checkpoint's own unless given."""
 
 
 class _Run(SettingsTable):

@@ -59,6 +59,8 @@ def assemble_all(
         pretrained=first.backbone.pretrained,
         image_size=first.backbone.image_size,
         generator=random_stream(first.seed, "init"),
+        mean=first.backbone.mean,
+        std=first.backbone.std,
     )
     if first.data.image_size not in (None, backbone.image_size):
         message = f"images take the size of the backbone, {backbone.image_size}; set backbone.image_size instead"

@@ -123,6 +123,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         ADAPTED["backbone"],
         {
             "name": "vit_tiny_patch16_224", "pretrained": True, "image_size": 64, "frozen_precision": "bf16",
+            "mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0],
         },
     ),
     ("dst-sweep", "method", "dense"): ({"kind": "dense"}, {}),
