@@ -26,6 +26,7 @@ from .score import score
 from .settings import settings
 from .show import show
 from .status import status
+from .weights import app as weights
 
 STUDIES = "Studies"
 RESULTS = "Results"
@@ -81,6 +82,7 @@ app.command("compare", cls=Command, rich_help_panel=RESULTS)(compare)
 app.command("show", cls=Command, rich_help_panel=RESULTS)(show)
 app.add_typer(recipes, name="recipes", rich_help_panel=ABOUT)
 app.add_typer(data, name="data", rich_help_panel=ABOUT)
+app.add_typer(weights, name="weights", rich_help_panel=ABOUT)
 app.command("settings", cls=Command, rich_help_panel=ABOUT)(settings)
 app.command("doctor", cls=Command, rich_help_panel=ABOUT)(doctor)
 

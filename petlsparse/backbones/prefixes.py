@@ -39,7 +39,7 @@ def _fits(weights: Mapping[str, Any], model: nn.Module, filtered: Filter, wanted
 
 
 def _flat(weights: Mapping[str, Any]) -> dict[str, Tensor]:
-    flat = {}
+    flat: dict[str, Tensor] = {}
     for name, value in weights.items():
         if isinstance(value, Mapping):
             flat |= {f"{name}.{inner}": each for inner, each in value.items() if isinstance(each, Tensor)}

@@ -16,7 +16,8 @@ import timm
 import torch
 from safetensors.torch import load_file
 
-from petlsparse.backbones import hub
+from petlsparse.backbones import PACKAGED, hub
+from petlsparse.backbones.packaged import folder_of
 from petlsparse.backbones.stream import ResidualStream
 from petlsparse.backbones.strict import strict_loading
 from petlsparse.backbones.timm_streams import TimmModel, as_stream, check_stream
@@ -34,7 +35,12 @@ JAX_FILES = {
     "ViT-H_14": "vit_huge_patch14_224.orig_in21k",
 }
 """Name of a file of Google's `vit_models/imagenet21k` -> the timm model that it holds the weights of."""
-FORMS = ("vit-micro", "local-dir:PATH", "a timm VisionTransformer or Eva such as vit_base_patch16_224.augreg_in21k")
+FORMS = (
+    "vit-micro",
+    *PACKAGED,
+    "local-dir:PATH",
+    "a timm VisionTransformer or Eva such as vit_base_patch16_224.augreg_in21k",
+)
 
 
 def bundled(
@@ -74,7 +80,7 @@ def by_timm_name(
     """
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        nearest = nearest_name(architecture, timm.list_models())
+        nearest = nearest_name(name, PACKAGED) or nearest_name(architecture, timm.list_models())
         raise UserError(Problem(f'unknown backbone "{name}"', WHERE, nearest=nearest, valid=FORMS))
     tags = [full.partition(".")[2] for full in timm.list_pretrained(architecture)]
     if tag and tag not in tags:
@@ -119,6 +125,16 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
         kinds = ", ".join(WEIGHT_SUFFIXES)
         raise UserError(Problem(f'no checkpoint folder and no weight file ({kinds}) at "{path}"', WHERE))
     return build(meta_model, model, overlay, pretrained=pretrained, image_size=image_size, generator=generator)
+
+
+def packaged(
+    name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None
+) -> ResidualStream:
+    """The stream of weights that were fetched from a package. Raises UserError where they were not."""
+    folder = folder_of(name)
+    if not folder.is_dir():
+        raise UserError(Problem(f'not on this machine; "petlsparse weights get {name}" fetches it', WHERE, absent=True))
+    return local(f"local-dir:{folder}", pretrained=pretrained, image_size=image_size, generator=generator)
 
 
 def skeleton(model: str, image_size: int | None) -> TimmModel:

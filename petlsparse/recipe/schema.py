@@ -62,7 +62,7 @@ class Backbone(SettingsTable):
     """The frozen pre-trained transformer."""
 
     name: str = "vit-micro"
-    """`vit-micro` (bundled), `local-dir:PATH`, or the name of a timm ViT, whose weights the hub is asked for."""
+    """`vit-micro` (bundled), one of `petlsparse weights ls`, `local-dir:PATH`, or a timm ViT, by the hub's weights."""
     pretrained: bool = True
     """False: random weights drawn from the run's seed, as a control."""
     image_size: Pixels | None = None
