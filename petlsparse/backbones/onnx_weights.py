@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -65,18 +65,18 @@ def _tensor(content: memoryview) -> tuple[str, Tensor | None]:
     for number, value in _fields(content):
         if number == _DIMS:
             dims += [value] if isinstance(value, int) else list(_varints(value))
-        elif number == _TYPE and isinstance(value, int):
+        elif number == _TYPE:
             kind = value
-        elif number == _NAME and not isinstance(value, int):
+        elif number == _NAME:
             name = bytes(value).decode()
-        elif number == _RAW and not isinstance(value, int):
+        elif number == _RAW:
             raw = value
     if kind != _FLOAT or len(raw) != 4 * int(np.prod(dims)):
         return name, None
     return name, torch.from_numpy(np.frombuffer(raw, "<f4").reshape(dims).copy())
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _fields(content: memoryview) -> Iterator[tuple[int, Any]]:
     """Number and value of every field of a message: a whole number, or bytes."""
     at = 0
     while at < len(content):

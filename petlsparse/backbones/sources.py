@@ -130,11 +130,17 @@ def local(name: str, *, pretrained: bool, image_size: int | None, generator: tor
 def packaged(
     name: str, *, pretrained: bool, image_size: int | None, generator: torch.Generator | None
 ) -> ResidualStream:
-    """The stream of weights that were fetched from a package. Raises UserError where they were not."""
+    """The stream of weights that were fetched from a package.
+
+    Raises UserError where they were not, and for an impossible image size.
+    """
+    if not pretrained:
+        architecture = PACKAGED[name].architecture
+        return by_timm_name(architecture, pretrained=False, image_size=image_size, generator=generator)
     folder = folder_of(name)
     if not folder.is_dir():
         raise UserError(Problem(f'not on this machine; "petlsparse weights get {name}" fetches it', WHERE, absent=True))
-    return local(f"local-dir:{folder}", pretrained=pretrained, image_size=image_size, generator=generator)
+    return local(f"local-dir:{folder}", pretrained=True, image_size=image_size, generator=generator)
 
 
 def skeleton(model: str, image_size: int | None) -> TimmModel:

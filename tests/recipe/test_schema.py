@@ -275,7 +275,8 @@ def test_the_fields_of_a_table_depend_on_its_kind():
     assert fields_of("dst-sweep", "method", "adapters") is None
     assert fields_of("dst-sweep", "method", ["static"]) is None
     assert fields_of("dst-sweep", "backbone") is None
-    assert fields_of("adapter-search", "backbone") == ("name", "pretrained", "image_size", "frozen_precision")
+    backbone = ("name", "pretrained", "image_size", "frozen_precision", "mean", "std")
+    assert fields_of("adapter-search", "backbone") == backbone
     assert {"method.rank", "optimizer.beta1", "seed"} < set(keys_of("adapter-search"))
 
 
