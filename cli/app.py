@@ -19,6 +19,7 @@ from .data import app as data
 from .demo import demo
 from .doctor import doctor
 from .dst_sweep import dst_sweep
+from .leaderboard import leaderboard
 from .plan import plan
 from .recipes import app as recipes
 from .run import run
@@ -79,6 +80,7 @@ app.command("score", cls=Command, rich_help_panel=STUDIES)(score)
 app.command("plan", cls=Command, rich_help_panel=STUDIES)(plan)
 app.command("status", cls=Command, rich_help_panel=RESULTS)(status)
 app.command("compare", cls=Command, rich_help_panel=RESULTS)(compare)
+app.command("leaderboard", cls=Command, rich_help_panel=RESULTS)(leaderboard)
 app.command("show", cls=Command, rich_help_panel=RESULTS)(show)
 app.add_typer(recipes, name="recipes", rich_help_panel=ABOUT)
 app.add_typer(data, name="data", rich_help_panel=ABOUT)

@@ -97,6 +97,7 @@ def test_the_package_and_the_command_line_are_imported_without_an_installation(t
     assert done.stdout.strip() == str(tmp_path / "site" / "petlsparse" / "__init__.py"), done.stderr
 
 
+@pytest.mark.slow  # collects them all in a process of its own
 def test_the_files_with_gpu_tests_need_no_package_that_only_other_tests_need() -> None:
     files = gpu_tests()
     assert "test_gpu.py" in {Path(file).name for file in files}

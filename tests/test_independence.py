@@ -76,7 +76,7 @@ def trained(study: str, folder: Path, *, workers: int, backwards: bool) -> dict[
     }
 
 
-@pytest.mark.parametrize("study", sorted(HEAD))
+@pytest.mark.parametrize("study", ["dst-sweep", pytest.param("adapter-search", marks=pytest.mark.slow)])
 def test_number_of_workers_and_order_change_nothing(study: str, tmp_path: Path) -> None:
     alone = trained(study, tmp_path / "alone", workers=0, backwards=False)
     together = trained(study, tmp_path / "together", workers=2, backwards=True)
