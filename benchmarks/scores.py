@@ -38,7 +38,7 @@ class Size:
     sketch: int
 
 
-FULL = Size("vit_base_patch16_224", 224, images=32, batch=16, sketch=128)
+FULL = Size("vit_base_patch16_224", 224, images=16, batch=8, sketch=128)
 TINY = Size("vit_tiny_patch16_224", 32, images=4, batch=2, sketch=32)
 
 norm = Score(lambda gradients, _: gradients.flatten(1).norm(dim=1), (gradient_matrices,))

@@ -121,7 +121,8 @@ def _cost(run: AdapterRun, model: TunedModel, dataset: Dataset) -> dict[str, flo
         "training_flops": flops.training * examples_of(run, dataset) if trains else 0,
     }
     if isinstance(method, ScoreSettings) or (isinstance(method, AdaptersSettings) and method.score is not None):
-        cost["scoring_flops"] = scoring_flops(method, backbone, method.rank, dataset, flops.inference)
+        rank = cast("PlacedAdapters", model).ranks[0] if isinstance(method, AdaptersSettings) else method.rank
+        cost["scoring_flops"] = scoring_flops(method, backbone, rank, dataset, flops.inference)
     return cost
 
 

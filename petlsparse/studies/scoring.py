@@ -32,8 +32,9 @@ from petlsparse.settings import Choice
 from petlsparse.tracking.atomic import write_bytes
 from petlsparse.training.seeding import random_stream
 
-IMAGES_AT_A_TIME = 16
-"""Images of a pass. Fixed: the last bits of a sum depend on it."""
+IMAGES_AT_A_TIME = 8
+"""Images of a pass: all that a ViT-B/16 needs to go back through them takes a gigabyte. Fixed: the last bits of a sum
+depend on it."""
 
 VERSION = 1
 """Of the scores: a new number where one of them changes, so that what was stored is not found any more."""
