@@ -38,6 +38,16 @@ def images(vit: VisionTransformer, dtype: torch.dtype) -> Tensor:
     return torch.randn(2, vit.in_chans, side, side, generator=torch.Generator().manual_seed(1), dtype=dtype)
 
 
+def shrunk(name: str, **options: object) -> VisionTransformer:
+    """The architecture with fewer and narrower blocks, every weight random: a layer scale of 1e-5 would hide them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vit: VisionTransformer = timm.create_model(name, depth=3, embed_dim=48, num_heads=4, **options)
+        for parameter in vit.parameters():
+            nn.init.normal_(parameter, std=0.3)
+    return vit
+
+
 VARIANTS: dict[str, Callable[[], VisionTransformer]] = {
     "class token": small,
     "layer scale and registers": lambda: small(init_values=0.1, reg_tokens=2),
@@ -58,6 +68,9 @@ VARIANTS: dict[str, Callable[[], VisionTransformer]] = {
     "test_vit3": lambda: timm.create_model("test_vit3"),
     "test_vit4": lambda: timm.create_model("test_vit4"),
     "DINOv2 with registers": lambda: timm.create_model("vit_small_patch14_reg4_dinov2", img_size=28, depth=2),
+    "ViT-B/16": lambda: shrunk("vit_base_patch16_224", img_size=32),
+    "ViT-g/14, SwiGLU": lambda: shrunk("vit_giant_patch14_dinov2", img_size=28),
+    "ViT-g/14, SwiGLU and registers": lambda: shrunk("vit_giant_patch14_reg4_dinov2", img_size=28),
     "DeiT-3": lambda: timm.create_model("deit3_small_patch16_224", img_size=32, depth=2),
     "CLIP": lambda: timm.create_model("vit_base_patch32_clip_quickgelu_224", img_size=64, depth=2),
     "hybrid with a convolutional stem": lambda: timm.create_model("vit_tiny_r_s16_p8_224", img_size=64, depth=2),
@@ -79,6 +92,23 @@ def test_the_stream_computes_what_the_timm_model_computes(variant: str, dtype: t
         torch.testing.assert_close(stream.pool(node, context), features)
         torch.testing.assert_close(stream(x), features)
     assert features.shape == (2, stream.width)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("vit_base_patch16_224", 224), ("vit_giant_patch14_reg4_dinov2", 56)])
+def test_the_whole_models_of_papers_compute_what_timm_computes(name: str, size: int) -> None:
+    with torch.device("meta"):
+        vit = timm.create_model(name, img_size=size)
+    vit = vit.to_empty(device="cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in vit.parameters():
+            parameter.normal_(std=0.02, generator=generator)
+        x = images(vit, torch.float32)
+        features = vit.forward_head(vit.forward_features(x), pre_logits=True)
+        stream = as_stream(vit, MEAN, STD)
+        torch.testing.assert_close(stream(x), features)
+    assert stream.nodes == 2 * len(vit.blocks) + 1
 
 
 def test_there_are_two_nodes_per_block_and_one_before_them() -> None:
