@@ -165,6 +165,7 @@ AUGMENTATIONS = {
     "none": "petlsparse.data.augment:none",
     "flip": "petlsparse.data.augment:flip",
     "crop-flip": "petlsparse.data.augment:crop_flip",
+    "resized-crop-flip": "petlsparse.data.resized_crop:resized_crop_flip",
 }
 """Augmentation name -> function (images, generator) -> images."""
 

@@ -6,9 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from petlsparse.data import AUGMENTATIONS, normalise
 from petlsparse.data.augment import crop_flip, flip, none
+from petlsparse.data.resized_crop import random_crops, resized_crop_flip
 from petlsparse.registry import resolve
 
 
@@ -117,3 +119,35 @@ def test_normalise_by_hand() -> None:
     assert normalised.flatten().tolist() == pytest.approx([-1.0, 1.0, 0.0, 2.0], abs=1e-6)
     assert normalise(images, (0.5, 0.2), (0.5, 0.1), torch.bfloat16).dtype == torch.bfloat16
     assert images[0, 0, 0, 1] == 255
+
+
+def test_resized_crops_are_those_parts_enlarged_and_half_of_them_mirrored() -> None:
+    """The crops are drawn first, then who is mirrored; the part is enlarged by torch in double precision."""
+    images = random_images(60, 20, 28)
+    drawn, draws = resized_crop_flip(images, generator(3)), generator(3)
+    crops = random_crops(60, 20, 28, draws)
+    mirrored = torch.randint(2, (60,), generator=draws).tolist()
+    assert 15 < sum(mirrored) < 45
+    for i, (top, left, height, width) in enumerate(zip(*map(Tensor.tolist, crops), strict=True)):
+        part = images[i : i + 1, :, top : top + height, left : left + width].double()
+        expected = functional.interpolate(part, (20, 28), mode="bilinear", antialias=True)[0]
+        expected = expected.flip(-1) if mirrored[i] else expected
+        assert (drawn[i] - expected).abs().max() < 0.5 + 1e-3
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (8, 64), (64, 8), (1, 1), (7, 9)])
+def test_crops_are_drawn_as_torchvision_draws_them(height: int, width: int) -> None:
+    """Sides and places agree on average; where no try fits, both take the largest part in the middle."""
+    theirs = pytest.importorskip("torchvision.transforms").RandomResizedCrop
+    crops = torch.stack(random_crops(1000, height, width, generator())).double()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        image = torch.empty(1, height, width)
+        expected = torch.tensor([theirs.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(1000)]).double().T
+    error = (crops.var(1) / 1000 + expected.var(1) / 1000).sqrt()
+    assert ((crops.mean(1) - expected.mean(1)).abs() <= 5 * error).all()
+    top, left, tall, wide = crops
+    assert (top >= 0).all()
+    assert (left >= 0).all()
+    assert (top + tall <= height).all()
+    assert (left + wide <= width).all()
