@@ -94,11 +94,27 @@ def reads_frozen(edge: Edge, start: int) -> bool:
     return edge.source < start or edge.kind == "recurrent"
 
 
-def frozen_nodes(edges: Collection[Edge], nodes: int) -> tuple[int, ...]:
+def node_read(edge: Edge, *, feedback: bool = True) -> int:
+    """The node that an edge reads: its source; without feedback, where it would go back, the node that it writes to.
+
+    Both are values of the base pass then, of equal shape: a control that computes as much, and tells as little of what
+    lies above as an adapter without a second pass.
+    """
+    return edge.source if feedback or edge.kind != "recurrent" else edge.target
+
+
+def check_feedback(edges: Collection[Edge]) -> None:
+    """Raises UserError if nothing would change without feedback."""
+    if all(edge.kind != "recurrent" for edge in edges):
+        message = "changes nothing: no edge of the placement is recurrent; leave it out"
+        raise UserError(Problem(message, "method.feedback", "false"))
+
+
+def frozen_nodes(edges: Collection[Edge], nodes: int, *, feedback: bool = True) -> tuple[int, ...]:
     """The nodes of the frozen network from which a placement can be computed, ascending.
 
     The lowest written node, where the main pass starts; sources below it; sources of recurrent edges. Values at
     these nodes depend on backbone and image alone, so a cache of them replaces the images.
     """
     start = lowest_written_node(edges, nodes)
-    return tuple(sorted({start, *(edge.source for edge in edges if reads_frozen(edge, start))}))
+    return tuple(sorted({start, *(node_read(edge, feedback=feedback) for edge in edges if reads_frozen(edge, start))}))

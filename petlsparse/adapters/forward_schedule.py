@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from petlsparse.adapters.edges import Edge, lowest_written_node, reads_frozen
+from petlsparse.adapters.edges import Edge, lowest_written_node, node_read, reads_frozen
 
 
 class NodeRef(NamedTuple):
@@ -27,7 +27,7 @@ class SourceNode:
 
     ref: NodeRef
     members: tuple[int, ...]
-    """Whose each adapter is; one may have several at a target, but only one for each source."""
+    """Whose each adapter is; one may have several at a target, but with feedback only one for each source."""
     rows: tuple[int, ...]
     """The members' rows of the common batch."""
     adapters: tuple[int, ...]
@@ -68,8 +68,8 @@ class ForwardSchedule(NamedTuple):
     """Member -> its row of the common batch, which grows at its end: members come in the order in which they join."""
 
 
-def forward_schedule(placements: Sequence[Sequence[Edge]], nodes: int) -> ForwardSchedule:
-    """The schedule of several placements, edges or none (a linear probe), over `nodes` nodes."""
+def forward_schedule(placements: Sequence[Sequence[Edge]], nodes: int, *, feedback: bool = True) -> ForwardSchedule:
+    """The schedule of several placements, edges or none (a linear probe), over `nodes` nodes; see `node_read`."""
     starts = [lowest_written_node(edges, nodes) for edges in placements]
     order = sorted(range(len(placements)), key=starts.__getitem__)
     rows = tuple(order.index(member) for member in range(len(placements)))
@@ -78,7 +78,7 @@ def forward_schedule(placements: Sequence[Sequence[Edge]], nodes: int) -> Forwar
     last_read = {NodeRef(frozen=True, node=start): start for start in starts}
     edges_of_all = [(member, edge) for member, edges in enumerate(placements) for edge in edges]
     for adapter, (member, edge) in enumerate(edges_of_all):
-        ref = NodeRef(reads_frozen(edge, starts[member]), edge.source)
+        ref = NodeRef(reads_frozen(edge, starts[member]), node_read(edge, feedback=feedback))
         reads[edge.target, ref].append((rows[member], member, adapter))
         last_read[ref] = max(edge.target, last_read.get(ref, 0))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from petlsparse.adapters.adapter import Adapter, check_rank, classification_head
-from petlsparse.adapters.edges import Edge, check_edges, frozen_nodes, lowest_written_node
+from petlsparse.adapters.edges import Edge, check_edges, check_feedback, frozen_nodes, lowest_written_node
 from petlsparse.adapters.forward_schedule import NodeStep, forward_schedule
 from petlsparse.adapters.main_pass import Values, main_pass
 from petlsparse.adapters.tuned import TunedModel, own_seed
@@ -44,6 +44,8 @@ class PlacedAdapters(TunedModel):
         generator: one number is drawn; with it each edge seeds its own generator, so an adapter's initial weights
             depend on its edge alone and not on which others exist.
         head_generator: source of the head.
+        feedback: False makes the control of equal cost, in which what reads p[i] at j < i reads p[j] in its place; the
+            base pass goes on to the highest i all the same.
         frozen_dtype: what values are rounded to where the main pass takes over from the base pass; None leaves them.
 
     Raises:
@@ -60,6 +62,7 @@ class PlacedAdapters(TunedModel):
         head_generator: torch.Generator,
         rank: int = 8,
         ranks: Mapping[tuple[int, int], int] = MappingProxyType({}),
+        feedback: bool = True,
         frozen_dtype: torch.dtype | None = None,
         **options: Any,
     ):
@@ -82,10 +85,14 @@ class PlacedAdapters(TunedModel):
         )
         self.head = classification_head(stream.width, classes, head_generator)
         self.start = lowest_written_node(self.edges, stream.nodes)
-        self.frozen_nodes = frozen_nodes(self.edges, stream.nodes)
+        self.feedback = feedback
+        if not feedback:
+            check_feedback(self.edges)
+        self.frozen_nodes = frozen_nodes(self.edges, stream.nodes, feedback=feedback)
+        self.last_frozen = max(frozen_nodes(self.edges, stream.nodes))
         # Only recurrent edges read the last node as a whole, and they write, and start, below it.
         self.pooled = self.start == stream.nodes - 1
-        self.schedule = forward_schedule([self.edges], stream.nodes)
+        self.schedule = forward_schedule([self.edges], stream.nodes, feedback=feedback)
 
     def forward(self, inputs: Tensor | Mapping[int, Tensor]) -> Tensor:
         """Normalised images (B, C, H, W), or their values at `frozen_nodes`, to logits (B, classes)."""
@@ -93,7 +100,9 @@ class PlacedAdapters(TunedModel):
 
     def frozen(self, images: Tensor) -> dict[int, Tensor]:
         """Base pass: p[k], (B, T, d), of every k in `frozen_nodes`, and no further. Keeps no graph."""
-        return frozen_features(self.stream, images, self.frozen_nodes, self.frozen_dtype, pooled=self.pooled)
+        return frozen_features(
+            self.stream, images, self.frozen_nodes, self.frozen_dtype, pooled=self.pooled, last=self.last_frozen
+        )
 
     def adapted(self, frozen: Mapping[int, Tensor]) -> Tensor:
         """Main pass from the lowest written node: frozen features, as `frozen` returns them, to logits."""
@@ -107,7 +116,8 @@ class PlacedAdapters(TunedModel):
         """One adapter after another, in the order of edges."""
         for source in sorted(step.sources, key=lambda source: source.ref.node):
             read = self.stream.needed(step.node, values[source.ref])
-            x = x + self.adapters[f"{source.ref.node}->{step.node}"](read)
+            for number in source.adapters:
+                x = x + self.adapters[str(self.edges[number])](read)
         return x
 
 
@@ -129,6 +139,7 @@ def frozen_features(
     dtype: torch.dtype | None = None,
     *,
     pooled: bool = False,
+    last: int = 0,
 ) -> dict[int, Tensor]:
     """Base pass of normalised images (B, C, H, W) up to the highest of `nodes`: node -> p (B, T, d), without a graph.
 
@@ -140,11 +151,12 @@ def frozen_features(
         nodes: those wanted.
         dtype: what values are rounded to where they are handed over; the pass itself goes on unrounded.
         pooled: of the last node, only the tokens that pooling reads are wanted.
+        last: where the pass ends, if that is higher.
     """
     kept: dict[int, Tensor] = {}
     with torch.no_grad():
         x, context = stream.embed(images)
-        for k in range(max(nodes) + 1):
+        for k in range(max(*nodes, last) + 1):
             if k > 0:
                 x = stream.advance(k, stream.needed(k, x) if pooled else x, context)
             if k in nodes:

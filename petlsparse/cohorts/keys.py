@@ -44,7 +44,7 @@ def _adapter_key(run: AdapterRun, on_cpu: bool, execution: Execution) -> Hashabl
     if isinstance(run.method, AdaptersSettings):
         if run.method.dropout or run.method.ranks:
             return None
-        alike = {"rank", "activation", "layer_norm", "bias", "scale_kind"}
+        alike = {"rank", "activation", "layer_norm", "bias", "scale_kind", "feedback"}
         budget = run.method.parameters and (run.method.parameters, run.method.placement)  # which give a rank
         adapter = *run.method.model_dump(include=alike).values(), budget
     elif not isinstance(run.method, LinearProbeSettings):

@@ -26,6 +26,7 @@ def _check_compatible(models: Sequence[PlacedAdapters]) -> None:
     for what, differs in {
         "backbones": any(model.stream is not first.stream for model in models),
         "precisions of frozen features": any(model.frozen_dtype != first.frozen_dtype for model in models),
+        "ways of reading": any(model.feedback != first.feedback for model in models),
         "heads": len({(repr(model.head), model.head.weight.dtype) for model in models}) > 1,
         "adapters": len({repr(adapter) for adapter in adapters}) > 1,  # all but weights is printed
     }.items():
@@ -62,7 +63,9 @@ class StackedPlacements:
         """All that is trained: each parameter of the head, and each of an adapter, of all adapters of all members; a
         member owns as many rows of these as it has edges."""
 
-        self._schedule = forward_schedule([model.edges for model in models], self._stream.nodes)
+        self._schedule = forward_schedule(
+            [model.edges for model in models], self._stream.nodes, feedback=models[0].feedback
+        )
         steps, rows = self._schedule
         # Indices lie on the device from the start: a step recorded as a CUDA graph cannot wait for the host.
         device = self._weight.rows.device
@@ -103,7 +106,8 @@ class StackedPlacements:
     def _frozen(self, inputs: Tensor | Mapping[int, Tensor]) -> dict[int, Tensor]:
         if isinstance(inputs, Tensor):
             images, nodes = inputs.flatten(0, 1), self._nodes
-            flat = frozen_features(self._stream, images, nodes, self._frozen_dtype, pooled=self._pooled)
+            last = max(model.last_frozen for model in self._models)
+            flat = frozen_features(self._stream, images, nodes, self._frozen_dtype, pooled=self._pooled, last=last)
             inputs = {node: value.view(*inputs.shape[:2], *value.shape[1:]) for node, value in flat.items()}
         return {node: inputs[node].to(self._weight.rows.dtype) for node in self._nodes}
 

@@ -196,6 +196,8 @@ class AdaptersSettings(ScoringSettings):
     init: Annotated[Literal["kaiming", "houlsby", "bert", "xavier"], HashNeutral("kaiming")] = "kaiming"
     """Kaiming-uniform with the up-projection zero, or both projections drawn: normal with standard deviation 0.01 cut
     at twice that, or 0.02, or Xavier-uniform; then a fresh adapter already adds something."""
+    feedback: Annotated[bool, HashNeutral(True)] = True
+    """False is a control of equal cost: recurrent adapters read, of the first pass, the node that they write to."""
 
     @field_validator("scale")
     @classmethod

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from petlsparse.adapters.adapter import adapter_parameters, check_rank
-from petlsparse.adapters.edges import Edge
+from petlsparse.adapters.edges import Edge, check_feedback
 from petlsparse.adapters.importance import edge_rows
 from petlsparse.adapters.lora import LoraModel, layer_ranks, target_layers
 from petlsparse.adapters.models import PlacedAdapters, check_ranks
@@ -169,11 +169,16 @@ class AdaptersTuner(Tuner):
         if settings.score is not None:
             (scores,) = scored_edges([settings.score], scoring(settings, settings.scoring_seed, own))
         edges = self.edges(settings, backbone.nodes, scores)
-        return PlacedAdapters(backbone, edges, classes, ranks=_ranks(settings), **own, **how)
+        return PlacedAdapters(
+            backbone, edges, classes, ranks=_ranks(settings), feedback=settings.feedback, **own, **how
+        )
 
     def check(self, settings: methods.AdaptersSettings, backbone: ResidualStream) -> None:
         """Raises UserError unless the backbone has the nodes of all edges; of what goes by a score, enough edges."""
-        check_ranks(_ranks(settings), self._some_edges(settings, backbone.nodes), backbone.width)
+        edges = self._some_edges(settings, backbone.nodes)
+        if not settings.feedback and settings.score is None:
+            check_feedback(edges)
+        check_ranks(_ranks(settings), edges, backbone.width)
         check_rank(self._options(settings, backbone)["rank"], backbone.width)
 
     def _some_edges(self, settings: methods.AdaptersSettings, nodes: int) -> tuple[Edge, ...]:

@@ -39,7 +39,9 @@ def adapt(weights: dict[str, Tensor], edge: str, x: Tensor) -> Tensor:
     return w["alpha"] * (F.relu(normal @ w["down.weight"].T) @ w["up.weight"].T)
 
 
-def twin(model: PlacedAdapters, edges: Iterable[tuple[int, int]], pixels: Tensor) -> tuple[list[Tensor], Tensor]:
+def twin(
+    model: PlacedAdapters, edges: Iterable[tuple[int, int]], pixels: Tensor, *, feedback: bool = True
+) -> tuple[list[Tensor], Tensor]:
     """All main-pass nodes and the logits, from two complete passes."""
     vit, weights = model.stream.vit, dict(model.named_parameters())
     embedding = vit._pos_embed(vit.patch_embed(pixels))
@@ -51,7 +53,7 @@ def twin(model: PlacedAdapters, edges: Iterable[tuple[int, int]], pixels: Tensor
     for j in range(NODES):
         u = embedding if j == 0 else main[j - 1] + branch(vit, j, main[j - 1])
         writes = [
-            adapt(weights, f"{i}->{target}", u if i == j else main[i] if i < j else base[i])
+            adapt(weights, f"{i}->{target}", u if i == j else main[i] if i < j else base[i if feedback else j])
             for i, target in edges
             if target == j
         ]
@@ -85,6 +87,30 @@ ALL_KINDS = [(6, 2), (4, 2), (2, 2), (1, 2), (0, 2), (2, 5), (1, 5), (5, 5), (3,
 def test_many_writes_to_one_node_and_all_kinds_at_once() -> None:
     model = stir(placed(ALL_KINDS, STREAM))
     torch.testing.assert_close(model(images()), twin(model, ALL_KINDS, images())[1], rtol=1e-9, atol=1e-9)
+
+
+def test_without_feedback_what_would_go_back_reads_the_first_pass_where_it_writes() -> None:
+    for edges in (ALL_KINDS, [(6, 2), (4, 2)], [(5, 3), (3, 6), (2, 2)]):
+        model = stir(placed(edges, STREAM, feedback=False))
+        expected = twin(model, edges, images(), feedback=False)[1]
+        torch.testing.assert_close(model(images()), expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(model.adapted(model.frozen(images())), expected, rtol=1e-9, atol=1e-9)
+        assert not torch.equal(expected, twin(model, edges, images())[1])
+
+
+def test_without_feedback_nothing_above_a_node_reaches_it() -> None:
+    model, stream = stir(placed([(6, 2), (4, 0)], tiny_stream(), feedback=False)), tiny_stream()
+    for parameter in stream.vit.blocks[1].parameters():  # between nodes 2 and 4
+        nn.init.normal_(parameter, std=0.3, generator=generator(8))
+    other = stir(placed([(6, 2), (4, 0)], stream, feedback=False))
+    read = [each.frozen(images()) for each in (model, other)]
+    assert read[0].keys() == read[1].keys() == {0, 2}
+    assert all(torch.equal(read[0][node], read[1][node]) for node in (0, 2))
+
+
+def test_without_feedback_a_placement_that_never_goes_back_is_refused() -> None:
+    with pytest.raises(UserError, match="no edge of the placement is recurrent"):
+        placed([(0, 1), (2, 2)], feedback=False)
 
 
 @pytest.mark.parametrize("edge", [(5, 2), (1, 4)], ids=["recurrent", "long-range"])

@@ -237,12 +237,18 @@ def test_images_cost_one_frozen_pass_to_the_highest_node_anyone_needs() -> None:
         ("adapters", {"activation": "gelu"}),
         ("adapters", {"scale_kind": "channel"}),
         ("adapters", {"scale_kind": "fixed"}),
+        ("ways of reading", {"feedback": False}),
     ],
     ids=str,
 )
 def test_models_that_differ_in_more_than_edges_and_weights_are_refused(what: str, other: dict[str, Any]) -> None:
     with pytest.raises(Incompatible, match=f"their {what} differ"):
-        StackedPlacements([*members([MIXED, PROBE]), *members([LATE], **other)])
+        StackedPlacements([*members([MIXED, PROBE]), *members([BACK], **other)])
+
+
+def test_so_they_are_without_feedback_where_several_read_one_value() -> None:
+    for values in (True, False):
+        assert_as_alone(members([MIXED, BACK, [(5, 2), (6, 2)]], feedback=False), pictures(2), [0, 1, 1], values=values)
 
 
 def test_adapters_with_dropout_are_refused_for_each_run_draws_from_its_own_stream() -> None:

@@ -146,3 +146,17 @@ def test_ranks_that_the_backbone_cannot_have_are_told_before_training() -> None:
         "lora": ["method.ranks"],
     }
     assert "with rank 1 there are 1155" in problems["no rank fits"][0].message  # 3 * (192 + 193)
+
+
+def test_the_control_without_feedback_costs_what_the_placement_costs_and_learns_something_else(tmp_path: Path) -> None:
+    control, placement = run(feedback=False), run()
+    assert describe(control).cost == describe(placement).cost
+    assert control.run_id != placement.run_id == run(feedback=True).run_id
+    execution = replace(INSPECT_ONLY, cache_memory=2**30, cache_folder=tmp_path / "cache")
+    result = lasting(execute(control, tmp_path / "control", execution=execution))
+    assert result["metrics"] == pytest.approx(lasting(execute(control, tmp_path / "images"))["metrics"], rel=1e-4)
+    assert result["metrics"] != lasting(execute(placement, tmp_path / "placement", execution=execution))["metrics"]
+    (problem,) = check_runs({"a": run(placement="all-parallel", feedback=False)}).problems["a"]
+    assert problem.where == "method.feedback"
+    keys = {cohort_key(each, "cpu", Execution(cohort=4)) for each in (control, placement)}
+    assert len(keys) == 2

@@ -150,7 +150,7 @@ CASES: dict[tuple[str, str, str | None], tuple[dict[str, Any], dict[str, Any]]] 
         {
             "placement": {"name": "first-k", "count": 3}, "rank": 4, "activation": "gelu", "layer_norm": False,
             "bias": True, "scale": 2.0, "scale_kind": "channel", "dropout": 0.1, "init": "houlsby",
-            "ranks": [[*DRAWN, 4]], "parameters": 2000,
+            "ranks": [[*DRAWN, 4]], "parameters": 2000, "feedback": False,
             "score": (GUIDED, GUIDED | {"score": "srank"}),
             **{
                 name: (GUIDED, GUIDED | {name: value})
