@@ -19,13 +19,10 @@ from petlsparse.recipe.execution import Execution
 from petlsparse.recipe.schema import AdapterRun
 from petlsparse.studies.assembly import examples_of
 from petlsparse.studies.tensor_cache import CachedTensor, CacheFull, TensorCache
-from petlsparse.training.loaders import CachedFeatures, Images
+from petlsparse.training.loaders import CachedFeatures, Images, has_room, placed
 
 IMAGES_AT_A_TIME = 64
 """Images per forward pass that fills the cache. Fixed: the last bits of a float depend on the batch it was part of."""
-
-DEVICE_SHARE = 0.5
-"""Of free GPU memory: what takes more stays in main memory, and every batch is copied."""
 
 Loaders = tuple[CachedFeatures, CachedFeatures]
 """Of training and validation."""
@@ -101,7 +98,7 @@ def _take(
             wanted = {node: files[entry] for (of, node), entry in entries.items() if of == name and entry in files}
             if not wanted:
                 continue
-            images = Images(split.to(device), stream.mean, stream.std)
+            images = Images(placed(split, device), stream.mean, stream.std)
             for start in range(0, len(split), IMAGES_AT_A_TIME):
                 with _autocast(run, device):
                     chunk = images.batch(slice(start, start + IMAGES_AT_A_TIME))
@@ -155,9 +152,6 @@ def _bytes(values: Tensor) -> memoryview:
 
 def _placed(values: Mapping[int, Tensor], device: torch.device) -> Mapping[int, Tensor]:
     """On the device if there is room to spare, else where they are."""
-    if device.type != "cuda":
-        return values
-    free, _ = torch.cuda.mem_get_info(device)
-    if sum(tensor.nbytes for tensor in values.values()) > DEVICE_SHARE * free:
+    if device.type != "cuda" or not has_room(device, sum(tensor.nbytes for tensor in values.values())):
         return values
     return {node: tensor.to(device) for node, tensor in values.items()}

@@ -21,7 +21,7 @@ from petlsparse.studies.assembly import Assembly
 from petlsparse.studies.optimizers import build_optimizer
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.checkpoint import runtime_choices_of
-from petlsparse.training.loaders import Augmentation, Images, Loader
+from petlsparse.training.loaders import Augmentation, Images, Loader, placed
 from petlsparse.training.loop_settings import LoopSettings, steps_per_epoch
 from petlsparse.training.member import Member
 from petlsparse.training.schedules import SCHEDULES, Schedule, with_warmup
@@ -119,7 +119,7 @@ def build_member(
     augment = None if run.data.augment == "none" else resolve(AUGMENTATIONS, run.data.augment, "augmentation")
 
     def images(split: Split, augment: Augmentation | None = None) -> Loader:
-        return Images(split.to(device), mean, std, augment)
+        return Images(placed(split, device), mean, std, augment)
 
     train, val = assembly.loaders or (images(data.train, augment), images(data.val))
     return Member(

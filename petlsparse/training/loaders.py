@@ -12,6 +12,22 @@ from torch import Tensor
 from petlsparse.data.augment import normalise
 from petlsparse.data.types import Split, rows
 
+DEVICE_SHARE = 0.5
+"""Of free GPU memory: what takes more stays where it is, in main memory or in a file, and batches are copied."""
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether a device is to hold `size` bytes of examples; what the CPU has it has already."""
+    return device.type != "cuda" or size <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def placed(split: Split, device: torch.device) -> Split:
+    """The split on the device; its images where they are if there is no room for them."""
+    if has_room(device, split.images.nbytes):
+        return split.to(device)
+    return Split(split.images, split.labels.to(device))
+
+
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 images (B, C, H, W) on the device and a CPU generator -> images of the same shape"""
 
@@ -56,7 +72,7 @@ class Images:
 
     def batch(self, which: Tensor | slice, generator: torch.Generator | None = None) -> Tensor:
         """Normalised images (B, C, H, W)."""
-        images = rows(self.split.images, which)
+        images = rows(self.split.images, which).to(self.labels.device)
         if self.augment is not None and generator is not None:
             images = self.augment(images, generator)
         return normalise(images, self.mean, self.std)

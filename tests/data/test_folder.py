@@ -192,6 +192,18 @@ def test_an_image_changed_in_place_is_seen_though_length_and_time_stay(data_root
         assert {10, 20} & set(images[:, 2, 0, 0].tolist()) == {shade}
 
 
+def test_images_are_held_in_memory_where_the_cache_cannot_be_written(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(data_root / "pets", {"cat": 10, "dog": 10})
+    first = load_data("folder:pets", image_size=8)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path / "file" / "cache"))
+    again = load_data("folder:pets", image_size=8)
+    assert (again.fingerprint, again.test_fingerprint) == (first.fingerprint, first.test_fingerprint)
+    assert torch.equal(again.test().images, first.test().images)
+
+
 def test_a_damaged_cache_is_made_again(data_root: Path, tmp_path: Path) -> None:
     write_tree(data_root / "pets", {"cat": 10, "dog": 10})
     first = load_data("folder:pets", image_size=8)

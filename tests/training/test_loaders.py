@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from petlsparse.data.augment import crop_flip
 from petlsparse.data.types import Split
-from petlsparse.training.loaders import Images
+from petlsparse.training.loaders import Images, has_room, placed
 
 MEAN, STD = (0.49, 0.2), (0.25, 0.3)
 
@@ -50,3 +51,22 @@ def test_batches_leave_the_split_as_it_is() -> None:
     Images(split, MEAN, STD, crop_flip).batch(torch.arange(20), torch.Generator().manual_seed(0))
     Images(split, MEAN, STD).batch(slice(0, 20))
     assert torch.equal(split.images, before)
+
+
+def test_a_part_that_a_gpu_has_no_room_for_is_not_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 8000))
+    assert [has_room(torch.device("cuda"), size) for size in (500, 501)] == [True, False]
+    assert has_room(torch.device("cpu"), 10**15)
+
+
+@pytest.mark.gpu
+def test_batches_of_images_in_main_memory_are_those_of_images_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = Split(torch.randint(256, (20, 3, 4, 4), dtype=torch.uint8), torch.arange(20))
+    there = placed(split, torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 0))
+    here = placed(split, torch.device("cuda"))
+    assert (here.images.device.type, here.labels.device.type) == ("cpu", "cuda")
+    for which in (slice(3, 9), torch.tensor([5, 0, 5]), torch.tensor([5, 0, 5], device="cuda")):
+        one, other = (Images(each, (0.5,) * 3, (0.5,) * 3).batch(which) for each in (here, there))
+        assert one.device == other.device
+        assert torch.equal(one, other)
