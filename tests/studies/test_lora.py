@@ -58,7 +58,7 @@ def test_its_cost_is_that_of_a_hand_count() -> None:
 def test_kept_weights_are_a_peft_adapter_of_the_backbone(tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
-    result = execute(run(), tmp_path, keep="last")
+    result = execute(run(ranks=[["blocks.1.attn.qkv", 2], ["fc1", 7]]), tmp_path, keep="last")
     stream = load_backbone("vit-micro", pretrained=False, image_size=16, generator=torch.Generator())
     vit = stream.model
     vit.load_state_dict(_backbone_of(run()))

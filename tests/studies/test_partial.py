@@ -45,6 +45,17 @@ def test_their_cost_is_that_of_a_hand_count() -> None:
     assert describe(run(NORM)).cost["trainable_parameters"] == 2 * 96 * (6 * 2 + 1) + HEAD
 
 
+def test_of_full_fine_tuning_they_save_the_products_that_give_gradients_of_weights() -> None:
+    whole, bitfit, norm = (describe(run(method)).cost for method in ({"kind": "full-finetuning"}, BITFIT, NORM))
+    # Each weight's gradient costs what its layer does. Attention, two products of 5 x 5 x 96, has no weights; the head
+    # is trained by all.
+    of_weights = whole["inference_flops"] - 6 * 2 * 2 * 5 * 5 * 96 - 2 * 96 * 10
+    examples = 2 * 100
+    assert whole["training_flops"] - bitfit["training_flops"] == examples * of_weights
+    assert bitfit["training_flops"] == norm["training_flops"]
+    assert bitfit["inference_flops"] == whole["inference_flops"]
+
+
 def test_a_probe_costs_what_lies_below_its_node() -> None:
     costs = [describe(probe(node)).cost for node in (2, 4, 12)]
     assert [cost["trainable_parameters"] for cost in costs] == [HEAD] * 3
