@@ -99,7 +99,7 @@ class PlacedAdapters(TunedModel):
         return self.adapted(self.frozen(inputs) if isinstance(inputs, Tensor) else inputs)
 
     def frozen(self, images: Tensor) -> dict[int, Tensor]:
-        """Base pass: p[k], (B, T, d), of every k in `frozen_nodes`, and no further. Keeps no graph."""
+        """Base pass: p[k], (B, T, d), of every k in `frozen_nodes`; no further than with feedback. Keeps no graph."""
         return frozen_features(
             self.stream, images, self.frozen_nodes, self.frozen_dtype, pooled=self.pooled, last=self.last_frozen
         )

@@ -27,7 +27,8 @@ from petlsparse.studies.cached_features import feature_loaders
 from petlsparse.studies.flops import flops_per_example
 from petlsparse.studies.scoring import Scoring, score_label, scored_edges, scoring_flops
 from petlsparse.studies.study import Study
-from petlsparse.studies.tuners import METHODS, Tuner
+from petlsparse.studies.tuner import Tuner
+from petlsparse.studies.tuners import METHODS
 from petlsparse.tracking.progress import Progress
 from petlsparse.training.method import StandardTraining
 from petlsparse.training.parameter_groups import roles
