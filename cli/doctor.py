@@ -75,8 +75,13 @@ def _weights() -> Iterator[Finding]:
 
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
+    from petlsparse.backbones import PACKAGED
+    from petlsparse.backbones.packaged import folder_of
+
     bundled = files("petlsparse.backbones") / "bundled" / "vit-micro.safetensors"
     yield Finding("weights", "vit-micro", "bundled" if bundled.is_file() else "no")
+    for name in PACKAGED:
+        yield Finding("weights", name, "fetched" if folder_of(name).is_dir() else "no")
     try:
         repos = sorted(repo.repo_id for repo in scan_cache_dir().repos if repo.repo_type == "model")
     except (CacheNotFound, OSError, RuntimeError):  # none, one that cannot be read, or no home to look in

@@ -71,7 +71,7 @@ def _members(
         for name, path in found.items()
     ]
     if absent := [name for name in classes if name not in found]:
-        several = f"{prefix}{{{','.join(absent)}}}" if found else f"{prefix}{placeholder}"
+        several = f"{prefix}{placeholder} ({len(absent)} others)" if found else f"{prefix}{placeholder}"
         rows.append(AvailableDataset(several, "disk", False, None, None, 0, None, supply))
     return rows
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from petlsparse.data import load_data
+from petlsparse.data.files.table_files import ParquetTable
 from petlsparse.data.shapes import shape_of
 from petlsparse.errors import UserError
 
@@ -91,6 +92,17 @@ def test_a_data_set_that_was_saved_is_the_same_data(flowers: Path, data_root: Pa
     assert shape_of("arrow:saved") == (3, 224, 224, 3)
     alone = load_data("arrow:saved/train", image_size=4)
     assert [len(alone.train), len(alone.val), alone.test_examples] == [14, 2, 4]
+
+
+def test_one_row_group_of_all_files_is_held(flowers: Path) -> None:
+    files = sorted(flowers.glob("train-*.parquet"))
+    held: dict[Any, Any] = {}
+    tables = [ParquetTable(file, held) for file in files]
+    for table_, first in zip(tables, (0, 12), strict=True):
+        for row in range(table_.rows):
+            assert table_.value("image", row)["bytes"] == png(first + row)
+            ((_, _, group),) = held
+            assert group == row // 5
 
 
 def test_a_file_by_itself_is_cut_by_class_and_text_is_numbered_in_its_order(data_root: Path) -> None:

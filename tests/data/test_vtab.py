@@ -102,9 +102,8 @@ def test_the_inventory_lists_tasks_and_not_their_folders(task: Path) -> None:
     rows = {row.name: row for row in inventory()}
     assert rows["vtab:clevr_count"].path == task
     assert (rows["vtab:cifar"].classes, rows["vtab:cifar"].shape) == (100, (3, 224, 224))
-    (absent,) = [row for row in rows.values() if row.name.startswith("vtab:{")]
-    assert "sun397" in absent.name
-    assert "clevr_count" not in absent.name
+    absent = rows["vtab:TASK (17 others)"]
+    assert not absent.found
     assert len(absent.how_to_supply) == 3
     assert not any(name.startswith("folder:") for name in rows)
 

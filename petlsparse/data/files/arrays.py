@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -28,7 +29,11 @@ _BROKEN = (OSError, EOFError, KeyError, ValueError, BadZipFile, SafetensorError)
 
 def shape(reference: str) -> tuple[int, int, int, int]:
     """Channels, height, width and classes. Reads the arrays: no header tells how many classes there are."""
-    path = locate_file(PREFIX, reference)
+    return _shape(locate_file(PREFIX, reference).absolute())
+
+
+@lru_cache(maxsize=8)
+def _shape(path: Path) -> tuple[int, int, int, int]:
     parts = _read(path)
     channels, height, width = parts["train"].images.shape[1:]
     return channels, height, width, _classes(parts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,11 +40,15 @@ class TableFile(Protocol):
 
 
 class ParquetTable:
-    """Holds one column of one row group: rows are asked for in their order."""
+    """A parquet file, read a column of a row group at a time.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._held: tuple[str, int, pa.ChunkedArray] | None = None
+    Args:
+        path: of the file.
+        held: shared by the files of a data set: the one such column that is in memory. Rows are asked for in order.
+    """
+
+    def __init__(self, path: Path, held: dict[tuple[Path, str, int], pa.ChunkedArray]) -> None:
+        self.path, self._held = path, held
 
     @cached_property
     def _file(self) -> pq.ParquetFile:
@@ -50,9 +56,9 @@ class ParquetTable:
 
     @cached_property
     def _starts(self) -> list[int]:
-        groups = self._file.metadata.num_row_groups
-        sizes = [self._file.metadata.row_group(group).num_rows for group in range(groups)]
-        return [sum(sizes[:group]) for group in range(groups)]
+        about = self._file.metadata
+        sizes = (about.row_group(group).num_rows for group in range(about.num_row_groups))
+        return list(accumulate(sizes, initial=0))
 
     @property
     def schema(self) -> pa.Schema:
@@ -62,7 +68,7 @@ class ParquetTable:
     @property
     def rows(self) -> int:
         """How many."""
-        return int(self._file.metadata.num_rows)
+        return self._starts[-1]
 
     def column(self, name: str) -> pa.ChunkedArray:
         """All its values."""
@@ -70,10 +76,12 @@ class ParquetTable:
 
     def value(self, name: str, row: int) -> Any:
         """One of its values."""
-        group = max(group for group, start in enumerate(self._starts) if start <= row)
-        if self._held is None or self._held[:2] != (name, group):
-            self._held = name, group, self._file.read_row_group(group, [name])[name]
-        return self._held[2][row - self._starts[group]].as_py()
+        group = bisect_right(self._starts, row) - 1
+        key = self.path, name, group
+        if key not in self._held:
+            self._held.clear()
+            self._held[key] = self._file.read_row_group(group, [name])[name]
+        return self._held[key][row - self._starts[group]].as_py()
 
 
 class ArrowTable:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -49,19 +50,18 @@ def saved_images(reference: str, image_size: int | None, settings: FolderSetting
 
 def parquet_shape(reference: str, label_column: str | None = None) -> tuple[int, int, int, int]:
     """Channels, height, width and classes, of that column."""
-    path = locate_file("parquet:", reference)
-    return _shape(path, _parquet(path), label_column)
+    return _shape(locate_file("parquet:", reference).absolute(), _parquet, label_column)
 
 
 def saved_shape(reference: str, label_column: str | None = None) -> tuple[int, int, int, int]:
     """Channels, height, width and classes, of that column."""
-    path = locate_file("arrow:", reference)
-    return _shape(path, _saved(path), label_column)
+    return _shape(locate_file("arrow:", reference).absolute(), _saved, label_column)
 
 
-def _shape(path: Path, tables: Tables, label_column: str | None) -> tuple[int, int, int, int]:
+@lru_cache(maxsize=8)
+def _shape(path: Path, read: Callable[[Path], Tables], label_column: str | None) -> tuple[int, int, int, int]:
     with _told(path):
-        return 3, FOLDER_SIZE, FOLDER_SIZE, len(_labels(path, tables, label_column)[0])
+        return 3, FOLDER_SIZE, FOLDER_SIZE, len(_labels(path, read(path), label_column)[0])
 
 
 def _images(path: Path, tables: Tables, image_size: int | None, settings: FolderSettings) -> RawDataset:
@@ -97,15 +97,16 @@ def _origin(path: Path, files: Sequence[TableFile]) -> str:
 
 
 def _parquet(path: Path) -> Tables:
+    held: dict[tuple[Path, str, int], pa.ChunkedArray] = {}
     if path.is_file():
-        return {"all": [ParquetTable(path)]}
+        return {"all": [ParquetTable(path, held)]}
     files = sorted(path.glob("*.parquet")) or sorted((path / "data").glob("*.parquet"))
     if not files:
         raise UserError(Problem("has no parquet files", shown(path)))
     named: Tables = {}
     for file in files:
         word = re.split(r"[-_.0-9]", file.name.lower(), maxsplit=1)[0]
-        named.setdefault(PART_NAMES.get(word, "all"), []).append(ParquetTable(file))
+        named.setdefault(PART_NAMES.get(word, "all"), []).append(ParquetTable(file, held))
     return _clear(path, named)
 
 
