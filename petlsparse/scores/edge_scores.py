@@ -101,6 +101,7 @@ def _sums(
                 for measure in measures:
                     sums[source][measure] += measure(nodes, source)
         images += len(labels)
+        del nodes  # before the next pass takes memory
     return sums, images
 
 
