@@ -35,7 +35,7 @@ class Data(SettingsTable):
     """What is trained on."""
 
     name: Annotated[str, AfterValidator(Name("data set"))]
-    """The data set; `folder:NAME` is a tree of class folders, `FILE.py:FUNCTION` makes one of yours."""
+    """The data set; those that end in `:` are followed by a path (docs/data.md), `FILE.py:FUNCTION` makes one of yours."""
     image_size: Pixels | None = None
     """Side that images are resized to; their own unless given. adapter-search: the backbone's, see `backbone`."""
     train_examples: Count | None = None
@@ -45,13 +45,13 @@ class Data(SettingsTable):
     train_on: Literal["train", "train+val"] = "train"
     """The part trained on; `train+val` leaves no validation, so that the last weights are tested."""
     image_fit: Literal["resize", "crop"] = "resize"
-    """How images of a folder become squares: both sides resized, or the middle cut out, its shape kept."""
+    """How images in files become squares: both sides resized, or the middle cut out, its shape kept."""
     background: Colour = "white"
-    """What transparent pixels of a folder's images are laid over."""
+    """What transparent pixels of images in files are laid over."""
     val_fraction: ProperFraction = 0.1
-    """Validation part of a folder that has none: of what is left after the test part, in proportion to the classes."""
+    """Validation part of data on disk without one: of what is left after the test part, in proportion to the classes."""
     test_fraction: ProperFraction = 0.2
-    """Test part of a folder that has none: of everything, in proportion to the classes."""
+    """Test part of data on disk without one: of everything, in proportion to the classes."""
     image_column: Annotated[str | None, HashNeutral(None)] = None
     """The images of a table (`parquet:`, `arrow:`); the only column of encoded images unless given."""
     label_column: Annotated[str | None, HashNeutral(None)] = None

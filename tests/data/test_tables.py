@@ -94,6 +94,20 @@ def test_a_data_set_that_was_saved_is_the_same_data(flowers: Path, data_root: Pa
     assert [len(alone.train), len(alone.val), alone.test_examples] == [14, 2, 4]
 
 
+def test_a_folder_of_the_cache_of_datasets_is_read(flowers: Path, data_root: Path) -> None:
+    folder = data_root / "test_flowers/default/0.0.0/1234"
+    folder.mkdir(parents=True)
+    for file in flowers.glob("*.parquet"):
+        one = pq.read_table(file)
+        target = folder / f"test_flowers-{file.stem}.arrow"  # the name of the data set is not that of a part
+        with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_stream(sink, one.schema) as writer:
+            writer.write_table(one)
+    (folder / "cache-0123456789abcdef.arrow").write_bytes(b"what map has made of it")
+    (folder / "dataset_info.json").write_text("{}")
+    parquet, arrow = load_data("parquet:flowers", image_size=4), load_data(f"arrow:{folder}", image_size=4)
+    assert (arrow.fingerprint, arrow.test_fingerprint) == (parquet.fingerprint, parquet.test_fingerprint)
+
+
 def test_one_row_group_of_all_files_is_held(flowers: Path) -> None:
     files = sorted(flowers.glob("train-*.parquet"))
     held: dict[Any, Any] = {}
@@ -173,7 +187,7 @@ def test_files_and_folders_of_no_clear_meaning_are_refused(data_root: Path, flow
         ("parquet:nowhere", "PETLSPARSE_DATA"),
         ("parquet:broken.parquet", "cannot be read"),
         ("parquet:flowers", "data/extra.parquet: neither training, validation nor test part by its name"),
-        ("arrow:empty", "no dataset_dict.json and no state.json"),
+        ("arrow:empty", "no dataset_dict.json, no state.json and no .arrow files"),
     ):
         with pytest.raises(UserError, match=message):
             load_data(name, image_size=4)

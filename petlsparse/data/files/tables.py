@@ -38,7 +38,7 @@ def parquet_images(reference: str, image_size: int | None, settings: FolderSetti
 
 
 def saved_images(reference: str, image_size: int | None, settings: FolderSettings) -> RawDataset:
-    """A folder that `save_to_disk` of Hugging Face's `datasets` wrote, of a data set or of a dictionary of its parts.
+    """A folder that `save_to_disk` of Hugging Face's `datasets` wrote, or one of its cache with the files of all parts.
 
     Parts that are missing are cut out; see `with_missing_parts`.
 
@@ -120,8 +120,20 @@ def _saved(path: Path) -> Tables:
             return _clear(path, named)
         if (path / "state.json").is_file():
             return {"all": _arrow_files(path)}
-    message = "is no folder that save_to_disk of Hugging Face's datasets wrote: no dataset_dict.json and no state.json"
+    if cached := [file for file in sorted(path.glob("*.arrow")) if not file.name.startswith("cache-")]:
+        return _clear(path, _by_part(cached))
+    message = "is no folder that Hugging Face's datasets wrote: no dataset_dict.json, no state.json and no .arrow files"
     raise UserError(Problem(message, shown(path)))
+
+
+def _by_part(files: Sequence[Path]) -> Tables:
+    """By the last word of a file's name that is a part's: `NAME-train-00000-of-00002.arrow`."""
+    named: Tables = {}
+    for file in files:
+        words = reversed(re.split(r"[-_.]", file.name.lower()))
+        part = next((PART_NAMES[word] for word in words if word in PART_NAMES), "all")
+        named.setdefault(part, []).append(ArrowTable(file))
+    return named
 
 
 def _arrow_files(folder: Path) -> list[TableFile]:
