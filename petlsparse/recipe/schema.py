@@ -35,7 +35,7 @@ class Data(SettingsTable):
     """What is trained on."""
 
     name: Annotated[str, AfterValidator(Name("data set"))]
-    """The data set; those that end in `:` are followed by a path (docs/data.md), `FILE.py:FUNCTION` makes one of yours."""
+    """The data set; a path follows those that end in `:` (docs/data.md), `FILE.py:FUNCTION` makes one of yours."""
     image_size: Pixels | None = None
     """Side that images are resized to; their own unless given. adapter-search: the backbone's, see `backbone`."""
     train_examples: Count | None = None
@@ -49,7 +49,7 @@ class Data(SettingsTable):
     background: Colour = "white"
     """What transparent pixels of images in files are laid over."""
     val_fraction: ProperFraction = 0.1
-    """Validation part of data on disk without one: of what is left after the test part, in proportion to the classes."""
+    """Validation part of data on disk without one: of all but the test part, in proportion to the classes."""
     test_fraction: ProperFraction = 0.2
     """Test part of data on disk without one: of everything, in proportion to the classes."""
     image_column: Annotated[str | None, HashNeutral(None)] = None
