@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from petlsparse.tracking.compaction import read_columns
 from tests.pages import REPOSITORY, follow
 
 PAGES = REPOSITORY / "docs" / "how-to"
@@ -73,6 +74,21 @@ def test_a_placement_is_one_function_and_one_line(tmp_path: Path) -> None:
     assert {stride: runs.loc[stride, "trainable_parameters"] for stride in edges} == {
         stride: len(each) * per_adapter + head for stride, each in edges.items()
     }
+
+
+def test_a_score_is_one_function_and_one_line(tmp_path: Path) -> None:
+    printed = follow(PAGES / "add-a-score.md", tmp_path)
+    assert "alignment of vit-micro on digits" in printed
+    assert "alignment(power=2.0) of vit-micro on digits" in printed
+    assert "top-2 by alignment r=8" in printed
+    values = read_columns(tmp_path / "results" / "mine-scores", "edges")
+    plain, squared = (
+        [value for value, name in zip(values["value"], values["score_name"], strict=True) if name == wanted]
+        for wanted in ("alignment", "alignment(power=2.0)")
+    )
+    assert len(plain) == 169
+    assert all(0 < value < 1 for value in plain)
+    assert squared == pytest.approx([value**2 for value in plain])
 
 
 def test_a_network_is_one_function_and_one_line(tmp_path: Path) -> None:
