@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from petlsparse.scores.score import as_score
 from petlsparse.scores.scoring_adapters import bottleneck, linear_map, sketch_of_linear_map
 from petlsparse.settings import Choice
 from petlsparse.tracking.atomic import write_bytes
+from petlsparse.training.arithmetic import reference_arithmetic
 from petlsparse.training.seeding import random_stream
 
 IMAGES_AT_A_TIME = 8
@@ -121,21 +123,33 @@ def scored_edges(
 ) -> list[list[list[float]]]:
     """Of each score the map of all edges, n rows (sources) of n targets: found where it is stored, else computed.
 
+    Where nothing can be stored, a full disk or a home that cannot be written to, it is computed every time.
+
     Raises:
         UserError: a score that fails, is not defined for these gradients, or not finite.
     """
     folder = cache_home() / "scores"
-    folder.mkdir(parents=True, exist_ok=True)
     keys = [scoring.key(score) for score in scores]
-    # One who computes is enough; others wait for it, and find.
-    with FileLock(folder / f"{canonical_hash(keys)}.lock"):
+    with _one_at_a_time(folder, keys):
         found = {key: _read(folder / f"{key}.json", scoring.backbone.nodes) for key in keys}
         missing = [(key, score) for key, score in zip(keys, scores, strict=True) if found[key] is None]
         if missing:
             found |= _computed(missing, scoring, progress)
             for key, _ in missing:
-                write_bytes(folder / f"{key}.json", json.dumps(found[key]).encode())
+                with suppress(OSError):
+                    write_bytes(folder / f"{key}.json", json.dumps(found[key]).encode())
     return [values for key in keys if (values := found[key]) is not None]
+
+
+@contextmanager
+def _one_at_a_time(folder: Path, keys: Sequence[str]) -> Iterator[None]:
+    """One who computes is enough: others wait for it, and find. Without a lock where there can be none."""
+    name = hashlib.sha256(" ".join(keys).encode()).hexdigest()[:12]
+    with ExitStack() as held:
+        with suppress(OSError, NotImplementedError):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / f"{name}.lock"))
+        yield
 
 
 def scoring_flops(
@@ -155,11 +169,6 @@ def scoring_flops(
     return images * (2 * inference + products)
 
 
-def canonical_hash(keys: Sequence[str]) -> str:
-    """12 hex of some keys."""
-    return hashlib.sha256(" ".join(keys).encode()).hexdigest()[:12]
-
-
 def _computed(
     scores: Sequence[tuple[str, Choice]], scoring: Scoring, progress: Callable[[int, int], None]
 ) -> dict[str, list[list[float]] | None]:
@@ -168,7 +177,7 @@ def _computed(
     own = [score.name for _, score in scores if is_file(score.name)]
     scoring.backbone.to(scoring.device)
     try:
-        with calling(own[0] if own else "", "method.score"):
+        with reference_arithmetic(deterministic=True), calling(own[0] if own else "", "method.score"):
             maps = edge_scores(
                 functions,
                 scoring.backbone,

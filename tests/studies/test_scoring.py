@@ -138,6 +138,17 @@ def test_a_stored_map_that_is_not_whole_is_computed_again(
     assert len(computations[1]) == 1
 
 
+def test_where_nothing_can_be_stored_it_is_computed_every_time(
+    tmp_path: Path, computations: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PETLSPARSE_CACHE", str(tmp_path / "file" / "cache"))
+    method = {**SCORE, "scores": ["page"]}
+    first, second = (execute(run(method), tmp_path / name) for name in ("first", "second"))
+    assert first.rows == second.rows
+    assert len(computations) == 2
+
+
 def test_neither_test_nor_validation_images_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = execute(run(SCORE), tmp_path / "first")
     real = load_data(name="digits", train_examples=100, image_size=16, channels=3)
