@@ -73,7 +73,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def assert_as_timm(model: nn.Module, x: Tensor) -> None:
-    """Nodes, pooled features and the forward pass; all tokens are computed as timm does, so to the bit."""
+    """Nodes, pooled features and the forward pass; all tokens are computed as timm does, so to the bit.
+
+    Pooling by attention is a product of few rows, whose last bits depend on where they lie in memory.
+    """
     with torch.no_grad():
         tokens = model.forward_features(x)
         features = model.forward_head(tokens, pre_logits=True)
@@ -83,7 +86,7 @@ def assert_as_timm(model: nn.Module, x: Tensor) -> None:
         for j in range(1, stream.nodes):
             node = stream.advance(j, node, stream.context())
         assert torch.equal(stream.vit.norm(node), tokens)
-        assert torch.equal(stream.pool(node, context), features)
+        torch.testing.assert_close(stream.pool(node, context), features)
         torch.testing.assert_close(stream(x), features)
         if context is not None:
             assert torch.equal(context, stream.context())
