@@ -83,6 +83,11 @@ def test_of_a_matrix_of_zeros_it_is_0(name: str) -> None:
     assert score.function(made(torch.zeros(2, 5, 5)), SOURCE).tolist() == [0, 0]
 
 
+def test_a_share_that_is_reached_exactly_is_enough_for_srank() -> None:
+    values = torch.tensor([[3.0, 1.0], [1.0, 3.0]], dtype=torch.float64).sort(descending=True).values
+    assert spectra.srank.function(values, SOURCE, eta=0.25).tolist() == [1, 1]  # 3 of 4
+
+
 def test_a_flat_spectrum_has_every_rank_in_full() -> None:
     identity = torch.eye(6)[None]
     for score in (spectra.srank, spectra.numerical_rank, spectra.stable_rank, spectra.entropy_rank):
